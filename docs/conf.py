@@ -49,7 +49,7 @@ def _make_command_pages(app: Any) -> None:
 
 
 def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the methods of the blocking client that are made from those of the asyncio client."""
+    """Omit the methods of the blocking client that are generated from the asyncio client."""
     original = getattr(member, "__wrapped__", member)
     return True if getattr(original, "__module__", "") != getattr(member, "__module__", "") else None
 
@@ -57,12 +57,12 @@ def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, option
 def _hide_constructor(
     app: Any, what: str, name: str, member: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str, str] | None:
-    """Clients and results are made by linesync, so how they are constructed is of no use to a reader."""
+    """Hide the constructors of clients and results: only linesync itself calls them."""
     return ("", "") if what == "class" and name.startswith("linesync.client.") else None
 
 
 def _plain_references(app: Any, doctree: nodes.document, docname: str) -> None:
-    """A man page has no links: a reference to another page is its text alone."""
+    """Replace each link between pages by its text, because a man page has no links."""
     if app.builder.name == "man":
         for reference in list(doctree.findall(nodes.reference)):
             if reference.get("internal"):

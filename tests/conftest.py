@@ -7,7 +7,6 @@ it is not so.
 
 from __future__ import annotations
 
-import os
 import selectors
 import sys
 import time
@@ -26,7 +25,7 @@ _HERE = Path(__file__).parent
 _WAIT = 0.5
 """Seconds of real time that a quick test may wait, all waits together. It may compute for longer."""
 _SHRINKING = 20
-"""Seconds that a failed Hypothesis search spends on a shorter example, except in a soak."""
+"""Seconds that a failed Hypothesis search spends on a shorter example."""
 _PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})
 _SOCKETS = frozenset({"socket.bind", "socket.connect"})  # not socket.__new__: each asyncio loop has a pair of them
 
@@ -95,7 +94,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     engine = sys.modules.get("hypothesis.internal.conjecture.engine")
-    if engine is not None and not os.environ.get("LINESYNC_SOAK"):
+    if engine is not None:
         engine.MAX_SHRINKING_SECONDS = _SHRINKING  # its documentation permits this
 
 

@@ -1,5 +1,5 @@
-"""The command line: one file for each command, which is imported only when that command runs.
+"""The command line. Each command has one module, which is imported only when that command runs.
 
-A command's module has ``HELP`` (one line), ``EXAMPLES`` (text), ``arguments(parser)`` and ``run(args)``, which returns
-the exit code.
+The module contains ``HELP`` (one line), ``EXAMPLES`` (text), ``arguments(parser)``, which adds the arguments, and
+``run(args)``, which returns the exit code.
 """

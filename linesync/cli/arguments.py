@@ -1,4 +1,4 @@
-"""The parsers of the command line, on argparse: errors of one sentence, and ``--`` as the end of the options everywhere."""
+"""The parsers of the command line, based on argparse. Each error is one sentence, and ``--`` always ends the options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Formatter", "Parser", "parse", "parse_verbatim", "see_help"]
 
 _SHIELD = "\0"
-"""Precedes a word that argparse must not treat as an option. An argument of a process cannot contain it."""
-
+"""A prefix for an argument that argparse must not treat as an option. No argument of a process contains this character."""
 
 _COMMAND_INDENT = 2  # columns by which commands in examples are indented
-_COLUMNS = re.compile(r"(\S+(?: \S+)*)(?:( {2,})(\S.*))?$")
+_COLUMNS = re.compile(r"(\S+(?: \S+)*)(?:( {2,})(\S.*))?$")  # the first column, the gap and the second column
 _NARROWEST = 20  # the smallest width of a help text in columns; a narrower terminal wraps the lines itself
 
 
@@ -29,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, like all other errors."""
 
     hint = ""
-    """The advice about an unrecognised argument; set by commands that run another command after ``--``."""
+    """The advice in the error about an unrecognised argument. A command that runs another command after ``--`` sets it."""
 
     def error(self, message: str) -> NoReturn:
         hint = self.hint if message.startswith("unrecognized") else ""
@@ -38,9 +37,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Fits help into the terminal, even a narrow one, and keeps the lines of examples if they fit.
+    """Wraps the help to the width of the terminal, even of a narrow terminal. Lines of examples stay unchanged if they fit.
 
-    The width is an argument. To find it, argparse would import ``shutil`` with all archive formats for each usage line.
+    This class finds the width itself, because argparse would import ``shutil`` with all archive formats for that.
     """
 
     def __init__(self, prog: str) -> None:
@@ -58,25 +57,25 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         return _wrapped(" ".join(text.split()), width)
 
     def _format_usage(self, *args: Any) -> str:
-        """Break a usage that a command has written itself only between its options."""
+        """Break the usage text of a command only between its options."""
         lines = super()._format_usage(*args).splitlines()
         return "\n".join(part for line in lines for part in _wrapped(line, self._limit, 12, whole=True)) + "\n\n"
 
 
 def _paragraph(numbered: tuple[int, str]) -> tuple[str, int]:
-    """A key that is the same for lines that may be joined: for prose with the same indent."""
+    """The key of a numbered line for ``groupby``. Lines of prose with the same indent have the same key and may be joined."""
     number, line = numbered
     text = line.lstrip()
     indent = len(line) - len(text)
-    alone = not text or indent == _COMMAND_INDENT or "  " in text
-    return ("line", number) if alone else ("prose", indent)
+    separate = not text or indent == _COMMAND_INDENT or "  " in text
+    return ("line", number) if separate else ("prose", indent)
 
 
 def _fitted(lines: list[str], width: int) -> list[str]:
-    """Prose, or a line with a command, in lines of at most ``width`` columns. A command is not broken, so that it can be
-    copied.
+    """Wrap prose, or a line with a command, to at most ``width`` columns. Returns the new lines.
 
-    Columns have two blanks or more between them. Text in the second column is broken within it, or moves below.
+    A command is not broken, so that a user can copy it. A line may have two columns with two or more blanks between them.
+    The text of the second column is wrapped within its column, or moves below the first column.
     """
     if max(map(len, lines)) <= width:
         return lines
@@ -86,18 +85,19 @@ def _fitted(lines: list[str], width: int) -> list[str]:
     if not gap and indent == _COMMAND_INDENT:
         return lines
     if not gap:
-        return _wrapped(" ".join(one.strip() for one in lines), width, indent, begin=" " * indent)
-    at = indent + len(first + gap)
-    if at <= width // 2:
-        return _wrapped(second, width, at, begin=line[:at])
+        return _wrapped(" ".join(part.strip() for part in lines), width, indent, begin=" " * indent)
+    second_at = indent + len(first + gap)
+    if second_at <= width // 2:
+        return _wrapped(second, width, second_at, begin=line[:second_at])
     below = " " * (indent + 4)
     return [line[: indent + len(first)], *_wrapped(second, width, len(below), begin=below)]
 
 
 def _wrapped(text: str, width: int, hang: int = 0, *, begin: str = "", whole: bool = False) -> list[str]:
-    """Break a text at blanks.
+    """Break a text at blanks. Returns its lines.
 
-    :param hang: the columns that further lines are indented by.
+    :param hang: the number of columns by which the second line and later lines are indented.
+    :param begin: the text before the first line.
     :param whole: do not break within brackets.
     """
     from textwrap import wrap
@@ -118,7 +118,7 @@ def _wrapped(text: str, width: int, hang: int = 0, *, begin: str = "", whole: bo
 
 
 def _columns() -> int:
-    """The width of the terminal in columns, found as :func:`shutil.get_terminal_size` finds it."""
+    """The width of the terminal in columns, as :func:`shutil.get_terminal_size` returns it."""
     try:
         columns = int(os.environ.get("COLUMNS", 0))
         return columns if columns > 0 else os.get_terminal_size(1).columns or 80
@@ -127,7 +127,7 @@ def _columns() -> int:
 
 
 def see_help(program: str) -> str:
-    """The end of an error, which refers to the correct usage."""
+    """The end of an error text, which refers to the help of the program."""
     return f"see '{program} --help'"
 
 
@@ -138,14 +138,15 @@ def parse(
 
     :param words: the arguments before ``--``.
     :param tail: the arguments after ``--``, which are never options; None if there is no ``--``.
-    :raises UsageError: they are wrong.
+    :param merged: the results of the arguments before the command's name; the new results are added to it.
+    :raises UsageError: the arguments are wrong.
     """
     if tail is not None and not tail:  # most likely, a variable was empty
         raise UsageError(f"there are no arguments after --; {parser.hint or see_help(parser.prog)}")
     if tail and words and _lacks_value(parser, words[-1]):
         parser.error(f"argument {words[-1]}: expected one argument")
     tail = tail or []
-    # Intermixed: an option may stand before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
+    # parse_intermixed_args allows an option before an optional argument, as in 'exchange NAME --hosts A,B DATA'.
     parsed = _unshielded(parser.parse_intermixed_args([*words, *map(_shielded, tail)], merged))
     command = getattr(parsed, "command", [])
     if len(command) > len(tail):
@@ -156,7 +157,7 @@ def parse(
 def parse_verbatim(parser: Parser, words: Sequence[str], merged: argparse.Namespace) -> argparse.Namespace:
     """Parse the arguments of a command whose first argument takes all following arguments, also options and ``--``.
 
-    :raises UsageError: they are wrong.
+    :raises UsageError: the arguments are wrong.
     """
     first = next((at for at, word in enumerate(words, 1) if not word.startswith("-")), len(words))
     return _unshielded(parser.parse_args([*words[:first], *map(_shielded, words[first:])], merged))

@@ -50,13 +50,13 @@ _SWITCH = {
 
 
 def option(
-    parser: argparse.ArgumentParser, command: str, name: str, *, many: bool = False, flag: bool = False, **how: Any
+    parser: argparse.ArgumentParser, command: str, name: str, *, many: bool = False, flag: bool = False, **keywords: Any
 ) -> None:
     """Add the option ``--name``. Its default is its setting: the variable LINESYNC_NAME or the key in linesync.toml.
 
     :param many: the option may be repeated; :func:`option_values` returns its values.
     :param flag: the option takes no value.
-    :param how: arguments of ``add_argument``, and ``fallback``: the default where there is no setting.
+    :param keywords: arguments of ``add_argument``, and ``fallback``: the default if there is no setting.
     :raises UsageError: the setting has an invalid value.
     """
     default = setting(name, command)
@@ -64,23 +64,23 @@ def option(
         on = default if isinstance(default, bool | None) else _SWITCH.get(default.lower())
         if default is not None and on is None:
             raise _wrong_setting(name, f"invalid value {default!r}: expected {', '.join(filter(None, _SWITCH))}")
-        parser.add_argument(f"--{name}", action="store_true", default=bool(on), **how)
+        parser.add_argument(f"--{name}", action="store_true", default=bool(on), **keywords)
         return
     if many:
         values = default.split() if isinstance(default, str) else list(default or [])
-        parser.add_argument(f"--{name}", action="append", default=None, **how)
+        parser.add_argument(f"--{name}", action="append", default=None, **keywords)
         parser.set_defaults(**{f"_{name.replace('-', '_')}": values})
         return
-    kind = how.get("type", str)
+    read = keywords.get("type", str)
     if default is not None:
         try:
-            default = kind(str(default))
+            default = read(str(default))
         except (ValueError, argparse.ArgumentTypeError) as error:
             raise _wrong_setting(name, error) from None
     else:
-        default = how.pop("fallback", None)
-    how.pop("fallback", None)
-    parser.add_argument(f"--{name}", default=default, **how)
+        default = keywords.pop("fallback", None)
+    keywords.pop("fallback", None)
+    parser.add_argument(f"--{name}", default=default, **keywords)
 
 
 def _wrong_setting(name: str, why: object) -> UsageError:
@@ -94,7 +94,7 @@ def option_values(args: argparse.Namespace, name: str) -> list[str]:
 
 
 def argument_type(read: Callable[[str], T]) -> Callable[[str], T]:
-    """A ``type`` of argparse from a function that raises UsageError, so that the error names the option."""
+    """Make a ``type`` for argparse from a function that raises UsageError. argparse then adds the option's name to the error."""
 
     def convert(text: str) -> T:
         try:
@@ -106,8 +106,7 @@ def argument_type(read: Callable[[str], T]) -> Callable[[str], T]:
 
 
 seconds = argument_type(read_seconds)
-"""The type of an argument in seconds."""
-
+"""The ``type`` of an argument that is a number of seconds."""
 
 _TIMEOUT_HELP = "give up after S seconds; 0 does not wait (default: wait without limit)"
 
@@ -137,10 +136,10 @@ def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:
 def connection(args: argparse.Namespace) -> BlockingClient:
     """Connect to the hub or agent that the command line or the settings name.
 
-    The command's timeout begins now, and it includes the time to connect: ``args.deadline`` has the time that is left.
+    The command's timeout begins now and includes the time to connect. The function stores it in ``args.deadline``.
 
     :raises TimedOut: no hub or agent answers within the command's timeout.
-    :raises LinesyncFailed: no hub or agent answers there.
+    :raises LinesyncFailed: no hub or agent answers at this endpoint.
     """
     from ..client.blocking import connect_blocking
     from ..client.deadlines import Deadline
@@ -158,15 +157,15 @@ def connection(args: argparse.Namespace) -> BlockingClient:
 
     args.deadline = deadline = Deadline(getattr(args, "timeout", None))
     client = connect_blocking(find_hub() if args.hub is None else args.hub, notice, timeout=deadline.to_connect)
-    # Set below a command that holds a lock or units: with it, the hub finds deadlocks through this command.
+    # linesync sets this variable for a command that runs while a lock or units are held. The hub needs it to find deadlocks.
     client.operations.within = os.environ.get("LINESYNC_WITHIN", "")
     return client
 
 
 def print_json(value: object, *, file: TextIO | None = None) -> None:
-    """Print a document on one line. Each age in it gets a second field with the point in time.
+    """Print a document on one line. Each age in the document gets a second field with the point in time.
 
-    :param file: the stream; by default, stdout.
+    :param file: the stream; stdout by default.
     """
     import json
     import time
@@ -175,22 +174,22 @@ def print_json(value: object, *, file: TextIO | None = None) -> None:
 
     value = with_times(value, time.time())
     text = json.dumps(value, default=str)
-    if "\\udc" in text:  # perhaps a byte that is not UTF-8
+    if "\\udc" in text:  # the text may contain a byte that is not UTF-8
         text = json.dumps(_without_surrogates(value), default=str)
     print(text, file=file)
 
 
 def _without_surrogates(value: Any) -> Any:
-    """The document with ``{"base64": ...}`` for each text that is not UTF-8."""
+    """The document with ``{"base64": ...}`` instead of each string that is not UTF-8."""
     if isinstance(value, str):
         try:
             return bytes_as_json(value.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:  # a surrogate that does not stand for a byte
             return bytes_as_json(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list | tuple):
-        return [_without_surrogates(one) for one in value]
+        return [_without_surrogates(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _without_surrogates(one) for key, one in value.items()}
+        return {key: _without_surrogates(item) for key, item in value.items()}
     return value
 
 
@@ -207,7 +206,7 @@ def print_notice(sentence: str, *, as_json: bool) -> None:
 
 
 def bytes_as_json(value: bytes | bytearray) -> object:
-    """Bytes as JSON: a string if they are UTF-8, or else an object with ``base64``."""
+    """The bytes as JSON: a string if they are UTF-8, else an object with ``base64``."""
     try:
         return value.decode()
     except UnicodeDecodeError:

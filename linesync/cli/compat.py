@@ -19,9 +19,9 @@ from .common import print_json
 HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker and restraint"
 EXAMPLES = """\
   linesync compat install /usr/local/bin     install all commands there
-  linesync compat lava-send booted ip=10.1   run one without installing it
+  linesync compat lava-send booted ip=10.1   run a command without installing it
 """
-VERBATIM = True  # all arguments after the name, options and -- too, belong to the drop-in command
+VERBATIM = True  # all arguments after the name belong to the drop-in command, including options and --
 
 MODULES = {
     "dissem": "dissem",
@@ -37,7 +37,7 @@ MODULES = {
     "rstrnt-sync-set": "beaker",
     "rstrnt-sync-block": "beaker",
 }
-"""Each command's module in linesync.compat."""
+"""The module in linesync.compat of each command."""
 
 _MARK = "# written by 'linesync compat install'"
 
@@ -93,7 +93,7 @@ def _is_foreign(path: Path) -> bool:
     if not os.path.lexists(path):
         return False
     try:
-        if not path.is_file():  # a FIFO would block us
+        if not path.is_file():  # reading a FIFO would block
             return True
         with open(path, encoding="utf-8", errors="replace") as file:
             return _MARK not in file.read(1000)
@@ -121,9 +121,9 @@ exec {_quoted(program)} {" ".join(options)} {_quoted(code)} {called} "$@"
 
 
 def _program(name: str) -> list[str]:
-    """The argv of a command: this interpreter and this installation, independent of the caller's environment and directory.
+    """The argv of a command, which uses this interpreter and this installation in any environment and directory.
 
-    It runs without ``site``, which would take a third of the start-up time.
+    The command runs without ``site``, which would take a third of the start-up time.
     """
     code = (
         f"import sys; sys.path += {list(_paths())!r}; from linesync.compat.{MODULES[name]} import main;"

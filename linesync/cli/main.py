@@ -1,4 +1,4 @@
-"""The program. It finds the command, parses its arguments, and turns errors into sentences and exit codes."""
+"""The program: it finds the command, parses its arguments, runs it, and reports errors as sentences and exit codes."""
 
 from __future__ import annotations
 
@@ -70,19 +70,19 @@ _FOLDERS = {
     "trace": "look",
     "completion": "shell",
 }
-"""The folder of each command's module; modules that are not listed are in this folder."""
+"""The subfolder of each command's module. A module that is not listed is in this folder."""
 
 _USAGE = "linesync [--hub ENDPOINT] [--json] COMMAND [ARG ...]"
 
 
 class _Version(argparse.Action):
-    """Like argparse's own version action, but it makes its text only when it is used."""
+    """Prints the version. Unlike argparse's own action, it makes the text only when the option is used."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from .. import limits  # compiled with the core, or not
+        from .. import limits  # a module of the core, so compiled if the core is compiled
 
         compiled = "" if str(limits.__file__).endswith(".py") else " (compiled)"
         print(f"linesync {__version__}{compiled}")
@@ -107,7 +107,7 @@ def root_parser() -> Parser:
 
 
 def command_parser(name: str) -> Parser:
-    """The parser of the arguments after the name of a command. Imports the command's module.
+    """The parser of the arguments after the name of a command. This function imports the command's module.
 
     :raises UsageError: a setting has an invalid value.
     """
@@ -138,7 +138,7 @@ def _module(name: str) -> ModuleType:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole program with all commands, for the reference pages."""
+    """The parser of the program with all commands, for the reference pages."""
     parser = root_parser()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in COMMANDS.items():

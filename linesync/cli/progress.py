@@ -1,4 +1,4 @@
-"""The progress of a transfer, for display."""
+"""The line on the terminal that shows the progress of a transfer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ __all__ = ["Progress", "clear_line", "fitted"]
 _INTERVAL = 0.1  # seconds between two updates
 _WIDTH = 80  # columns of a terminal of unknown width
 _drawn = 0
-"""The columns of the line that the progress occupies at the moment."""
+"""The number of columns that the progress uses on its line now."""
 
 
 def fitted(done: int, total: int, seconds: float, columns: int) -> str:
-    """The text of the progress in at most ``columns`` columns. The least important parts are omitted first."""
+    """The text of the progress in at most ``columns`` columns. If it is too long, the least important parts are omitted.
+
+    :param done: the number of transferred bytes.
+    :param total: the number of all bytes.
+    :param seconds: the time since the start of the transfer.
+    """
     rate = done / max(seconds, 1e-3)
     left = (total - done) / rate if rate else 0.0
     parts = [
@@ -43,7 +48,8 @@ def clear_line() -> None:
 class Progress:
     """A line on the terminal with the progress of a transfer. Its owner calls :meth:`done` at the end, even after an error.
 
-    :param delay: seconds before it is shown for the first time.
+    :param now: the clock in seconds; by default, the monotonic clock.
+    :param delay: the seconds until the line is shown for the first time.
     """
 
     def __init__(self, now: Callable[[], float] | None = None, *, delay: float = 0.0) -> None:
@@ -59,7 +65,7 @@ class Progress:
             return
         self._next = now + _INTERVAL
         self._shown = True
-        # The last column stays free: a character there would make some terminals wrap.
+        # The last column stays empty, because a character in it makes some terminals wrap the line.
         text = fitted(done, total, now - self._start, _columns() - 1)
         sys.stderr.write(f"\r{text.ljust(min(_drawn, _columns() - 1))}")
         sys.stderr.flush()
@@ -75,7 +81,7 @@ class Progress:
 
 
 def _columns() -> int:
-    """The present width of the terminal, which may change."""
+    """The current width of the terminal in columns. It may change at any time."""
     try:
         return os.get_terminal_size(2).columns or _WIDTH
     except OSError:

@@ -24,11 +24,13 @@ _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
 class _Notices(User):
+    """Handles the events of the session, and stores the last notice."""
+
     def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
         self.last = ""
         self.operations: Operations | None = None
         self.returning: asyncio.Task[None] | None = None
-        """Connects again after the hub has restarted."""
+        """The task that connects again after the hub has restarted."""
         self._endpoint = endpoint
         self._concurrent = concurrent
 
@@ -100,10 +102,11 @@ class Client(Operations):
 async def connect(endpoint: str, *, timeout: float | None = None) -> Client:
     """Connect to the hub or the agent that listens on ``endpoint``.
 
-    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     :raises UsageError: the endpoint is invalid.
     :raises TimedOut: no hub or agent answered within ``timeout``.
-    :raises LinesyncFailed: nothing listens there, or no hub or agent answered within 10 s.
+    :raises LinesyncFailed: no process listens at the endpoint, or no hub or agent answered within 10 s.
     """
     notices = _Notices(endpoint)
     peer = Peer(notices, "c")

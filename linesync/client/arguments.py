@@ -1,10 +1,12 @@
-"""Checks the arguments of the public methods of both clients, at the call.
+"""Checks the arguments of the public methods of both clients when a method is called.
 
-A parameter means the same in every method, so each parameter has one rule, by its name. An argument of the wrong type raises
-TypeError, and an invalid value raises :class:`UsageError`, which is a ValueError. Both name the parameter and the expected
-values. The hub checks conditions that only the hub can know (the members of others, its limits).
+A parameter has the same meaning in every method. The name of a parameter therefore determines its rule. An argument of a
+wrong type raises TypeError, and an invalid value raises :class:`UsageError`, which is a ValueError. Both messages contain the
+name of the parameter and the expected values. The hub checks the conditions that only the hub knows: its limits, and the
+arguments of other clients.
 
-A rule returns the value that the method gets, for example a tuple for any list, because an iterator can be read only once.
+A rule returns the value for the method. For example, it returns a tuple for a list of members, because an iterator can be
+read only once.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
     C = TypeVar("C", bound=Callable[..., object])
     T = TypeVar("T")
     Rule: TypeAlias = Callable[[str, Any], Any]
-    """Called with (parameter, argument); returns the value that the method gets."""
+    """A function of the name of the parameter and the argument. It returns the value for the method, or raises an error."""
 
 __all__ = ["RULES", "an_instance", "checked", "flag", "host_and_path", "name_of", "optional_bytes", "path", "text"]
 
-_SHOWN = 64  # characters of an argument in an error
-_INTEGER_MAX = 10**18 - 1  # the most digits that the protocol accepts
+_SHOWN = 64  # the most characters of an argument that an error shows
+_INTEGER_MAX = 10**18 - 1  # the largest integer of the protocol, which has 18 digits
 _VARIADIC = 0x04  # inspect.CO_VARARGS, without importing inspect
 
 
@@ -51,13 +53,13 @@ def checked(**special: Rule) -> Callable[[C], C]:
 
         @wraps(method)
         def call(*args: Any, **named: Any) -> Any:
-            given = [rule(name, value) for (name, rule), value in zip(by_position, args, strict=False)]
+            values = [rule(name, value) for (name, rule), value in zip(by_position, args, strict=False)]
             more = args[len(by_position) :]
-            given += [for_rest(f"{rest}[{n}]", value) for n, value in enumerate(more)] if for_rest else more
+            values += [for_rest(f"{rest}[{n}]", value) for n, value in enumerate(more)] if for_rest else more
             for name, value in named.items():
                 if name in rules:
                     named[name] = rules[name](name, value)
-            return method(*given, **named)
+            return method(*values, **named)
 
         return call  # type: ignore[return-value]
 
@@ -100,9 +102,9 @@ def text(parameter: str, value: Any) -> str:
 
 
 def _accepted_by(check: Callable[[str], None], *, optional: bool = False) -> Rule:
-    """The rule for a text that a check of the hub accepts.
+    """Make the rule for a text that passes a check. The hub uses the same check.
 
-    :param optional: it may also be empty.
+    :param optional: the text may also be empty.
     """
 
     def rule(parameter: str, value: Any) -> str:
@@ -116,7 +118,7 @@ def _accepted_by(check: Callable[[str], None], *, optional: bool = False) -> Rul
 
 
 def _apply(check: Callable[[str], T], parameter: str, value: str) -> T:
-    """Apply a check of the hub, and name the parameter in its error."""
+    """Apply a check, and add the name of the parameter to its error."""
     try:
         return check(value)
     except UsageError as error:
@@ -126,7 +128,11 @@ def _apply(check: Callable[[str], T], parameter: str, value: str) -> T:
 
 
 def name_of(what: str, *, optional: bool = False) -> Rule:
-    """The rule for a name of a barrier, a lock ..."""
+    """Make the rule for the name of a barrier, a lock and so on.
+
+    :param what: the kind of the name, for the error.
+    :param optional: the name may also be empty.
+    """
     return _accepted_by(lambda value: check_name(what, value), optional=optional)
 
 
@@ -197,7 +203,7 @@ def an_instance(kind: type, expected: str) -> Rule:
 
 def _members(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
-        from ..model.hosts.members import unfold  # importing it takes more time than importing this module
+        from ..model.hosts.members import unfold  # imported late, because this import takes long and is seldom needed
 
         value = _apply(unfold, parameter, text(parameter, value))
     if isinstance(value, bytes | bytearray) or not isinstance(value, Iterable):
@@ -221,7 +227,7 @@ def _item(parameter: str, value: Any) -> str | dict[str, str]:
 
 
 def _argument(parameter: str, value: Any) -> str:
-    """The rule for a text that is passed to an operating system."""
+    """The rule for a text that the host passes to its operating system."""
     if "\0" in text(parameter, value):
         raise _invalid(parameter, value, "a str without NUL characters")
     return value  # type: ignore[no-any-return]

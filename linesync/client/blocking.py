@@ -33,12 +33,12 @@ __all__ = ["BlockingClient", "connect_blocking"]
 def _blocking(
     method: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[BlockingClient, P], T]:
-    """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` to its end."""
+    """Make a method of :class:`BlockingClient` that runs a coroutine method of :class:`Operations` until it returns."""
 
     def run(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> T:
         return self._run(method(self.operations, *args, **named), named.get("timeout"))
 
-    return _twin(run, method)
+    return _documented(run, method)
 
 
 def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concatenate[BlockingClient, P], T]:
@@ -48,7 +48,7 @@ def _direct(method: Callable[Concatenate[Operations, P], T]) -> Callable[Concate
         self._begin_again()
         return method(self.operations, *args, **named)
 
-    return _twin(call, method)
+    return _documented(call, method)
 
 
 def _block(
@@ -70,17 +70,19 @@ def _block(
     def call(self: BlockingClient, /, *args: P.args, **named: P.kwargs) -> AbstractContextManager[T]:
         return run(self, method(self.operations, *args, **named))
 
-    return _twin(call, method)
+    return _documented(call, method)
 
 
-def _twin(twin: C, method: Callable[..., object]) -> C:
-    """Give a method the signature and the docstring of another one."""
-    wraps(method)(twin)
-    twin.__module__, twin.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
-    return twin
+def _documented(made: C, method: Callable[..., object]) -> C:
+    """Copy the name, the signature and the docstring of ``method`` to ``made``, and return ``made``."""
+    wraps(method)(made)
+    made.__module__, made.__qualname__ = __name__, f"BlockingClient.{method.__name__}"
+    return made
 
 
 class _Notices(User):
+    """Handles the events of the session, and reports notices."""
+
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
         self._on_notice = on_notice
         self.operations: Operations | None = None
@@ -131,7 +133,7 @@ class BlockingClient:
 
     @checked(work=an_instance(Coroutine, "a coroutine of the operations"))
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of :class:`Operations`, or one built from them."""
+        """Run a coroutine of :class:`Operations`, or a coroutine that awaits only such coroutines. Returns its result."""
         return self._run(work)
 
     def _run(self, work: Coroutine[Any, Any, T], timeout: Any = None) -> T:
@@ -183,8 +185,8 @@ class BlockingClient:
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
-        """Follow the changes of the state: ``for change in client.changes()`` gets all changes after this call. See
-        :meth:`linesync.client.operations.Operations.changes`.
+        """Follow the changes of the state: ``for change in client.changes()`` gets all changes after this call. The
+        coroutine with this name, :meth:`linesync.client.operations.Operations.changes`, describes the parameters.
 
         The iterator waits for the next change. It raises :class:`linesync.errors.BrokenError` if the hub or the line to
         it is lost. To stop, leave the loop and close the iterator or the client.
@@ -217,9 +219,10 @@ def connect_blocking(
     """Connect to the hub or the agent that listens on ``endpoint``.
 
     :param on_notice: called with notices of the agent on this host, such as ``waiting for the hub ...``.
-    :param timeout: seconds within which it must answer; by default, 10 s for the connection and 10 s for the answer.
+    :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for the
+        answer.
     :raises UsageError: the endpoint is invalid.
     :raises TimedOut: no hub or agent answered within ``timeout``.
-    :raises LinesyncFailed: nothing listens there, or no linesync hub or agent answered.
+    :raises LinesyncFailed: no process listens at the endpoint, or no hub or agent answered within 10 s.
     """
     return BlockingClient(endpoint, on_notice, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Following the changes at a hub."""
+"""The changes of the state of a hub, for a client that follows them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ __all__ = ["Following"]
 
 
 class Following:
-    """The changes at a hub from the time of the call: ``async for change in following``.
+    """All changes of the state of a hub after the call of ``changes()``: ``async for change in following``.
 
-    With ``async with``, following ends at the end of the block. The hub keeps 256 KiB for a follower that does not
-    read. Such a follower loses the oldest changes, and gets a change of the kind ``changes lost`` with their number.
+    With ``async with``, the hub stops sending changes at the end of the block. The hub stores at most 256 KiB of changes that
+    the client has not read. If there are more, the client loses the oldest changes, and gets a change of the kind
+    ``changes lost`` with their number.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._rest = b""
         self._lines: list[bytes] = []
-        """The changes that have arrived, the last one first."""
+        """The received lines, one for each change. The newest line is the first."""
 
     @classmethod
     async def begin(cls, stream: Stream) -> Self:
-        """Wait until the hub has answered the opening.
+        """Wait until the hub has accepted the channel.
 
-        :raises LinesyncError: the hub refused it, or was lost.
+        :raises LinesyncError: the hub refused the channel, or the hub was lost.
         """
         try:
             protocol.read_reply(await stream.receive_message())
@@ -45,7 +46,7 @@ class Following:
         return cls(stream)
 
     async def next(self) -> Change | None:
-        """Wait for the next change; None if the hub has ended the channel.
+        """Wait for the next change and return it, or None if the hub has ended the channel.
 
         :raises BrokenError: the hub, or the line to it, was lost.
         """

@@ -1,7 +1,7 @@
 """Deadlines of the client, which are effective even if the hub, the agent or the line is silent.
 
-The hub or the host normally ends a wait at its timeout, because only the hub or the host knows the missing members. Its
-answer may need some time on the line, so the client waits :data:`GRACE` longer before it gives up itself.
+Normally the hub ends a wait at its timeout, because only the hub knows the missing members. (For a remote command, the host
+ends it.) The answer needs some time on the line, so the client waits :data:`GRACE` longer before it gives up.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "Deadline", "limit", "remaining", "silence"]
 
 GRACE = 3.0
-"""Seconds after a timeout in which the answer may still arrive: one second more than an agent gives the hub, so that
-the answer of the agent, which knows the state of the line, comes first."""
-_IGNORED = 1.0  # seconds for connecting and reading a file, which the grace covers
-_CONNECT_LEAST = 3.0  # seconds to connect, for a poll too
+"""Seconds after a timeout in which the answer may still arrive. An agent waits one second less for the hub. The script
+therefore gets the answer of the agent, which knows the state of the line."""
+_IGNORED = 1.0  # seconds, for example for connecting, that are not subtracted from a timeout; GRACE is longer
+_CONNECT_LEAST = 3.0  # the least seconds to connect, even for a timeout of 0
 
 
 class Deadline:
-    """One timeout for several calls: for connecting, and then for the operation.
+    """One timeout for several calls, such as connecting and then an operation. It begins when the object is created.
 
     :param timeout: seconds from now, or None for no limit.
     """
@@ -37,25 +37,25 @@ class Deadline:
 
     @property
     def to_connect(self) -> float | None:
-        """The timeout for connecting."""
+        """The timeout for connecting, in seconds, or None for no limit."""
         return None if self.timeout is None else max(self.timeout, _CONNECT_LEAST)
 
     @property
     def over(self) -> bool:
-        """Whether the time is over."""
+        """Whether the timeout has passed."""
         return self.timeout is not None and time.monotonic() - self._begin >= self.timeout
 
     def check(self, what: str) -> None:
-        """Raise TimedOut if the time is over.
+        """Raise TimedOut if the timeout has passed.
 
-        :param what: the thing that the caller was showing.
+        :param what: the name of the output that the caller prints, for the error.
         """
         if self.over:
             raise TimedOut(f"timed out after {self.timeout:g} s while showing {what}; use a longer timeout to see more")
 
     @property
     def left(self) -> float | None:
-        """The timeout for the next call; see :func:`remaining`."""
+        """The timeout for the next call in seconds, or None for no limit; see :func:`remaining`."""
         return remaining(self.timeout, time.monotonic() - self._begin)
 
 
@@ -63,11 +63,11 @@ class Deadline:
 async def limit(
     peer: Conversation, timeout: float | None, late: Callable[[float], LinesyncError], grace: float | None = None
 ) -> AsyncIterator[Timeout]:
-    """End a block that still waits after its timeout and the grace. It ends as if it were cancelled.
+    """Cancel a block that still waits after its timeout and the grace. The block then raises the error of ``late``.
 
     :param timeout: seconds, or None for no limit.
-    :param late: makes the error of the block; it is called with the seconds that have passed.
-    :param grace: seconds; None for :data:`GRACE`.
+    :param late: makes the error; it is called with the seconds since the start of the block.
+    :param grace: seconds after the timeout; None for :data:`GRACE`.
     """
     begin = peer.now()
     scope = peer.timeout(None if timeout is None else timeout + (GRACE if grace is None else grace))
@@ -81,9 +81,10 @@ async def limit(
 
 
 def remaining(timeout: float | None, passed: float) -> float | None:
-    """The part of a timeout that is left for the hub.
+    """The remaining part of a timeout for the request to the hub, in seconds, or None for no limit.
 
-    :param passed: the seconds that have passed; one second is ignored, so that messages mostly show the whole timeout.
+    :param passed: the seconds that have passed. If they are less than one second, the whole timeout is returned, so that
+        error messages show the timeout that the user chose.
     """
     if timeout is None or timeout == 0 or passed < _IGNORED:
         return timeout

@@ -1,4 +1,4 @@
-"""The exchange operation, in addition to the other operations."""
+"""The operation of clients that exchanges data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:  # typing takes a tenth of the time of a small command
 
     def overload(method):
-        """Declare to type checkers that a method has several signatures."""
+        """Do nothing; ``typing.overload`` declares several signatures to type checkers."""
         return method
 
 
@@ -80,30 +80,31 @@ class ExchangeOperations(SyncOperations):
             got = await client.exchange("keys", ["hub"], b"a key")
             print(got)  # {'hub': b'a key'}
 
-        :param members: the members, each ``host`` or ``host#tag``; all callers must name the same members. A text is a
-            folded list (``sut[1-8],hub``).
-        :param data: the data to give: bytes, the path of a regular file (:class:`pathlib.Path`) or a binary file. A
-            file is never in memory as a whole.
+        :param members: the members, each ``host`` or ``host#tag``, or a string with a folded list (``sut[1-8],hub``). All
+            callers must name the same members.
+        :param data: the data to give: bytes, the path of a regular file (:class:`pathlib.Path`) or a binary file. The
+            contents of a file are read in pieces, so a file may be larger than the memory.
         :param member: the member that gives the data, one of ``members``; empty for this host.
-        :param timeout: seconds within which all members must give their data; 0 succeeds only if all others have
-            already given, None waits without limit. The data then arrives, which may take longer, but without pauses of
-            30 s or more.
+        :param timeout: seconds within which all members must give their data. 0 succeeds only if all others have already
+            given their data. None waits without limit. With a timeout, receiving the data afterwards has no time limit, but
+            a pause of 30 s ends it.
         :param arrival: an id for callers that repeat a request after a lost reply. The same id counts once, and gets
             the same data again for ten minutes.
         :param within: the id of a hold that the caller has during the wait; the hub then finds deadlocks through this
             hold.
-        :param sink: returns a file for each member's bytes, which then do not stay in memory. If the exchange raises an
-            error, the contents of these files are invalid.
-        :param progress: called as the data is sent and received.
-        :returns: each member's bytes (with ``sink``: their number), sorted by name. Their SHA-256 was checked.
+        :param sink: a function that returns a binary file for a member's bytes. The bytes are then not kept in memory. If
+            the exchange raises an error, the contents of these files are invalid.
+        :param progress: called with ``giving`` or ``getting``, the number of bytes so far, and the total number of bytes.
+        :returns: the bytes of each member (with ``sink``: the number of bytes), sorted by the member's name. Their SHA-256
+            was checked.
         :raises TimedOut: the timeout passed. The error names the members that gave data, and the missing members with
             the reason.
         :raises MemberLost: a member was lost before it gave its data.
         :raises Mismatch: other callers named other members, ``member`` is not one of them, or it has already arrived.
         :raises UsageError: the data exceeds the hub's limit for a member (16 MiB by default); nothing was sent.
-        :raises LinesyncFailed: the hub or the line is gone, or the data cannot be read or written here.
+        :raises LinesyncFailed: the hub or the line was lost, or the data cannot be read or written on this machine.
         """
-        from ..model.hosts.members import fold  # only exchanges need this and what follows
+        from ..model.hosts.members import fold  # imported late, because only exchanges need these two modules
         from .exchanging import exchange
 
         names = sorted(set(members))

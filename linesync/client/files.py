@@ -1,4 +1,4 @@
-"""The copy operations, in addition to the other operations."""
+"""The operations of clients that copy files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class FileOperations(SyncOperations):
     ) -> int:
         """Copy a file from a host to this machine. The file arrives complete or not at all, and its SHA-256 is checked.
 
-        Symbolic links are followed. A replaced file keeps its owner and mode. A source must be a regular file, and
-        an existing target must be a regular file or a directory.
+        The copy follows symbolic links. A file that is replaced keeps its owner and mode. The source must be a regular file.
+        An existing target must be a regular file or a directory.
 
         :param path: the path on the host.
         :param target: a local path, or a directory.
@@ -45,11 +45,11 @@ class FileOperations(SyncOperations):
         :param timeout: seconds for the whole copy.
         :returns: the size in bytes.
         :raises TimedOut: the copy was not complete in time; nothing was changed.
-        :raises LinesyncFailed: the file cannot be read there or written here, or the host is gone. Nothing was changed,
-            except on a block device that was being written. After a timeout, the message may also say that the target
-            may have been replaced.
+        :raises LinesyncFailed: the file cannot be read on the host or written on this machine, or the host is lost. Nothing
+            was changed, except on a block device that was being written. After a timeout, the message may also say that
+            the target may have been replaced.
         """
-        from ..jobs.files import fetch  # only copies need this
+        from ..jobs.files import fetch  # imported late, because only copies need it
 
         path, target = os.fspath(path), os.fspath(target)
         copy = _Copy(target, timeout)
@@ -112,9 +112,10 @@ class FileOperations(SyncOperations):
 
 
 class _Copy:
-    """The possible effect of a copy that was given up.
+    """Makes the error for a copy that was given up.
 
-    :param target: its target, for messages.
+    :param target: the target of the copy, for messages.
+    :param timeout: the timeout of the copy in seconds, or None.
     """
 
     def __init__(self, target: str, timeout: float | None) -> None:
@@ -123,9 +124,14 @@ class _Copy:
         self._touched = False
 
     def touch(self) -> None:
+        """From now on, the target may have been changed."""
         self._touched = True
 
     def late(self, after: float) -> LinesyncError:
+        """The error for a copy that was given up.
+
+        :param after: the seconds since its start.
+        """
         what = f"the copy to {self._target} was given up"
         if not self._touched:
             return given_up(what, "", deadline=self._timeout)

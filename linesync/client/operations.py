@@ -1,4 +1,4 @@
-"""The operations for scripts, as coroutines that run under asyncio and under the blocking driver."""
+"""The operations of clients, as coroutines. They run under asyncio and under the blocking driver."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = ["CommandResult", "Operations", "Running", "command_line"]
 _COMMAND_CHARS = 100
 
 OutputCallback = Callable[[int, bytes], None]
-"""Called with (1 for stdout or 2 for stderr, bytes)."""
+"""A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
 _TO_END = 5.0
-"""Seconds after the timeout of a command in which the host may end it and report that. It kills the command after 3 s."""
+"""Seconds after the timeout of a command within which the host must report its end. The host kills the command after 3 s."""
 
 
 def command_line(words: Sequence[str]) -> str:
-    """A command on one line of at most 100 characters, for display."""
+    """A command and its arguments as one line of at most 100 characters, for display."""
     line = " ".join(" ".join(words).split())
     shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
     return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
@@ -50,11 +50,11 @@ class CommandResult(Record):
     """The result of a remote command that has ended."""
 
     status: int | None
-    """Its exit status, or None if a signal ended it."""
+    """The exit status of the command, or None if a signal ended it."""
     signal: int | None
-    """The number of the signal that ended it, or None."""
+    """The number of the signal that ended the command, or None."""
     stdout: bytes = b""
-    """Its output; empty if a callback got the output. The same applies to ``stderr``."""
+    """The output of the command; empty if a callback got the output. The same applies to ``stderr``."""
     stderr: bytes = b""
 
     @property
@@ -66,10 +66,10 @@ class CommandResult(Record):
 class Running:
     """The client's side of a command that runs on a host.
 
-    :ivar host: the host on which it runs.
-    :ivar stream: its channel.
-    :ivar pid: its process id there; 0 if the host has not reported it.
-    :ivar timeout: the seconds after which the host ends it, or None.
+    :ivar host: the host on which the command runs.
+    :ivar stream: the channel of the command.
+    :ivar pid: the process id of the command on the host; 0 if the host has not reported it.
+    :ivar timeout: the seconds after which the host ends the command, or None.
     :ivar give_up_at: the time, on the clock of the stream, at which the client gives up if the host has not reported
         the end of the command; None for never.
     """
@@ -84,8 +84,9 @@ class Running:
         self.give_up_at = None if request.timeout is None else stream.now() + request.timeout + _TO_END
 
     def handle_message(self, text: str) -> CommandResult | None:
-        """Handle a message from the host. Return the result of the command (its channel then ends too), or None.
+        """Handle a message from the host.
 
+        :return: the result of the command, if the message reports its end; else None. With the result, the channel ends.
         :raises LinesyncError: the message is an error.
         """
         error = protocol.read_error(text)
@@ -144,7 +145,7 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
-        """The lines of the hub and of the agent in between, with their counters."""
+        """The lines of the hub, and on a host also the line of its agent, with their counters."""
         from ..runtime.lines.link_state import LinkState
 
         return read_each(LinkState, await self._json(protocol.Links(), timeout))
@@ -163,14 +164,16 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked()
     async def drain(self, *, timeout: float | None = None) -> None:
-        """Drain the hub for an upgrade: it begins no new work, waits for the commands, copies and exchanges that run, and
-        stops. The next hub on the same state file continues all waits and holds. A hub without a state file waits for
-        their end.
+        """Drain the hub for an upgrade: the hub begins no new work, waits for the end of the running commands, copies and
+        exchanges, and stops. The next hub on the same state file continues all waits and holds. A hub without a state file
+        also waits for the end of all waits and holds.
 
-        The drain belongs to this call. If it ends early, the hub accepts work again.
+        The drain belongs to this call. If the call ends early, the hub accepts work again.
 
-        :param timeout: seconds within which everything must have ended; 0 only stops a hub that has nothing to wait for.
-        :raises TimedOut: the hub still waits, and accepts work again. ``details["waits_for"]`` has what it waits for.
+        :param timeout: seconds within which all this work must have ended; with 0, the hub stops only if there is no such
+            work.
+        :raises TimedOut: there is still such work, and the hub accepts new work again. ``details["waits_for"]`` is a list of
+            this work.
         """
         await self._wait(protocol.Drain(timeout=timeout), "", timeout)
 
@@ -184,14 +187,14 @@ class Operations(ExchangeOperations, FileOperations):
     async def begin_namespace(
         self, name: str = "", *, pid: int = 0, begin: str = "", command: str = "", timeout: float | None = None
     ) -> str:
-        """Begin a namespace that ends with its owner. Everything in it is then deleted, and requests that wait there
+        """Begin a namespace that ends with its owner. At its end, all its contents are deleted, and requests that wait in it
         fail with Aborted.
 
-        :param name: its name; empty for a new one, which is never used again.
+        :param name: the name of the namespace; empty for a new name, which is never used again.
         :param pid: the owner, a process on this machine; 0 for this connection.
         :param begin: the start time of that process, in clock ticks since the machine booted (proc(5), ``starttime``).
         :param command: the command of the owner, for display; by default, this program and its arguments.
-        :returns: its name.
+        :returns: the name of the namespace.
         :raises NotAllowed: the name is in use.
         """
         name = name or f"@{token()}"
@@ -225,7 +228,7 @@ class Operations(ExchangeOperations, FileOperations):
         try:
             yield name
         finally:
-            with suppress(LinesyncError):  # it has ended already, or ends with the connection
+            with suppress(LinesyncError):  # the namespace has ended already, or ends with the connection
                 await self.end_namespace(name, timeout=timeout)
 
     # -- commands on a host -------------------------------------------------------------------------------------------
@@ -253,7 +256,7 @@ class Operations(ExchangeOperations, FileOperations):
             result = await client.finish(stream)
             print(result.stdout)  # b'text'
 
-        :param cwd: the working directory there; empty for the directory of the agent.
+        :param cwd: the working directory on the host; empty for the directory of the agent.
         :param env: environment variables in addition to the agent's variables.
         :param stdin: whether the command reads stream 0; otherwise its stdin is empty.
         :param timeout: seconds after which the host ends the command, or None.
@@ -274,12 +277,12 @@ class Operations(ExchangeOperations, FileOperations):
 
     @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:
-        """Read a started command's output until it ends.
+        """Wait until a command that :meth:`start` started has ended, and return its result.
 
         :param on_output: called with the output as it arrives; without it, the output is in the result.
         :raises CommandNotFound, CannotExecute, TimedOut: the host could not run the command, or ended it at its
             deadline.
-        :raises LinesyncFailed: the host, its line or its agent is gone, or did not answer within 5 s after the
+        :raises LinesyncFailed: the host, its line or its agent was lost, or did not answer within 5 s after the
             deadline. The message says whether the command may still run.
 
         All these errors have the output that arrived before them as ``stdout`` and ``stderr``, unless ``on_output`` got
@@ -341,7 +344,7 @@ class Operations(ExchangeOperations, FileOperations):
         :param argv: the command and its arguments. They do not pass through a shell; for a shell, run
             ``["sh", "-c", text]``.
         :param stdin: the bytes that the command reads from stdin, or None for an empty stdin.
-        :param cwd: the working directory there; empty for the directory of the agent.
+        :param cwd: the working directory on the host; empty for the directory of the agent.
         :param env: environment variables in addition to the agent's variables.
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
@@ -384,9 +387,9 @@ def _with_output(error: LinesyncError, output: dict[int, bytearray]) -> Linesync
 
 
 def _command_failed(host: str, program: str, result: CommandResult) -> CommandFailed:
-    how = f"exit status {result.status}" if result.signal is None else f"signal {result.signal}"
+    end = f"exit status {result.status}" if result.signal is None else f"signal {result.signal}"
     return CommandFailed(
-        f"the command {program} on {host} ended with {how}; look at its output",
+        f"the command {program} on {host} ended with {end}; look at its output",
         status=result.status,
         signal=result.signal,
         stdout=result.stdout,

@@ -1,4 +1,4 @@
-"""Requests of a script to the hub, and the holds that it has, for the operations of both drivers."""
+"""Requests of a script to the hub, and the holds of the script. Both clients use this module."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Requests"]
 
 
 class Requests:
-    """Asks the hub.
+    """Sends requests to the hub, and knows the holds of this connection.
 
     :param peer: the conversation with the hub or agent.
     """
 
     within = ""
-    """The default for ``within``."""
+    """The default of the parameter ``within``: the id of a hold that the caller has during a wait."""
 
     def __init__(self, peer: Conversation) -> None:
         self.peer = peer
         self.revoked: dict[str, str] = {}
-        """The holds that the hub revoked: the arrival's id to the reason."""
+        """The holds that the hub has revoked: arrival id to reason."""
         self.validities: dict[str, Validity] = {}
-        """The holds that were taken on this connection: the arrival's id to the time until which it is certainly ours."""
+        """The holds of this connection: arrival id to the time until which the client certainly has the hold."""
         self._holding: set[str] = set()
 
     @property
@@ -39,13 +39,13 @@ class Requests:
         return bool(self._holding)
 
     def heard_revoked(self, text: str) -> bool:
-        """Handle a note of the hub that a hold was taken back. Return False if it is another note."""
+        """Handle a note of the hub that revokes a hold. Returns False if the text is another note."""
         try:
             note = protocol.decode(text, protocol.Revoked)
         except LinesyncError:
             return False
         assert isinstance(note, protocol.Revoked)
-        # A request that still waits holds nothing.
+        # A note without an arrival revokes all holds. A request that still waits is not a hold.
         for arrival in [note.arrival] if note.arrival else list(self._holding):
             if arrival in self._holding:
                 self._holding.discard(arrival)
@@ -53,7 +53,7 @@ class Requests:
         return True
 
     def session_over(self, why: str) -> None:
-        """The session with the hub has ended: all holds were taken back."""
+        """Handle the end of the session with the hub: all holds are lost, for the reason ``why``."""
         for arrival in self._holding:
             self.revoked[arrival] = why
         self._holding.clear()
@@ -83,11 +83,13 @@ class Requests:
         takes: bool = False,
         holds: bool = False,
     ) -> protocol.Reply:
-        """Send a request that may wait, and wait for its reply. If the coroutine is cancelled, or the hub does not answer
-        after the timeout, the request is withdrawn.
+        """Send a request that may wait for other clients, and return the reply.
 
-        :param takes: the grant is returned unless it is committed, so commit it before returning.
-        :param holds: it gives a hold, which counts from the moment of the reply, because a revocation may follow directly.
+        If the coroutine is cancelled, or the hub does not answer after the timeout, the request is withdrawn.
+
+        :param takes: the request takes units or a lock. Such a grant must be committed, and this function commits it.
+        :param holds: the grant is a hold. It is registered as soon as the reply arrives, because a note that revokes it
+            may follow immediately.
         """
         return await self._wait_for(protocol.encode(message), arrival, timeout, takes=takes, holds=holds)
 
@@ -106,9 +108,9 @@ class Requests:
                 self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
                 raise
             if holds:
-                from .validity import Validity  # most small commands hold nothing
+                from .validity import Validity  # imported late, because most commands have no hold
 
-                self.validities[arrival] = Validity()  # the time counts from here, before the commit
+                self.validities[arrival] = Validity()  # before the commit, because its time counts from its creation
             if takes:
                 asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
                 await self._commit(asked, request, number, arrival)
@@ -117,23 +119,23 @@ class Requests:
         return reply
 
     async def _commit(self, commit: str, request: str, number: str, arrival: str) -> None:
-        """Commit a grant. It is ours when the hub has acknowledged the commit."""
+        """Commit a grant, and wait until the hub has acknowledged the commit. The client then has the units or the lock."""
         _, pending = self.peer.ask(commit)
         try:
             await self._reply(commit, pending)
         except LinesyncError:
             raise
-        except BaseException:  # cancelled, interrupted or timed out: give back what the hub may have granted
+        except BaseException:  # cancelled, interrupted or timed out: return the units or the lock
             self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
             if isinstance(taken, protocol.Semaphore) and not taken.Hold:
                 if pending.reply is None:
                     pending.done = lambda reply: self._return_units(taken, reply)
-                else:  # it arrived together with the cancellation
+                else:  # the reply arrived together with the cancellation
                     self._return_units(taken, pending.reply)
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Give back the units of a cancelled take whose commit succeeded, because a withdrawal cannot return them."""
+        """Return units that were committed although the caller was cancelled. A withdrawal cannot return committed units."""
         if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.asks:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

@@ -16,9 +16,9 @@ __all__ = ["read_each", "read_json", "read_state"]
 
 
 def read_json(text: str | bytes) -> object:
-    """Read JSON from the hub.
+    """Decode a JSON document from the hub.
 
-    :raises LinesyncFailed: it is not JSON.
+    :raises LinesyncFailed: the text is not JSON.
     """
     import json
 
@@ -29,9 +29,9 @@ def read_json(text: str | bytes) -> object:
 
 
 def read_state(kind: type[S], value: object) -> S:
-    """Read a state from JSON.
+    """Make a state record from decoded JSON.
 
-    :raises LinesyncFailed: it is not one.
+    :raises LinesyncFailed: the value is not such a record.
     """
     try:
         return kind.from_json(value)
@@ -40,7 +40,7 @@ def read_state(kind: type[S], value: object) -> S:
 
 
 def read_each(kind: type[S], values: object) -> list[S]:
-    """Read a list of states from JSON; raises as :func:`read_state` does."""
+    """Make a list of state records from decoded JSON. Raises the errors of :func:`read_state`."""
     if not isinstance(values, list):
         raise _unreadable(ValueError("it is not a list"))
     return [read_state(kind, value) for value in values]

@@ -1,4 +1,4 @@
-"""The synchronisation operations for scripts, as coroutines for both drivers."""
+"""The synchronisation operations of clients, as coroutines. They run under asyncio and under the blocking driver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from ..protocol import Message
 from ..runtime.identity import token
 from .arguments import an_instance, checked, name_of
 from .requests import Requests
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["BarrierResult", "Held", "SyncOperations", "TopicMessage"]
 
@@ -43,24 +39,23 @@ class Held(Record):
     arrival: str
     """The id of the hold, with which the client gives it back."""
     value: int
-    """For a lock, the fencing token, which is larger than the token of every earlier owner. For a semaphore, its
-    value."""
+    """For a lock, the fencing token, which is larger than the token of every earlier owner. For a semaphore, the units
+    that are left."""
 
 
 class TopicMessage(Record):
     """A message of a topic."""
 
     number: int
-    """Its number in the topic, from 1. With ``others``, only the messages of others are numbered."""
+    """The number of the message in its topic, from 1. With ``others``, only the messages of others are numbered."""
     sender: str
-    """The host or member that sent it."""
+    """The host or member that sent the message."""
     items: tuple[str, ...]
-    """Its texts, ``key=value`` by convention."""
+    """The texts of the message, ``key=value`` by convention."""
 
     @property
     def values(self) -> dict[str, str]:
-        """The texts as a mapping. A text without ``=`` has an empty value, and the last of several equal keys
-        counts."""
+        """The texts as a dictionary. A text without ``=`` has an empty value. Of several equal keys, the last is used."""
         return {key: value for key, _, value in [item.partition("=") for item in self.items]}
 
 
@@ -76,7 +71,7 @@ class SyncOperations(Requests):
     this hold.
 
     All operations that wait raise TimedOut, DeadlockError, Aborted (the name was reset), LinesyncFailed (the hub or the
-    line is gone), and UsageError (an invalid name or number).
+    line was lost), and UsageError (an invalid name or number).
     """
 
     # -- barriers -----------------------------------------------------------------------------------------------------
@@ -157,11 +152,11 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> int:
-        """Give units to a semaphore, take units, or read its value. The first use creates it with the value 0.
+        """Give units to a semaphore, take units, or read its value. The first use creates the semaphore with the value 0.
 
-        :param delta: the units to give (above 0) or to take (below 0); 0 reads.
+        :param delta: the number of units: positive to give units, negative to take units, 0 to read the value.
         :param bound: the maximum value of the semaphore; 0 for no maximum.
-        :returns: the value afterwards.
+        :returns: the new value.
         :raises TimedOut: there were not enough units before the timeout.
         :raises Mismatch: the request would exceed the bound, or an earlier request had another bound.
         """
@@ -182,8 +177,8 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take units of a semaphore as a hold: they return with :meth:`give_back`, or when this connection ends. Raises
-        the errors of :meth:`semaphore`."""
+        """Take units of a semaphore as a hold. :meth:`give_back`, or the end of this connection, returns the units to the
+        semaphore. Raises the errors of :meth:`semaphore`."""
         request = protocol.Semaphore(
             name=name,
             delta=-units,
@@ -207,11 +202,11 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> Held:
-        """Take a lock; ``value`` of the result is the fencing token. The lock returns with :meth:`give_back` or
-        :meth:`unlock`, or when this connection ends.
+        """Take a lock. The ``value`` of the result is the fencing token. :meth:`give_back`, :meth:`unlock` or the end of this
+        connection releases the lock.
 
-        :param keep: the host owns the lock, even after the end of this connection. The lock then returns only with
-            :meth:`unlock`, or when the host is lost.
+        :param keep: the host owns the lock, even after the end of this connection. Then only :meth:`unlock`, or the loss of
+            the host, releases the lock.
         """
         request = protocol.Lock(
             name=name,
@@ -241,9 +236,8 @@ class SyncOperations(Requests):
         self.validities.pop(held.arrival, None)
         why = self.revoked.pop(held.arrival, None)
         if why is not None:
-            if (
-                self.peer.asks
-            ):  # the agent ends a hold when it does not hear the hub, and the hub may still keep it then
+            # If the agent ended the hold because it did not hear the hub, the hub may still keep the hold.
+            if self.peer.asks:
                 self.peer.ask(protocol.encode(protocol.GiveBack(arrival=held.arrival)))
             raise LinesyncFailed(
                 f"the hold was lost before it was given back: {why}; check the work that relied on it, and repeat it"
@@ -251,15 +245,16 @@ class SyncOperations(Requests):
         self._holding.discard(held.arrival)
         await self._ask(protocol.GiveBack(arrival=held.arrival), timeout)
 
-    @checked(held=an_instance(Held, "what hold() or lock() returned"))
+    @checked(held=an_instance(Held, "the result of hold() or lock()"))
     async def check(self, held: Held) -> float:
-        """Return until when a hold is certainly ours, whatever is lost or stopped: no other client has it before that.
+        """Return the time until which this client certainly has a hold. No other client gets the hold before that time, even
+        if the line, the agent or the hub fails.
 
-        A program that writes to what a lock guards asks again and again, several times in a lease (20 s), and stops in time
-        when the answer no longer grows or does not come. The command under ``lock NAME -- CMD`` needs no such calls.
+        A program that writes to the resource under a lock calls this method several times in a lease (20 s). It must stop
+        writing before the last returned time. The command under ``lock NAME -- CMD`` does not need these calls.
 
-        :returns: a time of ``time.clock_gettime(time.CLOCK_BOOTTIME)``, seconds.
-        :raises LinesyncFailed: the hold was lost, or may have been lost; or the agent or the hub is too old to know.
+        :returns: a time in seconds, on the clock of ``time.clock_gettime(time.CLOCK_BOOTTIME)``.
+        :raises LinesyncFailed: the hold was lost or may have been lost, or the agent or the hub is too old for this request.
         """
         validity = self.validities.get(held.arrival)
         if validity is not None and held.arrival not in self.revoked:
@@ -327,7 +322,7 @@ class SyncOperations(Requests):
     async def set_events(
         self, *names: str, timeout: float | None = None, namespace: str = DEFAULT, arrival: str = ""
     ) -> None:
-        """Set events. They stay set until they are cleared."""
+        """Set events. An event stays set until a script clears it."""
         await self._wait(protocol.EventSet(names=names, ns=namespace, arrival=arrival), arrival, timeout)
 
     @checked(names=name_of("event"))
@@ -347,9 +342,9 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> tuple[str, ...]:
-        """Wait until all of these events are set at the same time, or any of them.
+        """Wait until all of these events are set at the same time.
 
-        :param any: wait for one of the events instead of all.
+        :param any: wait until at least one of the events is set, instead of all.
         :returns: the names of the events that are set.
         """
         request = protocol.EventWait(
@@ -377,10 +372,10 @@ class SyncOperations(Requests):
             (message,) = await client.receive("address")
             print(message.values["ip"])  # 10.0.0.1
 
-        :param items: the texts of the message, ``key=value`` by convention. A mapping gives one such text for each of
+        :param items: the texts of the message, ``key=value`` by convention. A mapping becomes one such text for each of
             its keys.
         :param member: the sender; empty for this host.
-        :returns: its number in the topic, from 1.
+        :returns: the number of the message in the topic, from 1.
         """
         texts = tuple([text for item in items for text in _texts(item)])
         request = protocol.Send(topic=topic, items=texts, ns=namespace, member=member, arrival=arrival)
@@ -432,8 +427,8 @@ class SyncOperations(Requests):
         arrival: str = "",
         within: str = "",
     ) -> list[TopicMessage]:
-        """Wait until every other host of the published group of this host has sent to a topic. Return the last message
-        of each.
+        """Wait until every other host of the published group of this host has sent a message to a topic. Return the last
+        message of each host.
 
         The agents publish the groups: ``group=...``, ``role=...``, ``group_size=N``. All hosts without a group form one
         group.
@@ -472,13 +467,14 @@ def _folded(members: Iterable[str]) -> str:
         return ""
     global _last_fold
     if names != _last_fold[0]:  # most callers always use the same members
-        from ..model.hosts.members import fold  # this import costs a small command more time than the rest
+        from ..model.hosts.members import fold  # imported late, because this import takes long
 
         _last_fold = names, fold(names)
     return _last_fold[1]
 
 
 _last_fold: tuple[tuple[str, ...], str] = ((), "")
+"""The last list of members, and its folded form."""
 
 
 def _texts(item: str | Mapping[str, str]) -> list[str]:

@@ -1,14 +1,16 @@
-"""The time until which a hold is certainly ours, even while nothing arrives from the hub.
+"""The time until which a client certainly has a hold, even if no message arrives from the hub.
 
-The hub gives the holds of a host to other clients when it has not heard the host for one lease, and not earlier. If we had
-the hold at some time and the hub heard us then, the hold is ours for one lease from that time. We know such times:
+The hub gives the holds of a host to other clients when it has not heard the host for one lease, and not earlier. If the
+client had the hold at some time, and the hub heard the host at that time or later, the client has the hold for one lease from
+that time. The client knows such times from two sources:
 
-1. We sent the commit of the grant, and the hub handled it later.
-2. The answer to the request ``lease`` has an age: the time since our agent sent the newest frame that the hub has
-   acknowledged. The agent measured the age after we had asked, so we may subtract it from the time at which we asked.
+1. The client sent the commit of the grant, and the hub handled the commit later.
+2. The reply to the request ``lease`` contains an age: the time since the agent sent the newest frame that the hub has
+   acknowledged. The agent measures the age after the request. The client therefore subtracts the age from the time of the
+   request.
 
-An answer that comes after this time is too late, because it does not show that the hub heard us in between. So a hold that
-may have been lost stays lost.
+A reply that arrives after the calculated time is too late, because it does not show that the hub heard the host during the
+whole time. A hold that may have been lost therefore counts as lost for all later time.
 
 The clock is CLOCK_BOOTTIME, which continues while the machine is suspended.
 """
@@ -22,24 +24,27 @@ from ..runtime.conversation import Conversation, Pending
 
 __all__ = ["Validity"]
 
-_RESERVE = 1 / 8  # part of a lease, for clocks that differ and for processes that are late ...
-_RESERVE_MOST = 1.0  # ... and the most seconds of it
+_RESERVE = (
+    1 / 8
+)  # part of the lease that is subtracted as a reserve for differences of clocks and for delayed processes
+_RESERVE_MOST = 1.0  # the largest reserve in seconds
 
 
 class Validity:
-    """The time until which one hold is certainly ours. Create it before the commit of the grant is sent."""
+    """The time until which the client certainly has one hold. Create the object before the commit of the grant is sent."""
 
     REQUEST = protocol.encode(protocol.Lease())
 
     def __init__(self) -> None:
         self.lease = 0.0
-        """The hub's lease in seconds; 0 before the first answer."""
+        """The hub's lease in seconds; 0 before the first reply."""
         self.until = float("-inf")
-        """The time until which the hold is ours, in seconds of CLOCK_BOOTTIME; minus infinity before the first answer."""
+        """The time until which the client has the hold, in seconds of CLOCK_BOOTTIME; minus infinity before the first
+        reply."""
         self._taken_at = boottime()
 
     def ask(self, peer: Conversation) -> Pending:
-        """Ask the agent or the hub, and use its answer when it arrives."""
+        """Send a request to the agent or the hub. Its reply extends :attr:`until` when it arrives."""
         asked_at = boottime()
 
         def answered(reply: str | LinesyncError) -> None:
@@ -58,7 +63,12 @@ class Validity:
             self.heard(asked_at - age, lease, now)
 
     def heard(self, heard_at: float, lease: float, now: float) -> None:
-        """The hub has heard us at ``heard_at`` or later. We know this at ``now``."""
+        """Extend the time, because the hub has heard this host.
+
+        :param heard_at: the hub heard this host at this time or later.
+        :param lease: the hub's lease in seconds.
+        :param now: the current time; all times are in seconds of CLOCK_BOOTTIME.
+        """
         length = lease - min(lease * _RESERVE, _RESERVE_MOST)
         if not self.lease:
             self.until = self._taken_at + length
@@ -73,7 +83,7 @@ class Validity:
 
     @property
     def why_over(self) -> str:
-        """The reason why it may have been lost, as a clause."""
+        """The reason why the hold may have been lost, as a clause."""
         return (
             "nothing shows that the hub still hears this host; "
             f"another client may get the hold when the lease of {self.lease:g} s is over"

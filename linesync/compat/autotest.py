@@ -1,13 +1,14 @@
 """autotest's ``barrier`` and ``SyncData``, with its names, arguments and exceptions.
 
 A test replaces ``from autotest.client.shared import barrier, error`` with ``from linesync.compat import autotest as barrier,
-autotest as error``, and needs no other change. There is no master and no socket: all hosts meet at the hub, in any order.
-Values are sent as JSON with bytes (:mod:`.values`), never as pickles.
+autotest as error``, and needs no other change. There is no master and no socket: all hosts use the hub, and may arrive in any
+order. Values are sent as JSON with bytes (:mod:`.values`), never as pickles.
 
-The hub tells autotest's barriers apart by their names, so a name contains more than the tag. It contains the port, because in
-autotest the same tag on two ports gives two barriers. It also contains one member, because pairs of hosts that use the same
-tag do not meet in autotest. This member is the first of all hosts for ``rendezvous``, and the first of the other hosts for
-``rendezvous_servers``, because masters often have the same name (``PROF_MASTER``).
+At the hub, the name of a barrier must be different for each barrier of autotest. The name therefore contains the tag and two
+more parts. The first part is the port, because in autotest the same tag on two ports means two barriers. The second part is
+one member, because in autotest two pairs of hosts can use the same tag at the same time. This member is the first of all hosts
+for ``rendezvous``. For ``rendezvous_servers`` it is the first of the other hosts, because masters often have the same name
+(``PROF_MASTER``).
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ _log = logging.getLogger(__name__)
 
 
 class BarrierError(Exception):
-    """A barrier failed. Its ``__cause__`` is the error of linesync that says why."""
+    """A barrier failed. Its ``__cause__`` is the error of linesync, which contains the reason."""
 
 
 class BarrierAbortError(BarrierError):
-    """A member asked for an abort."""
+    """A member aborted the barrier."""
 
 
 class NetCommunicationError(Exception):
@@ -58,7 +59,7 @@ class NetCommunicationError(Exception):
 
 
 class DataSyncError(NetCommunicationError):
-    """An exchange of data failed. Its ``__cause__`` is the error of linesync that says why."""
+    """An exchange of data failed. Its ``__cause__`` is the error of linesync, which contains the reason."""
 
 
 def get_host_from_id(hostid: str) -> str:
@@ -72,7 +73,7 @@ def get_host_from_id(hostid: str) -> str:
 
 
 class listen_server:
-    """A port that several barriers share. It does not listen; barriers with different ports are different barriers.
+    """A port number that several barriers share. No socket listens on it. It only distinguishes barriers.
 
     :raises OSError: this process already has an open server for this address and port.
     """
@@ -91,14 +92,15 @@ class listen_server:
 
 
 class barrier:
-    """A barrier at which hosts meet under a tag.
+    """A barrier of autotest.
 
-    :param hostid: our own id: a host's name or address. With ``#`` and a tag, several processes of one machine can meet.
+    :param hostid: the id of the caller: a host's name or address. With ``#`` and a tag, several processes of one machine can
+        use the same barrier.
     :param tag: the name of the barrier.
     :param timeout: seconds; None waits without limit, 0 fails immediately.
     :param port: barriers with different ports are different barriers; by default 11922.
     :param listen_server: the port of this server is used instead of ``port``.
-    :raises BarrierError: there are both a port and a listen server.
+    :raises BarrierError: both a port and a listen server are passed.
     """
 
     def __init__(
@@ -118,10 +120,10 @@ class barrier:
         _log.info("tag=%s port=%d timeout=%r", tag, self._port, timeout)
 
     def rendezvous(self, *hosts: str, abort: bool = False) -> None:
-        """Wait until all of ``hosts``, this one included, have arrived. One host alone does not wait.
+        """Wait until all of ``hosts``, which include this host, have arrived. With only one host, do not wait.
 
-        :param abort: instead, end the wait of all hosts with an error.
-        :raises BarrierAbortError: a host did that.
+        :param abort: end the wait of all hosts with an error instead.
+        :raises BarrierAbortError: a host aborted the barrier.
         :raises BarrierError: the timeout passed, a host is lost or arrived twice, or the lists of hosts differ.
         """
         if not hosts:
@@ -129,7 +131,7 @@ class barrier:
         self._wait_at_barrier("", min(hosts), set(hosts), abort)
 
     def rendezvous_servers(self, masterid: str, *hosts: str, abort: bool = False) -> None:
-        """Like :meth:`rendezvous`, for a master and other hosts. Here, too, all connect only to the hub."""
+        """Wait like :meth:`rendezvous`, for a master and other hosts. All of them connect only to the hub."""
         self._wait_at_barrier("servers:", min(hosts, default=""), {masterid, *hosts} if hosts else set(), abort)
 
     def _wait_at_barrier(self, kind: str, first: str, hosts: set[str], abort: bool) -> None:
@@ -159,7 +161,7 @@ class barrier:
             raise self._error(error) from error
 
     def _error(self, error: LinesyncError) -> BarrierError:
-        """The exception of autotest for an error of linesync, with the messages of both."""
+        """The exception of autotest for an error of linesync. Its message contains the messages of both."""
         if isinstance(error, TimedOut):
             return BarrierError(f"timeout waiting for barrier: {self._tag}: {error}")
         if isinstance(error, Aborted):
@@ -172,7 +174,7 @@ class barrier:
 
 
 class SyncListenServer:
-    """The server for sessions of :class:`SyncData`. It starts no process, because the sessions meet at the hub.
+    """The server for sessions of :class:`SyncData`. It starts no process, because the sessions use the hub.
 
     :param tmpdir: the directory of a file of autotest; not used.
     """
@@ -190,10 +192,10 @@ class SyncListenServer:
 class SyncData:
     """An exchange of data between hosts: each host gives a value, and all hosts get all values.
 
-    :param masterid: the host at which autotest's hosts meet. Sessions with another master or port are different sessions.
-    :param hostid: our own id, which is one of ``hosts``.
+    :param masterid: the master of autotest. Here it only distinguishes sessions, as the port does.
+    :param hostid: the id of the caller, which is one of ``hosts``.
     :param hosts: the ids of all hosts that take part.
-    :param session_id: the exchange; several can run at the same time.
+    :param session_id: the name of the exchange. Several exchanges can run at the same time.
     :param listen_server: a server that the master has already started.
     """
 
@@ -224,7 +226,7 @@ class SyncData:
 
         :param data: None, numbers, text, bytes, and lists, tuples and dictionaries of these.
         :param timeout: seconds; None waits without limit.
-        :param session_id: is used instead of the object's own.
+        :param session_id: the name of the exchange, instead of the ``session_id`` of the object.
         :return: the value of each host, by host id.
         :raises DataSyncError: the timeout passed, a host was lost before it had given its value, the lists of hosts
             differ, or the value cannot be sent.
@@ -237,7 +239,7 @@ class SyncData:
                 f"Timeout during data sync with data {data!r:.200}: the timeout leaves no time to wait; raise it"
             )
         try:
-            given = dumps(data)
+            encoded = dumps(data)
         except TypeError as error:
             raise DataSyncError(f"{self.hostid} gave a value that other hosts could not read: {error}") from error
         session = str(self.session_id if session_id is None else session_id)
@@ -247,7 +249,7 @@ class SyncData:
                 got = client.exchange(
                     _name(f"autotest:{self.port}:", f"{member_of(self.masterid)}:{session}"),
                     list(by_member),
-                    given,
+                    encoded,
                     member=member_of(self.hostid),
                     timeout=deadline.left,
                     namespace=namespace("autotest"),
@@ -264,14 +266,14 @@ class SyncData:
         return self.sync_data
 
     def single_sync(self, data: Any = None, timeout: float | None = 60, session_id: object = None) -> dict[str, Any]:
-        """:meth:`sync`, then :meth:`close`, even after an error. Parameters, result and errors are those of sync."""
+        """Call :meth:`sync`, then :meth:`close`, even after an error. Parameters, result and errors are those of ``sync``."""
         try:
             return self.sync(data, timeout, session_id)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the listen server if this object made it."""
+        """Close the listen server if this object created it."""
         if self.killserver and self.listen_server is not None:
             self.listen_server.close()
 
@@ -285,7 +287,7 @@ class SyncData:
 
 
 def _name(kind: str, rest: str) -> str:
-    """A name in linesync. If the text is too long or not printable, a digest replaces it."""
+    """A name for linesync: ``kind`` and ``rest``. If ``rest`` is too long or not printable, its digest replaces it."""
     data = rest.encode("utf-8", "surrogateescape")
     if len(kind) + len(data) <= _NAME_BYTES and rest.isprintable():
         return kind + rest

@@ -1,9 +1,9 @@
 """beaker's and restraint's rhts-sync-set, rhts-sync-block, rstrnt-sync-set and rstrnt-sync-block.
 
 A state is an event of linesync, which stays set. The name of the event contains the recipe set, the order of the task, the
-machine and the state, so that each run and task has its own states. The recipe set is RECIPESETID or RSTRNT_RECIPESETID,
-and the order is TASKORDER, RSTRNT_TASKORDER or rhts' TESTORDER. The options -r and -t replace them. A part that is not set
-is empty.
+machine and the state, so that each run and task has its own states. The variables RECIPESETID or RSTRNT_RECIPESETID contain
+the recipe set. TASKORDER, RSTRNT_TASKORDER or TESTORDER contain the order. The options -r and -t have precedence over these
+variables. A part without a value is empty.
 
 A machine sets a state under the name of its host. If $HOSTNAME differs from that, it also sets the state under $HOSTNAME,
 because tests use both names. With -m it sets the state only under the name after -m.
@@ -30,7 +30,7 @@ _LONG = ("help", "state=", "machine=", "recipesetid=", "testorder=", "result_ser
 class Scope:
     """The states of one task of one recipe set.
 
-    :param asked: the options of the command line; the last value of each.
+    :param asked: the options of the command line: option to its last value.
     :param environ: the environment variables.
     """
 
@@ -83,7 +83,7 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
     wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}
     if "--any" in asked:
         waits = [{event: state for events in wanted.values() for event, state in events.items()}]
-    else:  # one after the other has the same result, because a state stays set
+    else:  # the waits may follow one another, because a state stays set
         waits = list(wanted.values())
     print(
         f"{program} -- Blocking state(s) = {' '.join(scope.shown(state) for state in states)}",
@@ -93,8 +93,8 @@ def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machin
     found = []
     with connect(program, timeout=deadline.to_connect) as client:
         for events in waits:
-            there = client.wait_events(*events, any=True, timeout=deadline.left, namespace=namespace("beaker"))
-            found.append(next(state for event, state in events.items() if event in there))
+            are_set = client.wait_events(*events, any=True, timeout=deadline.left, namespace=namespace("beaker"))
+            found.append(next(state for event, state in events.items() if event in are_set))
     print(":".join(found))
     return 0
 
@@ -106,13 +106,13 @@ def _usage(program: str) -> str:
 
 
 def main(program: str, argv: Sequence[str]) -> int:
-    """Run one of the commands. The options for the result server and the time between tries have no effect.
+    """Run the command with the name ``program``. The options ``--result_server`` and ``--retry`` have no effect.
 
     :return: the exit code.
     """
 
-    def command(given: list[str]) -> int:
-        asked, machines = options(given, _SHORT, _LONG, _usage(program), mixed=True)
+    def command(words: list[str]) -> int:
+        asked, machines = options(words, _SHORT, _LONG, _usage(program), mixed=True)
         states = [value for option, value in asked if option in ("-s", "--state")]
         if any(option in ("-h", "--help") for option, _ in asked):
             print(f"usage: {_usage(program)}")

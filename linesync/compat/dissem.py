@@ -3,8 +3,9 @@
 Options come from the configuration files, then from DISSEM_FLAGS, then from the command line. The last value of an option
 counts. In a file, each line is one argument (``--port=11399``), and lines that begin with ``#`` are comments.
 
-With two arguments, the name says what the object is, as in dissem's README: SEM... is a semaphore; BR..., BAR... and BE...
-(``BE001`` in the README) are barriers. Lower case works, too. ``BE001`` and ``BR001`` are two different barriers.
+With two arguments, the name determines the kind of object, as in dissem's README. A name that begins with SEM is a semaphore.
+A name that begins with BR, BAR or BE (``BE001`` in the README) is a barrier. Lower case has the same meaning. ``BE001`` and
+``BR001`` are two different barriers.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ usage: {_USAGE}
   --name S, --count N       its name, and the number
   --address, -A HOST        the hub's host (default: localhost)
   --port, -p PORT           the hub's TCP port (default: {PORT})
-                            LINESYNC_HUB overrides both; without any of them,
-                            the hub or agent is found as by linesync
+                            LINESYNC_HUB has precedence over both; without all
+                            three, dissem uses the same hub or agent as linesync
   --block-on-error, -H      after an error, print it and do not exit
   --verbose, -v; --quiet, -q
 
@@ -61,7 +62,7 @@ class Request(Record):
     name: str
     count: int
     endpoint: str = ""
-    """The hub's endpoint; if it is empty, the hub is found as by linesync."""
+    """The hub's endpoint; if it is empty, the endpoint that all linesync commands use."""
     stays: bool = False
     """After an error, the process prints it and does not exit."""
     verbose: int = 0
@@ -82,14 +83,14 @@ def arguments(argv: Sequence[str], environ: Mapping[str, str], files: Sequence[s
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """Read the arguments.
+    """The request that these arguments describe.
 
-    :raises UsageError: they are not valid arguments of dissem.
+    :raises UsageError: the arguments are not valid for dissem.
     """
-    given, rest = options(argv, "A:p:Hvqh", _LONG, _USAGE)
+    asked, rest = options(argv, "A:p:Hvqh", _LONG, _USAGE)
     words: dict[str, str] = {}
     verbose, stays = 0, False
-    for option, value in given:
+    for option, value in asked:
         match option:
             case "-h" | "--help":
                 return Request(object="", name="", count=0)
@@ -120,7 +121,7 @@ def parse(argv: Sequence[str]) -> Request:
 
 
 def _object_of(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str, int]:
-    """The object, its name and the number."""
+    """The kind of object (``semaphore`` or ``barrier``), its name and the number."""
     if words.get("object") and words.get("name"):
         kind, name, count = words["object"], words["name"], words.get("count", "0")
     elif len(rest) == 3:
@@ -130,7 +131,8 @@ def _object_of(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str,
         kind = next((kind for pattern, kind in _BY_NAME if pattern.match(name)), "")
         if not kind:
             raise UsageError(
-                f"the name {name} does not say what it is; begin it with SEM or BR, or write 'dissem sem {name} {count}'"
+                f"the name {name} does not show the kind of object; begin it with SEM or BR, or write"
+                f" 'dissem sem {name} {count}'"
             )
     else:
         raise UsageError(f"dissem needs an object, its name and a number; usage: {_USAGE}")
@@ -144,7 +146,7 @@ def _number(what: str, text: str, least: int = -(10**18), most: int = 10**18) ->
 
 
 def _endpoint(words: Mapping[str, str]) -> str:
-    # LINESYNC_HUB comes first, so that scripts that name dissem's server run unchanged on a host without a network.
+    # LINESYNC_HUB has precedence, so that scripts with the address of dissem's server run unchanged without a network.
     if os.environ.get("LINESYNC_HUB") or not words.keys() & {"address", "port"}:
         return ""
     address = words.get("address", "localhost")
@@ -171,20 +173,20 @@ def _do(request: Request) -> int:
 def main(program: str, argv: Sequence[str], wait: Callable[[], object] = signal.pause) -> int:
     """Run dissem.
 
-    :param wait: called repeatedly without end after an error with ``-H``.
+    :param wait: called in an endless loop after an error with ``-H``.
     :return: the exit code. 0: done; 1: refused, or a wrong command line; 3: no hub, or the connection to it was lost.
     """
     stays = False
 
-    def work(given: list[str]) -> int:
+    def work(words: list[str]) -> int:
         nonlocal stays
-        request = parse(arguments(given, os.environ))
+        request = parse(arguments(words, os.environ))
         stays = request.stays
         return _do(request)
 
-    def like_dissem(given: list[str]) -> int:
+    def like_dissem(words: list[str]) -> int:
         try:
-            return work(given)
+            return work(words)
         except LinesyncError as error:
             print(f"{program}: {error.message}", file=sys.stderr, flush=True)
             while stays:

@@ -1,15 +1,15 @@
 """LAVA's MultiNode API: lava-self, lava-role, lava-group, lava-send, lava-wait, lava-wait-all, lava-sync.
 
 A group is a published group: its agents publish ``group=...``, ``role=...`` and ``group_size=N``. LAVA starts the tests of a
-group when the group is complete. Here, a command that needs the group waits until that many hosts are known. If no agent
-publishes a size, the group consists of the hosts that are known.
+group when the group is complete. Here, a command that needs the group waits until the hub knows N hosts of the group. If no
+agent publishes a size, the group consists of the hosts that the hub knows.
 
-Each group has its own messages, and the hub keeps them as long as it runs. A wait writes the last message of each host under
-its id to the cache file, as lines ``host:key=value``. lava-sync is a barrier of the group's hosts, so that an id can be used
-again, even by a host that is ahead of the others.
+Each group has its own messages, and the hub keeps them until a reset. A wait writes the last message of each host under the id
+to the cache file, as lines ``host:key=value``. lava-sync is a barrier of the group's hosts. An id can therefore be used again,
+even by a host that is faster than the others.
 
 LAVA's scripts report a failure only on the console and exit with 0. These commands exit with linesync's codes. With
-``--lava-bug-compat`` or LAVA_BUG_COMPAT=1 they exit with 0, like LAVA's.
+``--lava-bug-compat`` or LAVA_BUG_COMPAT=1 they exit with 0, as LAVA's scripts do.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Group(Record):
     """The hosts of one group."""
 
     name: str
-    """The published group; empty for hosts that publish none."""
+    """The name of the published group; empty for hosts without a published group."""
     own: str
-    """The host that this process runs on."""
+    """The host on which this process runs."""
     roles: dict[str, str]
-    """The role of each host; empty for a host that publishes none."""
+    """The role of each host; empty for a host without a published role."""
     size: int
-    """The published size of the group; 0 if no host publishes one."""
+    """The published size of the group; 0 if no host publishes a size."""
 
     @property
     def complete(self) -> bool:
@@ -71,8 +71,8 @@ def group_of(hosts: Iterable[HostState], own: str) -> Group:
     ours = next((host.published for host in hosts if host.name == own), None)
     if ours is None:
         raise UsageError(
-            f"{own} is in no group: run this on a host whose agent publishes one (linesync agent --publish group=G"
-            " --publish role=R --publish group_size=N)"
+            f"{own} does not belong to a group: run this on a host whose agent publishes a group (linesync agent --publish"
+            " group=G --publish role=R --publish group_size=N)"
         )
     name = ours.get("group", "")
     found = [host for host in hosts if host.published.get("group", "") == name]
@@ -83,7 +83,7 @@ def group_of(hosts: Iterable[HostState], own: str) -> Group:
             f"the agents of the group {name!r} publish group_size={size}, which is not a number; start them with a"
             " number"
         )
-    if int(size) and len(found) > int(size):  # some hosts are left from an earlier group of that name
+    if int(size) and len(found) > int(size):  # some hosts belong to an earlier group with the same name
         found = [host for host in found if host.state != "lost"]
     return Group(
         name=name, own=own, roles={host.name: host.published.get("role", "") for host in found}, size=int(size)
@@ -107,11 +107,12 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
     try:
         if os.path.lexists(path):
             mode = os.lstat(path).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):  # a link is replaced: this is a known name in /tmp
+            # A symbolic link is replaced, not followed: every user knows this name in /tmp.
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
                 from ..jobs.paths import kind_of
 
                 raise UsageError(
-                    f"the cache file {path} cannot be written: it is {kind_of(mode)}; set LAVA_MULTI_NODE_CACHE to another"
+                    f"cannot write the cache file {path}: it is {kind_of(mode)}; set LAVA_MULTI_NODE_CACHE to another path"
                 )
             if not lines:
                 os.unlink(path)
@@ -128,7 +129,7 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
 
 
 class _Call:
-    """The context of one command: the connection, the host that it runs on, and the deadline."""
+    """The context of one command: the connection, the host on which it runs, the namespace and the deadline."""
 
     def __init__(self, client: BlockingClient, deadline: Deadline) -> None:
         self.client = client
@@ -140,19 +141,19 @@ class _Call:
         """The group of this host.
 
         :param complete: wait until the group is complete.
-        :raises TimedOut: it was not complete before the deadline.
+        :raises TimedOut: the group was not complete before the deadline.
         """
         reported = False
         while True:
             group = group_of(self.client.hosts(timeout=self.deadline.left), self.own)
             if group.complete or not complete:
                 return group
-            known = ", ".join(group.roles)
-            who = f"{len(group.roles)} of {group.size} hosts of the group {group.name!r} are known: {known}"
+            names = ", ".join(group.roles)
+            known = f"{len(group.roles)} of {group.size} hosts of the group {group.name!r} are known: {names}"
             if self.deadline.over:
-                raise TimedOut(f"timed out after {self.deadline.timeout:g} s: {who}; start the agents of the others")
+                raise TimedOut(f"timed out after {self.deadline.timeout:g} s: {known}; start the agents of the others")
             if not reported:
-                print(f"waiting for the group: {who}", file=sys.stderr, flush=True)
+                print(f"waiting for the group: {known}", file=sys.stderr, flush=True)
                 reported = True
             time.sleep(min(_POLL_INTERVAL, self.deadline.left or _POLL_INTERVAL))
 
@@ -160,7 +161,7 @@ class _Call:
         write_cache(os.environ.get("LAVA_MULTI_NODE_CACHE") or CACHE, cache_lines(messages))
 
     def all_so_far(self, topic: str) -> list[TopicMessage]:
-        """All messages of a topic. One answer may hold only some of them, so this asks until there are no more."""
+        """All messages of a topic. A reply contains at most 1,000 messages, so several requests may be necessary."""
         messages: list[TopicMessage] = []
         try:
             while True:
@@ -197,7 +198,7 @@ def _group(call: _Call, words: list[str]) -> int:
     found = [host for host, role in group.roles.items() if role == words[0]]
     for host in found:
         print(host)
-    return 0 if found else 1  # without a message, as in LAVA's manual
+    return 0 if found else 1  # no error message, as in LAVA's manual
 
 
 def _send(call: _Call, words: list[str]) -> int:
@@ -254,14 +255,14 @@ _COMMANDS: dict[str, tuple[Callable[[_Call, list[str]], int], str]] = {
 
 
 def main(program: str, argv: Sequence[str]) -> int:
-    """Run one of the commands. Returns its exit code."""
-    work, what = _COMMANDS[program]
-    usage = f"{program} [--timeout S] [--lava-bug-compat] {what}".rstrip()
+    """Run the command with the name ``program``. Returns its exit code."""
+    work, synopsis = _COMMANDS[program]
+    usage = f"{program} [--timeout S] [--lava-bug-compat] {synopsis}".rstrip()
     lenient = os.environ.get("LAVA_BUG_COMPAT", "") in ("1", "yes", "true")
 
-    def command(given: list[str]) -> int:
+    def command(arguments: list[str]) -> int:
         nonlocal lenient
-        asked, words = options(given, "h", ("timeout=", "lava-bug-compat", "help"), usage)
+        asked, words = options(arguments, "h", ("timeout=", "lava-bug-compat", "help"), usage)
         limit = setting("timeout", "lava")
         timeout = None if limit is None else read_seconds(str(limit), "timeout")
         for option, value in asked:
@@ -273,9 +274,9 @@ def main(program: str, argv: Sequence[str]) -> int:
                     timeout = read_seconds(value, "timeout")
                 case _:
                     lenient = True
-        if what.startswith("M") and (not words or "=" in words[0]):
+        if synopsis.startswith("M") and (not words or "=" in words[0]):
             raise UsageError(f"the message id is missing; usage: {usage}")
-        if not what.endswith("...") and len(words) > len(what.split()):
+        if not synopsis.endswith("...") and len(words) > len(synopsis.split()):
             raise UsageError(f"there is one argument too many, {words[-1]!r}; usage: {usage}")
         if work is _self and (name := os.environ.get("LINESYNC_HOST")):
             print(name)  # no connection is needed
@@ -284,9 +285,9 @@ def main(program: str, argv: Sequence[str]) -> int:
         with connect(program, timeout=deadline.to_connect) as client:
             return work(_Call(client, deadline), words)
 
-    def like_lava(given: list[str]) -> int:
+    def like_lava(arguments: list[str]) -> int:
         try:
-            return command(given)
+            return command(arguments)
         except LinesyncError as error:
             if not lenient or isinstance(error, UsageError):
                 raise

@@ -2,8 +2,8 @@
 
 An autotest host id is an address, with or without a tag: ``client1#2``, ``10.0.0.7``, ``::1``. A member is ``host`` or
 ``host#tag``; both parts consist of letters, digits, dots, underscores and hyphens. Every other byte of an id is written as
-``_`` and two hex digits: ``::1`` becomes ``_3A_3A1``. An underscore before two hex digits is written as ``_5F``. So every
-id has its own member, and every member made here can be converted back.
+``_`` and two hex digits: ``::1`` becomes ``_3A_3A1``. An underscore before two hex digits is written as ``_5F``. Different ids
+therefore have different members, and a member can be converted back to its id.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _ESCAPED = re.compile(rb"_([0-9A-F]{2})")
 def member_of(identity: str) -> str:
     """The member for a host id. An id that is already the name of a member does not change.
 
-    If a part of the escaped form has more than 64 characters, its end is replaced by a digest. Then :func:`id_of` cannot
-    convert it back.
+    If a part of the escaped form has more than 64 characters, a digest replaces its end. :func:`id_of` cannot convert such a
+    member back.
     """
     host, mark, tag = identity.partition("#")
     if host and tag:

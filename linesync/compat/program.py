@@ -18,13 +18,13 @@ __all__ = ["connect", "namespace", "options", "own_host", "run"]
 
 
 def connect(program: str, endpoint: str = "", timeout: float | None = None) -> BlockingClient:
-    """Connect to a hub or an agent. Each different notice is printed on stderr once.
+    """Connect to a hub or an agent. Notices are printed on stderr, each text only once.
 
-    :param program: the name that begins each notice.
-    :param endpoint: the endpoint of the hub or agent; if it is empty, the places where all commands look are used.
-    :param timeout: seconds within which it must answer, or None.
-    :raises TimedOut: it did not answer in that time.
-    :raises LinesyncFailed: no hub or agent answers there.
+    :param program: the name at the beginning of each notice.
+    :param endpoint: the endpoint of the hub or agent; if it is empty, the endpoint that all linesync commands use.
+    :param timeout: seconds within which the hub or agent must answer, or None.
+    :raises TimedOut: the hub or agent did not answer in that time.
+    :raises LinesyncFailed: no hub or agent answers at that endpoint.
     """
     from ..client.blocking import connect_blocking
 
@@ -39,21 +39,21 @@ def connect(program: str, endpoint: str = "", timeout: float | None = None) -> B
 
 
 def namespace(command: str) -> str:
-    """The namespace of names: LINESYNC_NAMESPACE, ``namespace`` in linesync.toml, or 'default'."""
+    """The namespace for a drop-in command: LINESYNC_NAMESPACE, ``namespace`` in linesync.toml, or 'default'."""
     return str(setting("namespace", command) or "default")
 
 
 def own_host(client: BlockingClient, timeout: float | None = None) -> str:
-    """The name of the host that this process runs on; ``hub`` on the controller."""
+    """The name of the host on which this process runs; ``hub`` on the controller."""
     name = os.environ.get("LINESYNC_HOST")
-    # The answer to a barrier of one party names that party. It takes fewer bytes on the line than the list of hosts.
+    # The reply to a barrier of one party contains the name of that party. It is shorter than the list of all hosts.
     return name or client.barrier("who am I", 1, timeout=timeout, namespace="linesync").parties[0]
 
 
 def options(
     argv: Sequence[str], short: str, long: Sequence[str], usage: str, *, mixed: bool = False
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Read a command line like getopt(3); long options may be abbreviated.
+    """Read a command line as getopt(3) does; long options may be abbreviated.
 
     :param mixed: options may also follow arguments.
     :returns: the options in order, as (option with its hyphens, value), and the arguments.

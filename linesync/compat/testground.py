@@ -1,8 +1,8 @@
-"""testground's sync service, with the interface of its SDKs: states that are entered and counted, and topics.
+"""testground's sync service, with the interface of its SDKs: states, whose entries are counted, and topics.
 
-Entering a state adds a message to a topic of linesync, and the message's number is the sequence. A barrier waits for the
-message with a certain number. A subscription reads its topic from the first message on. Each run has a namespace of its
-own, named by the arguments or by TEST_RUN, TEST_PLAN and TEST_CASE::
+An entry into a state adds a message to a topic of linesync. The number of the message is testground's sequence number. A
+barrier waits for the message with a certain number. A subscription reads a topic from its first message. Each run has its own
+namespace. The arguments, or TEST_RUN, TEST_PLAN and TEST_CASE, determine the name of the namespace::
 
     with Sync() as sync:
         sequence = sync.signal_and_wait("ready", 3)
@@ -10,7 +10,7 @@ own, named by the arguments or by TEST_RUN, TEST_PLAN and TEST_CASE::
         for address in islice(sync.subscribe("addresses"), 3):
             ...
 
-A payload is a value that :mod:`.values` can write: JSON's values, bytes, tuples.
+A payload is a value that :mod:`.values` can encode: the values of JSON, bytes, tuples and dictionaries.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _MOST = 100  # most messages of a topic in one answer
 
 
 class Sync:
-    """A connection to the sync service of one run. Only one thread at a time may use it.
+    """A connection to the sync service of one run. Only one thread may use it at a time.
 
     :param run: the run; by default TEST_RUN.
     :param plan: the plan; by default TEST_PLAN.
     :param case: the case; by default TEST_CASE.
-    :param endpoint: the endpoint of a hub or an agent; by default, the places where the commands look.
-    :raises LinesyncFailed: no hub or agent answers there.
+    :param endpoint: the endpoint of a hub or an agent; by default, the endpoint that all linesync commands use.
+    :raises LinesyncFailed: no hub or agent answers at that endpoint.
 
     All methods that wait take a ``timeout`` in seconds (None waits without limit) and raise TimedOut, Aborted (the name was
     reset) and LinesyncFailed (the hub or the line is lost).
@@ -53,18 +53,18 @@ class Sync:
     # -- states -------------------------------------------------------------------------------------------------------
 
     def signal_entry(self, state: str, timeout: float | None = None) -> int:
-        """Enter a state. Returns how many times it has been entered, this time included."""
+        """Enter a state. Returns the number of entries so far, including this entry."""
         return self._client.send(f"state:{state}", timeout=timeout, namespace=self._namespace)
 
     def barrier(self, state: str, target: int, timeout: float | None = None) -> None:
-        """Wait until a state was entered ``target`` times. A target of 0 does not wait."""
+        """Wait until a state has ``target`` entries. A target of 0 does not wait."""
         if target < 0:
             raise UsageError(f"invalid target {target} of the state {state}: expected 0 or more")
         if target:
             self._client.receive(f"state:{state}", target, most=1, timeout=timeout, namespace=self._namespace)
 
     def signal_and_wait(self, state: str, target: int, timeout: float | None = None) -> int:
-        """Enter a state and wait until it was entered ``target`` times. Returns our place in the order, from 1."""
+        """Enter a state and wait until it has ``target`` entries. Returns the number of this entry, from 1."""
         deadline = Deadline(timeout)
         sequence = self.signal_entry(state, deadline.left)
         self.barrier(state, target, deadline.left)
@@ -73,18 +73,18 @@ class Sync:
     # -- topics -------------------------------------------------------------------------------------------------------
 
     def publish(self, topic: str, payload: Any, timeout: float | None = None) -> int:
-        """Add a payload to a topic. Returns its number in the topic, from 1.
+        """Add a payload to a topic. Returns the number of the payload in the topic, from 1.
 
-        :raises TypeError: the payload cannot be written as JSON.
+        :raises TypeError: the payload cannot be encoded as JSON.
         """
         text = dumps(payload).decode("ascii")
         return self._client.send(f"topic:{topic}", text, timeout=timeout, namespace=self._namespace)
 
     def subscribe(self, topic: str, timeout: float | None = None) -> Iterator[Any]:
-        """The payloads of a topic, from the first one on. The iterator waits for the next payload and never ends.
+        """All payloads of a topic, beginning with the first. The iterator waits for the next payload and never ends.
 
-        :param timeout: the longest wait for one payload, in seconds. After a TimedOut, subscribe again; the new
-            subscription begins with the first payload.
+        :param timeout: the longest wait for one payload, in seconds. After a TimedOut, the caller must subscribe again. The
+            new subscription begins with the first payload.
         """
         number = 1
         while True:
@@ -102,14 +102,15 @@ class Sync:
                 yield payload
 
     def publish_and_wait(self, topic: str, payload: Any, state: str, target: int, timeout: float | None = None) -> int:
-        """Publish, then wait until a state was entered ``target`` times. Returns the payload's number."""
+        """Publish a payload, then wait until a state has ``target`` entries. Returns the number of the payload."""
         deadline = Deadline(timeout)
         number = self.publish(topic, payload, deadline.left)
         self.barrier(state, target, deadline.left)
         return number
 
     def publish_subscribe(self, topic: str, payload: Any, timeout: float | None = None) -> tuple[int, Iterator[Any]]:
-        """Publish, then subscribe to the same topic. Returns the payload's number, and the iterator of all payloads."""
+        """Publish a payload, then subscribe to its topic. Returns the number of the payload, and the iterator of all
+        payloads."""
         return self.publish(topic, payload, timeout), self.subscribe(topic, timeout)
 
     # -- closing ------------------------------------------------------------------------------------------------------

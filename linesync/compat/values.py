@@ -1,9 +1,9 @@
 """Convert Python values to JSON text and back without loss. Test processes exchange this text instead of pickles.
 
-JSON has no bytes and no tuples, and its keys can only be text. Such a value becomes an object with one key that begins with
-``!``: ``{"!bytes": "<base64>"}``, ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``. A dictionary whose own keys
-begin with ``!`` is also written as ``!dict``, so that it cannot be mistaken for one of these. Reading creates only plain
-values and runs no code.
+JSON has no bytes and no tuples, and its keys are always text. Such a value becomes an object with one key that begins with
+``!``: ``{"!bytes": "<base64>"}``, ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``. A dictionary with a key that
+begins with ``!`` is also written as ``!dict``, so that it differs from these objects. Decoding creates only plain values and
+runs no code.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["dumps", "loads"]
 
 
 def dumps(value: Any) -> bytes:
-    """A value as JSON in ASCII.
+    """The value as JSON text in ASCII.
 
-    :raises TypeError: the value contains something other than None, booleans, numbers, text, bytes, lists, tuples and
-        dictionaries, or it contains itself.
+    :raises TypeError: the value contains an object that is not None, a boolean, a number, text, bytes, a list, a tuple or a
+        dictionary; or the value contains itself.
     """
     try:
         return json.dumps(_plain(value), separators=(",", ":")).encode("ascii")
@@ -44,28 +44,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return {"!bytes": b2a_base64(bytes(value), newline=False).decode("ascii")}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, tuple):
-        return {"!tuple": [_plain(one) for one in value]}
+        return {"!tuple": [_plain(item) for item in value]}
     if isinstance(value, dict):
         if all(isinstance(key, str) and not key.startswith("!") for key in value):
-            return {key: _plain(one) for key, one in value.items()}
-        return {"!dict": [[_plain(key), _plain(one)] for key, one in value.items()]}
+            return {key: _plain(item) for key, item in value.items()}
+        return {"!dict": [[_plain(key), _plain(item)] for key, item in value.items()]}
     raise TypeError(f"a {type(value).__name__} cannot be sent; give None, numbers, text, bytes, lists, tuples or dicts")
 
 
 def _value(plain: Any) -> Any:
     if isinstance(plain, list):
-        return [_value(one) for one in plain]
+        return [_value(item) for item in plain]
     if not isinstance(plain, dict):
         return plain
     match list(plain.items()):
         case [("!bytes", str(text))]:
             return a2b_base64(text, strict_mode=True)
         case [("!tuple", list(items))]:
-            return tuple(_value(one) for one in items)
+            return tuple(_value(item) for item in items)
         case [("!dict", list(pairs))]:
-            return {_value(key): _value(one) for key, one in pairs}
+            return {_value(key): _value(item) for key, item in pairs}
     if any(key.startswith("!") for key in plain):
         raise ValueError(f"invalid value: an object with the keys {', '.join(plain)[:100]}")
-    return {key: _value(one) for key, one in plain.items()}
+    return {key: _value(item) for key, item in plain.items()}

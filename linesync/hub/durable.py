@@ -1,11 +1,10 @@
 """Stores the hub's memory: the hub commits each change to a store before it sends the replies that depend on the change.
 
-1. After each turn of the event loop, all marked rows go into one commit. The store uses group commit: commits that wait share
-   one fsync.
-2. If the disk is full, the model keeps the changes, and the rows wait here. The hub stores them together as soon as there is
-   free space, and sends the replies that depend on them after that. Until then :attr:`Durable.refusal` is the reason why the
-   hub accepts no new arrivals. Requests that already wait keep waiting. Later rows wait too, because they may depend on the
-   earlier ones.
+1. One commit runs at a time. It has all rows that are marked when it begins. Changes during a commit share the next one, so a
+   busy hub syncs its disk once for many requests.
+2. If the disk is full, the rows of the failed commit are marked again, and their replies wait. The hub stores all marked rows
+   together as soon as there is free space. Until then :attr:`Durable.refusal` is the reason why the hub accepts no new
+   arrivals. Requests that already wait keep waiting.
 3. If a write or an fsync fails, it is not known which rows are stored. The hub then sends no more replies, and must end. The
    next hub begins with the rows on the disk, and the sessions continue there.
 """
@@ -14,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ..errors import LinesyncFailed
 from ..limits import LEASE
+from ..model.state.record import State as Record
 from ..model.sync.services import SyncServices
 from ..runtime.listening.reports import Report
 from ..store.state import NotStored, Row, State
@@ -44,14 +44,12 @@ class Durable:
         self.memory = memory
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._in_flight: deque[_Commit] = deque()  # bound: waits.WAITS
-        """The commits whose results have not been processed, in their order."""
-        self._unstored: dict[tuple[str, str], str | None] = {}  # bound: waits.WAITS
-        """While the disk is full: the rows of the failed commits, each row once. So they are at most the rows of the memory."""
-        self._failed_callbacks: list[Callable[[], None]] = []  # bound: waits.WAITS
-        """Callbacks of the failed commits; they run when `_unstored` is stored."""
-        self._later_callbacks: list[Callable[[], None]] = []  # bound: waits.WAITS
-        """Callbacks that were added while the disk was full; they run after the changes made since then are stored."""
+        self._storing: list[Callable[[], None]] = []  # bound: waits.WAITS
+        """The callbacks of the commit that runs."""
+        self._waiting: list[Callable[[], None]] = []  # bound: waits.WAITS
+        """The callbacks of the next commit."""
+        self._running: asyncio.Future[None] | None = None
+        """The commit that runs."""
         self._disk_full: NotStored | None = None
         """The error of the last failed commit while the disk is full, or None."""
         self._again: asyncio.TimerHandle | None = None
@@ -77,15 +75,9 @@ class Durable:
 
     def commit(self, done: Callable[[], None]) -> None:
         """Commit all marked rows, and call ``done`` when they and all earlier commits are stored."""
-        self._collect()
-        if self._disk_full is not None:
-            self._later_callbacks.append(done)  # the journal keeps the marks
-        elif rows := self._take():
-            self._put(rows, [done])
-        elif self._in_flight:
-            self._in_flight[-1].done.append(done)
-        elif self.state.failed is None:
-            done()
+        self._waiting.append(done)
+        if self._running is None and self._disk_full is None:
+            self._begin()
 
     async def close(self) -> None:
         """Store all changes, and close the state.
@@ -93,54 +85,50 @@ class Durable:
         :raises StateFailed: something is not stored.
         :raises NotStored: the disk is full, so the last changes are not stored.
         """
-        self.commit(lambda: None)
-        if self._disk_full is not None:
-            self._try_again()
-        await self.state.close()
-        self._collect()
+        await self._idle()
+        self._begin()  # if the disk was full, try once more
+        await self._idle()
         if self._again is not None:
             self._again.cancel()
+        await self.state.close()
         if self._disk_full is not None:
             raise self._disk_full
 
-    def _take(self) -> dict[tuple[str, str], str | None]:
-        """The current values of the rows that have changed."""
-        return {
-            (kind, key): None if row is None else _encode(row.as_json())
-            for kind, key, row in self.memory.journal.take()
-        }
+    async def _idle(self) -> None:
+        while self._running is not None:
+            await asyncio.wait([self._running])
 
-    def _put(self, rows: dict[tuple[str, str], str | None], done: list[Callable[[], None]]) -> None:
-        commit = _Commit(self.state.commit([(*row, value) for row, value in rows.items()]), rows, done)
-        self._in_flight.append(commit)
-        commit.future.add_done_callback(self._collect)
+    def _begin(self) -> None:
+        """Begin a commit of all marked rows."""
+        rows = self.memory.journal.take()
+        self._storing, self._waiting = self._waiting, []
+        if rows:
+            self._running = self.state.commit([(kind, key, _text(record)) for kind, key, record in rows])
+            self._running.add_done_callback(self._ended)
+        elif self.state.failed is None:
+            self._stored()
 
-    def _collect(self, _: object = None) -> None:
-        """Process the results of the finished commits, in their order.
+    def _ended(self, commit: asyncio.Future[None]) -> None:
+        self._running = None
+        error = commit.exception()
+        if error is None:
+            self._stored()
+        elif isinstance(error, NotStored):
+            self.memory.journal.put_back()
+            self._waiting[:0] = self._storing
+            self._wait_for_room(error)
+        elif not isinstance(error, LinesyncFailed):
+            raise error
 
-        Before each new commit, process the results of all finished commits, because the new commit must include the rows that
-        failed.
-        """
-        while self._in_flight and self._in_flight[0].future.done():
-            commit = self._in_flight.popleft()
-            error = commit.future.exception()
-            if error is None:
-                self._stored(commit)
-            elif isinstance(error, NotStored):
-                self._unstored.update(commit.rows)
-                self._failed_callbacks += commit.done
-                self._wait_for_room(error)
-            elif not isinstance(error, LinesyncFailed):
-                raise error
-
-    def _stored(self, commit: _Commit) -> None:
-        had_room = self._disk_full is None
-        self._disk_full = None
-        _call(commit.done)
-        if not had_room:
+    def _stored(self) -> None:
+        if self._disk_full is not None:
+            self._disk_full = None
             self._report("the disk has free space again, and the hub has stored its state")
-            later, self._later_callbacks = self._later_callbacks, []
-            self.commit(lambda: _call(later))
+        storing, self._storing = self._storing, []
+        for done in storing:
+            done()
+        if self._waiting and self._running is None:
+            self._begin()
 
     def _wait_for_room(self, error: NotStored) -> None:
         if self._disk_full is None:
@@ -148,17 +136,7 @@ class Durable:
             self._report(
                 f"the disk of {error.path} is full; the hub refuses requests that change its state until there is free space"
             )
-        if self._again is None:
-            self._again = self._loop.call_later(_RETRY_INTERVAL, self._try_again)
-
-    def _try_again(self) -> None:
-        self._again = None
-        if self._in_flight:  # if these commits fail, the next attempt must include their rows
-            self._again = self._loop.call_later(_RETRY_INTERVAL, self._try_again)
-            return
-        rows, self._unstored = {**self._unstored, **self._take()}, {}
-        done, self._failed_callbacks, self._later_callbacks = [*self._failed_callbacks, *self._later_callbacks], [], []
-        self._put(rows, done)
+        self._again = self._loop.call_later(_RETRY_INTERVAL, self._begin)
 
 
 def restore(
@@ -192,22 +170,5 @@ def restore(
     return Durable(state, memory, report)
 
 
-def _call(callbacks: Iterable[Callable[[], None]]) -> None:
-    for callback in callbacks:
-        callback()
-
-
-class _Commit:
-    """A commit whose result has not been processed."""
-
-    __slots__ = ("done", "future", "rows")
-
-    def __init__(
-        self,
-        future: asyncio.Future[None],
-        rows: dict[tuple[str, str], str | None],
-        done: list[Callable[[], None]],
-    ) -> None:
-        self.future = future
-        self.rows = rows
-        self.done = done
+def _text(record: Record | None) -> str | None:
+    return None if record is None else _encode(record.as_json())

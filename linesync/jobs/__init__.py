@@ -1,1 +1,4 @@
-"""Jobs over a channel: commands and files. It has the host's side, and the part of the client's side without an event loop."""
+"""Jobs over a channel: commands and file copies.
+
+The package contains the host's side, and the part of the client's side that does not depend on an event loop.
+"""

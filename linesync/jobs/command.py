@@ -1,4 +1,4 @@
-"""Runs a command for a client: streams its output, reports how it ended, and ends it when the client is gone."""
+"""Runs a command for a client: streams its output, reports its exit status, and ends it when the client is gone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REPORT_PID_AFTER = 0.05  # seconds; if the command has ended by then, the clien
 
 
 async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
-    """Run a command. The last message on the channel says how it ended. By then, all processes that it started have ended.
+    """Run a command until it and all processes that it started have ended. The last message on the channel is its result.
 
     :raises CommandNotFound, CannotExecute, UsageError: the command was not started.
     :raises TimedOut: the command was ended at its deadline.
@@ -31,25 +31,25 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
         async with asyncio.timeout_at(deadline):
             process = await runner.start(request.argv, cwd=request.cwd, env=environment, stdin=request.stdin)
     except TimeoutError:
-        raise _too_long(request, gone=True) from None
+        raise _timed_out(request, gone=True) from None
     command = _Command(process, stream)
     feeding = asyncio.create_task(command.feed())
     pid_timer = loop.call_later(_REPORT_PID_AFTER, command.report_pid) if request.tell else None
     try:
         async with asyncio.timeout_at(deadline):
             status = await command.finish()
-        await process.ended()
+        await process.end_and_wait()
     except TimeoutError:
-        await process.ended()
-        raise _too_long(request, gone=process.gone) from None
+        await process.end_and_wait()
+        raise _timed_out(request, gone=process.gone) from None
     except asyncio.CancelledError as error:
-        with suppress(asyncio.CancelledError):  # cancelled again: ended() has killed the command
-            await process.ended()
-        why = error.args[0] if error.args else f"the agent on {request.to} was stopped"
-        what = "was ended" if process.gone else f"(pid {process.pid}) is being ended"
-        raise asyncio.CancelledError(f"{why}; {request.argv[0]} {what}") from None
+        with suppress(asyncio.CancelledError):  # cancelled again: end_and_wait() has killed the command
+            await process.end_and_wait()
+        reason = error.args[0] if error.args else f"the agent on {request.to} was stopped"
+        state = "was ended" if process.gone else f"(pid {process.pid}) is being ended"
+        raise asyncio.CancelledError(f"{reason}; {request.argv[0]} {state}") from None
     except BaseException:
-        await process.ended()
+        await process.end_and_wait()
         raise
     finally:
         if pid_timer is not None:
@@ -61,9 +61,9 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     stream.end()
 
 
-def _too_long(request: Run, *, gone: bool) -> TimedOut:
-    ended = "was ended" if gone else "is being ended"
-    return TimedOut(f"{request.argv[0]} on {request.to} was still running after {request.timeout:g} s and {ended}")
+def _timed_out(request: Run, *, gone: bool) -> TimedOut:
+    state = "was ended" if gone else "is being ended"
+    return TimedOut(f"{request.argv[0]} on {request.to} was still running after {request.timeout:g} s and {state}")
 
 
 def _variables(request: Run) -> dict[str, str]:
@@ -87,12 +87,12 @@ class _Command:
         """For each output: the loop time at which the current read began, or None if no read is waiting."""
 
     def report_pid(self) -> None:
-        """Report the pid, so that the client can name the process if the connection is lost."""
+        """Send the pid to the client, which can then name the process if the connection is lost."""
         with suppress(LinesyncError):
             self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
 
     async def finish(self) -> int:
-        """Forward the output until the command has ended and all output is sent.
+        """Forward the output until the command has ended and its output is sent.
 
         :returns: the exit status, or -N for signal N.
         """
@@ -104,8 +104,8 @@ class _Command:
             loop = asyncio.get_running_loop()
             while not all(pump.done() for pump in pumps):
                 await asyncio.wait(pumps, timeout=0.1)
-                waits = [self._reading[n] for n in (1, 2) if not pumps[n - 1].done()]
-                if all(since is not None and loop.time() - since > _AFTER_EXIT for since in waits):
+                began = [self._reading[n] for n in (1, 2) if not pumps[n - 1].done()]
+                if all(since is not None and loop.time() - since > _AFTER_EXIT for since in began):
                     break
             for pump in pumps:
                 if pump.done():
@@ -133,7 +133,7 @@ class _Command:
             while True:
                 item = await self._stream.receive()
                 if item.stream == MESSAGE:
-                    self._message(item.data.decode("utf-8", "replace"))
+                    self._handle_message(item.data.decode("utf-8", "replace"))
                 elif item.stream == 0 and stdin is not None:
                     with suppress(BrokenPipeError):
                         await stdin.write(item.data)
@@ -143,10 +143,10 @@ class _Command:
         except LinesyncError:
             self._process.end()
 
-    def _message(self, text: str) -> None:
+    def _handle_message(self, text: str) -> None:
         try:
             message = protocol.decode(text, Kill)
         except LinesyncError:
-            return  # a message of a newer client, which can be ignored
+            return  # a newer client sent a message that this version does not know
         assert isinstance(message, Kill)
         self._process.signal(message.signal)

@@ -1,9 +1,9 @@
-"""Copies files over a channel. The target has the complete and checked file, or nothing of it.
+"""Copies files over a channel. The target gets the complete and checked file, or does not change.
 
-Both ends use the same send loop and the same receive loop, with any driver. ``paths.py`` examines paths and reads
-sources; ``targets.py`` writes. Their calls may block, so a desk runs them (``runtime/desk.py``). With asyncio, it runs them
-in a thread, so a disk that hangs stops only this copy. The sender reads the next piece while it sends one; the receiver
-writes while more bytes arrive.
+The host and the client use the same send loop and the same receive loop. ``paths.py`` examines paths and reads sources;
+``targets.py`` writes targets. Their calls may block, so a *desk* runs them (``runtime/desk.py``). With asyncio, a desk is a
+thread, so a disk that hangs stops only this copy. The sender reads the next chunk while it sends the last one. The receiver
+writes a chunk while the next one arrives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .. import limits, protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
-from ..jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source, cannot
+from ..jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source, access_error
 from ..jobs.targets import Intermediate, Target, open_target
 from ..protocol import FileEnd, FileGot, FileHead
 from ..runtime.desk import Behind, Desk
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Touch", "fetch", "serve_read", "serve_write", "store"]
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes so far, total bytes)."""
+"""Called with the number of bytes copied so far and the total number of bytes."""
 Touch = Callable[[], None]
-"""Called before the first step after which the target may have changed."""
+"""Called immediately before the first step that may change the target."""
 _CHUNK = limits.CREDIT_PIPE // 4 - RECORD_COST
-"""Bytes that are read and sent together. On sockets, a chunk stays one frame on every line of the path, and the credit of a
+"""The bytes of one read and one send. On sockets, a chunk stays one frame on every line of the path, and the credit of a
 channel is a whole number of chunks."""
 _PROGRESS_INTERVAL = 1.0  # seconds between two progress messages of about fifteen bytes each
 
@@ -46,28 +46,28 @@ class _Sending:
         self._source: Source | None = None
 
     async def open(self, path: str, *, device: bool, expand: bool = False) -> Source:
-        """Open the source.
+        """Open the source file.
 
-        :param device: whether it may be a block device.
-        :param expand: replace a ``~`` at the start of the path by this user's home directory.
-        :raises LinesyncFailed: it cannot be read, or is not of a kind that can be copied.
+        :param device: whether the source may be a block device.
+        :param expand: whether a ``~`` at the start of the path stands for this user's home directory.
+        :raises LinesyncFailed: the source cannot be read, or is not a regular file or an allowed device.
         """
 
-        def work() -> Source:
+        def open_source() -> Source:
             self._source = Source(os.path.expanduser(path) if expand else path, self._shown, device=device)
             return self._source
 
         try:
-            source: Source = await self._desk.do(work)
+            source: Source = await self._desk.do(open_source)
         except OSError as error:
-            raise cannot("read", self._shown, error) from None
+            raise access_error("read", self._shown, error) from None
         return source
 
     async def send(self, desk: Desk, stream: Stream, meanwhile: Callable[[], None] | None = None) -> str:
-        """Send the bytes and return their SHA-256.
+        """Send the bytes and return their SHA-256 in hex digits.
 
-        :param desk: the desk that reads from now on.
-        :param meanwhile: as in :meth:`Stream.drained`.
+        :param desk: the desk that reads the source.
+        :param meanwhile: called while the stream waits, as in :meth:`Stream.drained`.
         :raises LinesyncFailed: the source cannot be read.
         """
         source, self._desk = self._source, desk
@@ -79,7 +79,7 @@ class _Sending:
                 desk.start(read)
                 await stream.send(0, data, meanwhile)
         except OSError as error:
-            raise cannot("read", self._shown, error) from None
+            raise access_error("read", self._shown, error) from None
         return source.sha256
 
     async def close(self) -> None:
@@ -106,15 +106,15 @@ class _Receiving:
     async def take(
         self, name: str, mode: int, size: int, device: int, progress: Progress | None, *, expand: bool = False
     ) -> Target:
-        """Receive a file's bytes and its FileEnd, and put the file in its place.
+        """Receive a file's bytes and its FileEnd, and put the file at its path.
 
         The other parameters are those of :func:`open_target`.
 
-        :param expand: replace a ``~`` at the start of the path by this user's home directory.
+        :param expand: whether a ``~`` at the start of the path stands for this user's home directory.
         :raises LinesyncFailed: the file cannot be written.
         """
 
-        def work() -> Target:
+        def open_path() -> Target:
             path = os.path.expanduser(self._path) if expand else self._path
             self._target = (
                 Intermediate() if self._is_intermediate else open_target(path, name, mode, size, device, self._where)
@@ -124,13 +124,13 @@ class _Receiving:
         try:
             if device:
                 self._touched()
-            target: Target = await self._desk.do(work)
+            target: Target = await self._desk.do(open_path)
             end = await self._receive(target, size, progress)
             self._touched()
             while await self._desk.do(partial(target.commit, end.sha256)):
                 pass
         except OSError as error:
-            raise cannot("write", self._where + self._path, error) from None
+            raise access_error("write", self._where + self._path, error) from None
         return target
 
     def _touched(self) -> None:
@@ -138,18 +138,18 @@ class _Receiving:
             self._touch()
 
     async def _receive(self, target: Target, size: int, progress: Progress | None) -> FileEnd:
-        behind, got = Behind(self._desk, target.write), 0
+        behind, received = Behind(self._desk, target.write), 0
         while True:
             item = await self._stream.receive()
             if item.stream == MESSAGE:
                 await behind.flush()
-                end = _message(item.data.decode("utf-8", "replace"), FileEnd)
+                end = _read_message(item.data.decode("utf-8", "replace"), FileEnd)
                 assert isinstance(end, FileEnd)
                 return end
             await behind.put(item.data)
-            got += len(item.data)
+            received += len(item.data)
             if progress is not None:
-                progress(got, size)
+                progress(received, size)
 
     async def close(self) -> None:
         if self._target is not None or self._desk.busy:
@@ -160,7 +160,8 @@ class _Receiving:
             self._target.discard()
 
 
-def _message(text: str, *kinds: type[protocol.Message]) -> protocol.Message:
+def _read_message(text: str, *kinds: type[protocol.Message]) -> protocol.Message:
+    """Decode a message of one of these kinds. An error message is raised as an exception."""
     error = protocol.read_error(text)
     if error is not None:
         raise error
@@ -185,8 +186,10 @@ async def serve_read(stream: Stream, request: protocol.FileRead) -> None:
 
 
 def _progress_messages(stream: Stream) -> Progress:
-    """A function that reports to the sender every second how many bytes have arrived. The sender cannot know that, because
-    bytes that it has sent may still wait in the buffers of a slow path."""
+    """A function that reports the number of received bytes to the sender, at most once a second.
+
+    The sender cannot know this number, because bytes that it has sent may still wait in the buffers of a slow path.
+    """
     last = stream.now()
 
     def report(done: int, total: int) -> None:
@@ -225,23 +228,24 @@ async def fetch(
 ) -> tuple[Target, FileHead]:
     """Receive the file that a FileRead channel sends.
 
-    :param target: a local path; in a directory the file is called ``name``. None for an intermediate file.
-    :param device: the source, the target or both are block devices.
-    :returns: what was written, and the properties of the source.
-    :raises LinesyncFailed: the file cannot be read there or written here. Nothing was changed, except on a block device
-        that was being written.
+    :param target: a local path; None for an intermediate file without a name.
+    :param name: the file's name if ``target`` is a directory.
+    :param device: whether the source, the target or both are block devices.
+    :returns: the target that was written, and the properties of the source.
+    :raises LinesyncFailed: the host cannot read the file, or this process cannot write it. The target is unchanged, but a
+        block device may be partly overwritten.
     """
     receiving = _Receiving(stream, target, "", touch)
     try:
-        head = _message(await stream.receive_message(), FileHead)
+        head = _read_message(await stream.receive_message(), FileHead)
         assert isinstance(head, FileHead)
         kind = (MAY_BE_DEVICE if head.device else MUST_BE_DEVICE) if device and target is not None else 0
         written = await receiving.take(name, head.mode, head.size, kind, progress)
     except (BrokenError, EndOfStream) as error:
-        left = "nothing was changed" if target is None else _left(target, device)
-        raise LinesyncFailed(f"the copy was interrupted: {error.message}; {left}") from None
+        state = "nothing was changed" if target is None else _target_state(target, device)
+        raise LinesyncFailed(f"the copy was interrupted: {error.message}; {state}") from None
     except BaseException:
-        stream.reset("the client cannot write the file")  # the rest need not be sent
+        stream.reset("the client cannot write the file")  # the host then stops sending
         raise
     finally:
         await receiving.close()
@@ -249,8 +253,8 @@ async def fetch(
     return written, head
 
 
-def _left(shown: str, device: bool) -> str:
-    """What an interrupted copy leaves at its target, for an error message."""
+def _target_state(shown: str, device: bool) -> str:
+    """The state of the target after an interrupted copy, as a clause for an error message."""
     return f"if {shown} is a block device, its contents are now incomplete" if device else f"{shown} was not changed"
 
 
@@ -269,13 +273,14 @@ async def store(
     """Send a file to a host.
 
     :param source: a local path.
-    :param device: the source, the target or both are block devices.
-    :param named: the name of the file if ``path`` is a directory; by default, that of the source.
+    :param path: a path on the host.
+    :param device: whether the source, the target or both are block devices.
+    :param named: the name of the file if ``path`` is a directory; by default, the name of the source.
     :param like: the properties of the original file, if ``source`` is a copy of another host's file.
     :returns: the size in bytes.
-    :raises LinesyncFailed: the file cannot be read here or written there. Nothing was changed, except on a block device
-        that was being written. If the connection was lost after all bytes had been sent, the message says that the target
-        may have been replaced.
+    :raises LinesyncFailed: this process cannot read the file, or the host cannot write it. The target is unchanged, but a
+        block device may be partly overwritten. If the connection was lost after all bytes had been sent, the message says
+        that the target may have been replaced.
     """
     sending, shown, complete = _Sending(peer.desk(source), source), f"{host}:{path}", False
 
@@ -304,14 +309,14 @@ async def store(
         try:
             await _send_all(stream, sending, file, shown, progress, sent_all)
         except (BrokenError, EndOfStream) as error:
-            left = _left(shown, device)
+            state = _target_state(shown, device)
             if complete and not device:
-                left = f"{shown} may have been replaced, so compare it before you copy it again"
+                state = f"{shown} may have been replaced, so compare it before you copy it again"
             raise await _host_error(stream) or LinesyncFailed(
-                f"the copy was interrupted: {error.message}; {left}"
+                f"the copy was interrupted: {error.message}; {state}"
             ) from None
         except BaseException:
-            stream.reset("the copy was given up")  # bytes that still wait need not be sent
+            stream.reset("the copy was stopped")  # discards the bytes that are not sent yet
             raise
     finally:
         await sending.close()
@@ -322,22 +327,22 @@ async def store(
 async def _send_all(
     stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, sent_all: Touch
 ) -> None:
-    """Send a file's bytes, and wait until the host has written it.
+    """Send a file's bytes, and wait until the host has written the file.
 
-    :param sent_all: called before the host may put the file in its place.
+    :param sent_all: called before the host may replace the target.
     """
 
     def handle(text: str) -> protocol.Message:
-        message = _message(text, FileGot, FileEnd)
+        message = _read_message(text, FileGot, FileEnd)
         if isinstance(message, FileGot) and progress is not None:
             progress(message.size, max(file.size, message.size))
         return message
 
-    def meanwhile() -> None:
+    def read_reports() -> None:
         while (item := stream.receive_nowait()) is not None:
-            handle(item.data.decode("utf-8", "replace"))  # raises the host's error; the rest need not be sent
+            handle(item.data.decode("utf-8", "replace"))  # raises the host's error, which ends the copy
 
-    digest = await sending.send(stream.desk(file.path), stream, meanwhile)
+    digest = await sending.send(stream.desk(file.path), stream, read_reports)
     sent_all()
     stream.send_message(protocol.encode(FileEnd(sha256=digest)))
     written = handle(await stream.receive_message())
@@ -346,7 +351,7 @@ async def _send_all(
     if progress is not None:
         progress(file.sent, file.sent)
     if not isinstance(written, FileEnd) or written.sha256 != digest:
-        raise LinesyncFailed(f"{shown} differs from what was sent: the host reports another SHA-256; copy it again")
+        raise LinesyncFailed(f"{shown} differs from the source: the host reports another SHA-256; copy it again")
 
 
 async def _host_error(stream: Stream) -> LinesyncError | None:

@@ -1,14 +1,14 @@
-"""The fork server: it keeps a supervisor ready for an agent or a hub, so that a command starts without delay. Unlike the
-agent, it is a small process with one thread.
+"""The fork server of an agent or a hub: a small process with one thread that always keeps one supervisor ready.
 
-A supervisor waits on the *work* socket. It takes one job: its own socket, the command's stdin, stdout and stderr, and a
-memory file that says what to run. The fork server then prepares the next supervisor. The fork server is a subreaper too:
-when a supervisor is killed, the processes below it become children of the fork server, which ends them. When its owner is
-gone, the fork server ends as soon as its children have ended.
+A command then starts without delay. A supervisor waits on the *work* socket for one job. A job consists of five
+descriptors: the socket of the supervisor, the command's stdin, stdout and stderr, and a memory file with the command. The
+fork server then forks the next supervisor. The fork server is also a subreaper: when a supervisor is killed, its
+descendants become children of the fork server, which ends them. When the owner (the agent or hub) is gone, the fork server
+ends as soon as its children have ended.
 
-The fork server also searches for processes that carry the mark of a command without an owner (``handover.MARK``). At its
-start it searches for those of a dead owner with the same name. Later the *control* socket can ask for those of a command
-whose supervisor was killed.
+The fork server also searches for processes of commands without an owner. It recognises them by their mark
+(``handover.MARK``). When it starts, it searches for processes of a dead owner with the same name. Later the owner can
+request, on the *control* socket, a search for the processes of a command whose supervisor was killed.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NAME = "linesync-forks"
-_REQUEST_MOST = 4096  # the most bytes of a request on the control socket
+_REQUEST_MAX = 4096  # bytes of the longest request on the control socket
 _CHECK_INTERVAL = 0.05  # seconds between checks of the processes that are being ended
-_RETRY_AFTER = 0.5  # seconds until the next attempt when there was no memory for another process
+_RETRY_AFTER = 0.5  # seconds until the next attempt to fork after there was no memory for it
 _SEARCH_LIMIT = 30.0  # seconds after which a search for marks stops
 
 
 def main(control: int, work: int, name: str, open_files: str) -> NoReturn:
-    """Serve until the owner and all children are gone.
+    """Run the fork server until the owner and all children are gone.
 
     :param control: the descriptor of the control socket.
     :param work: the descriptor of the work socket.
-    :param name: the owner's host.
-    :param open_files: the soft and the hard limit of open files for all commands; empty if we have inherited them.
+    :param name: the name of the owner's host.
+    :param open_files: the soft and the hard limit of open files for all commands, as "SOFT HARD"; empty if this process
+        has inherited them.
     """
     if open_files:
         import resource
@@ -90,22 +91,22 @@ class _ForkServer:
                 if number >= 0:
                     poll.register(number, select.POLLIN)
             pause = _CHECK_INTERVAL if self._ending is not None else _RETRY_AFTER if owned and self._ready < 0 else None
-            found = {number for number, _ in poll.poll(None if pause is None else pause * 1000)}
-            if owned and self._control.fileno() in found:
+            readable = {number for number, _ in poll.poll(None if pause is None else pause * 1000)}
+            if owned and self._control.fileno() in readable:
                 owned = self._handle_request()
-            if owned and self._ready in found and not os.read(self._ready, 1):
-                time.sleep(_CHECK_INTERVAL)  # the supervisor was killed; if that repeats, it must not use the whole CPU
-            if owned and (self._ready < 0 or self._ready in found):
+            if owned and self._ready in readable and not os.read(self._ready, 1):
+                time.sleep(_CHECK_INTERVAL)  # the supervisor was killed; if this repeats, it must not use the whole CPU
+            if owned and (self._ready < 0 or self._ready in readable):
                 self._prepare()
-            if self._children in found:
+            if self._children in readable:
                 os.read(self._children, 4096)
             children_left = self._reap()
-            if self._ending is not None and self._ending.look(time.monotonic()):
+            if self._ending is not None and self._ending.check(time.monotonic()):
                 self._ending = None
                 children_left = self._reap()
 
     def _reap(self) -> bool:
-        """Collect the children that have ended. Return whether any are left."""
+        """Collect the exit status of ended children. Return whether any children are left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -124,9 +125,9 @@ class _ForkServer:
         return below(os.getpid(), self._supervisors | self._searching)
 
     def _handle_request(self) -> bool:
-        """Take one request: a mark to search for. Return False when the owner is gone."""
+        """Read one request, a mark to search for. Return False when the owner is gone."""
         try:
-            mark = self._control.recv(_REQUEST_MOST).decode()
+            mark = self._control.recv(_REQUEST_MAX).decode()
         except OSError:
             mark = ""
         if mark:
@@ -156,7 +157,10 @@ class _ForkServer:
         os.close(taken)
 
     def _supervise(self, taken: int) -> NoReturn:
-        """In the child process: wait for a job and supervise it."""
+        """Wait for a job and supervise it. This runs in the child process.
+
+        :param taken: the descriptor of the pipe that reports the start of the job to the fork server.
+        """
         try:
             self._control.close()
             os.close(self._children)
@@ -166,9 +170,9 @@ class _ForkServer:
             os._exit(1)
 
     def _search_for(self, mark: str) -> None:
-        """Find processes with a mark and end them. This runs in a separate process, because reading ``/proc`` may block.
+        """Find processes with a mark and end them, in a separate process, because reading ``/proc`` may block.
 
-        :param mark: the mark of one command; empty for the commands of all dead owners with our name.
+        :param mark: the mark of one command; empty for the commands of all dead owners with the same name.
         """
         owner = self._owner
         try:
@@ -187,7 +191,10 @@ class _ForkServer:
 
 
 def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
-    """Wait for a job; return its socket and what to run, or None if the owner is gone."""
+    """Wait for a job and return its socket and its command, or None if the owner is gone.
+
+    :param taken: the descriptor that gets one byte when the job has arrived.
+    """
     # Not socket.recv_fds: before Python 3.12 it ignores the flag, and the command would inherit all descriptors.
     numbers = array.array("i")
     _, more, _, _ = work.recvmsg(1, socket.CMSG_SPACE(5 * numbers.itemsize), socket.MSG_CMSG_CLOEXEC)
@@ -209,19 +216,19 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
 
 
 def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:
-    """Find the processes and end them; then answer with the mark and their pids."""
-    space = mark_of(owner, name).partition(".")[0]
+    """Find the processes with a mark, end them, and send the mark and their pids to the owner."""
+    namespace = mark_of(owner, name).partition(".")[0]
 
     def wanted(found: str) -> bool:
         if mark:
             return found == mark
-        place, pid, begin, rest = [*found.split(".", 3), "", "", ""][:4]
-        return place == space and rest.rpartition(".")[0] == name and begin_of(pid) != begin
+        pid_namespace, pid, begin, rest = [*found.split(".", 3), "", "", ""][:4]
+        return pid_namespace == namespace and rest.rpartition(".")[0] == name and begin_of(pid) != begin
 
-    first = marked(wanted)
-    if first:
+    pids = marked(wanted)
+    if pids:
         began = time.monotonic()
         ending = Ending(lambda: marked(wanted), began)
-        while not ending.look(time.monotonic()) and time.monotonic() < began + _SEARCH_LIMIT:
+        while not ending.check(time.monotonic()) and time.monotonic() < began + _SEARCH_LIMIT:
             time.sleep(_CHECK_INTERVAL)
-    control.send(f"{mark} {' '.join(map(str, sorted(first)))}".encode(), socket.MSG_NOSIGNAL)
+    control.send(f"{mark} {' '.join(map(str, sorted(pids)))}".encode(), socket.MSG_NOSIGNAL)

@@ -11,22 +11,38 @@ import time
 __all__ = ["MARK", "PACKET", "PATIENCE", "SIGNALS", "begin_of", "boottime", "mark_of", "pack_command", "stat_of"]
 
 PATIENCE = 3.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""The default time between SIGTERM and SIGKILL, in seconds."""
 PACKET = struct.Struct("=cq")
-"""A message between a supervisor and the owner of its command: a letter and a number.
+"""The format of a message between a supervisor and the owner of its command: a letter and a number.
 
-From the supervisor: ``p`` the pid of the command, which has started; ``d`` errno, the directory cannot be entered; ``f``
-errno, the command cannot be executed; ``x`` the exit status, or -N for signal N; ``l`` it ends the command, because its time
-is up; ``g`` no process of the command is left.
-From the owner: ``s`` a signal to send; ``e`` end the command; ``k`` kill it; ``u`` the time of :func:`boottime` in
-milliseconds at which all processes of the command must have ended."""
+From the supervisor:
+
+- ``p``: the command has started; the number is its pid.
+- ``d``: the working directory cannot be entered; the number is the errno.
+- ``f``: the command cannot be executed; the number is the errno.
+- ``x``: the command has ended; the number is its exit status, or -N for signal N.
+- ``l``: the supervisor ends the command, because its time limit is reached.
+- ``g``: no process of the command is left.
+
+From the owner:
+
+- ``s``: send a signal; the number is the signal.
+- ``e``: end the command.
+- ``k``: kill the command.
+- ``u``: all processes of the command must have ended at a time; the number is that time of :func:`boottime` in
+  milliseconds.
+"""
 SIGNALS = range(1, 65)
+"""The numbers of the signals that a client may send to a command."""
 MARK = "LINESYNC_RUN"
 """The environment variable that identifies the processes of a command when their supervisor is gone."""
 
 
 def pack_command(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes) -> bytes:
-    """The job in the form that a supervisor reads; ``env`` is added to the owner's environment."""
+    """Encode a command for a supervisor.
+
+    :param env: variables that are added to the owner's environment.
+    """
     return marshal.dumps((argv, env, cwd))
 
 
@@ -46,7 +62,8 @@ def begin_of(pid: int | str) -> str:
 
 
 def boottime() -> float:
-    """Seconds of CLOCK_BOOTTIME, which is the same in all processes of a machine and goes on while it is suspended."""
+    """The time of CLOCK_BOOTTIME in seconds. All processes of a machine see the same clock, which also runs while the
+    machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -1,8 +1,8 @@
-"""Removes the temporary files that a kill -9 leaves behind.
+"""Removes the temporary files of processes that were killed with SIGKILL.
 
-Each temporary file has a note as long as it has its temporary name. A note is a file in this user's runtime directory; it
-contains one path and is locked while its process lives. A later process that finds an unlocked note removes the file.
-There are no notes if there is no runtime directory that only this user can write to.
+Each temporary file has a *note* as long as it has its temporary name. A note is a file in this user's runtime directory. It
+contains one path and is locked while the process that wrote it lives. A later process that finds an unlocked note removes
+the temporary file. No notes are written if there is no runtime directory that only this user can write to.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ __all__ = ["Note", "remove_leftovers", "replace_file", "temporary_name"]
 
 _NOTE = "part-"
 _SUFFIX = ".linesync"
-_TRIES = 8  # attempts to lock a note while other processes look at it
-_looked = False  # whether this process has looked for the leftovers of others
+_TRIES = 8  # attempts to lock a note that other processes may read at the same time
+_searched = False  # whether this process has searched for the temporary files of dead processes
 
 
 def temporary_name(name: str) -> str:
-    """A new temporary name for a file that will later be called ``name``, in the same directory."""
+    """A new temporary name for a file that later gets the name ``name`` in the same directory."""
     return f".{os.fsdecode(os.fsencode(name)[:200])}.{token()}{_SUFFIX}"
 
 
 class Note:
-    """Records that a temporary file exists.
+    """A note about one temporary file.
 
     :param path: the path of the temporary file.
     """
 
     def __init__(self, path: str) -> None:
-        if not _looked:
+        if not _searched:
             remove_leftovers()
         self._path = ""
         self._descriptor = -1
@@ -60,7 +60,7 @@ class Note:
                     os.close(descriptor)
 
     def remove(self) -> None:
-        """Remove the note, because the file has its final name or is gone."""
+        """Remove the note. The file has its final name by then, or no longer exists."""
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -69,30 +69,30 @@ class Note:
 
 
 def replace_file(path: str, text: str, mode: int | None = None) -> None:
-    """Write a small file, whole or not at all. It replaces the file, or the link, that has the name now.
+    """Write a small text file completely or not at all. It replaces any file or symbolic link at the path.
 
-    :param mode: its permission bits; None: the default of the umask.
+    :param mode: the permission bits of the file, or None for the default of the umask.
     :raises OSError: the system refuses.
     """
     folder, name = os.path.split(path)
-    fresh = os.path.join(folder, temporary_name(name))
-    note = Note(fresh)
+    temporary = os.path.join(folder, temporary_name(name))
+    note = Note(temporary)
     try:
-        with open(fresh, "x", encoding="utf-8") as file:
+        with open(temporary, "x", encoding="utf-8") as file:
             file.write(text)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-        os.replace(fresh, path)
+        os.replace(temporary, path)
     finally:
         with suppress(OSError):
-            os.unlink(fresh)
+            os.unlink(temporary)
         note.remove()
 
 
 def remove_leftovers() -> None:
     """Remove the temporary files of processes that were killed."""
-    global _looked
-    _looked = True
+    global _searched
+    _searched = True
     folder = runtime_folder()
     try:
         names = os.listdir(folder) if _own_folder(make=False) else []
@@ -120,8 +120,10 @@ def _remove(note: str) -> None:
 
 
 def _own_folder(*, make: bool = True) -> bool:
-    """Whether there is a runtime directory that only this user can write to. Otherwise another user could write a note, and
-    we would remove the file that it names."""
+    """Whether there is a runtime directory that only this user can write to.
+
+    In any other directory, another user could write a note, and this process would remove the file that the note names.
+    """
     folder = runtime_folder()
     if make:
         os.makedirs(folder, 0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)

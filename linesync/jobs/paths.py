@@ -1,7 +1,7 @@
-"""Finds out the kind of a path before it is read or written: a file, a link, a device, or something else.
+"""Checks the kind of a path before it is read or written: regular file, link, device or another kind.
 
-All functions here block, so they run where that delays nothing else (``runtime/desk.py``). They call ``stat`` before they
-open a file, because opening alone can have an effect: it wakes up the writer of a FIFO, rewinds a tape or starts a watchdog.
+All functions of this module may block, so a desk runs them (``runtime/desk.py``). They call ``stat`` before they open a
+file, because opening alone can have an effect: it wakes up the writer of a FIFO, rewinds a tape or starts a watchdog.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..errors import Hung, LinesyncFailed, UsageError
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["MAY_BE_DEVICE", "MUST_BE_DEVICE", "Source", "cannot", "kind_of", "sha256", "status_of", "target_path"]
+__all__ = ["MAY_BE_DEVICE", "MUST_BE_DEVICE", "Source", "access_error", "kind_of", "sha256", "status_of", "target_path"]
 
 MUST_BE_DEVICE = 1
 MAY_BE_DEVICE = 2
-_READ = 1 << 20  # bytes read at once; many, so that few calls wait for a thread
+_READ_MAX = 1 << 20  # bytes of one read; a large read needs fewer calls in a thread
 _KINDS = (
     (stat.S_ISREG, "a regular file"),
     (stat.S_ISDIR, "a directory"),
@@ -31,31 +31,33 @@ _KINDS = (
 
 
 def sha256() -> _Hash:
+    """A new SHA-256 object of hashlib."""
     from hashlib import sha256  # slow to import, and only copies need it
 
     return sha256()
 
 
 def kind_of(mode: int) -> str:
-    """The kind of a file with its article, for messages such as "it is a FIFO".
+    """The kind of a file with its article, such as "a FIFO", for error messages.
 
     :param mode: ``st_mode`` of the file.
     """
     return next((text for test, text in _KINDS if test(mode)), "something of an unknown kind")
 
 
-def cannot(what: str, shown: str, error: OSError) -> LinesyncFailed:
-    """The error for a path that the system refuses.
+def access_error(action: str, shown: str, error: OSError) -> LinesyncFailed:
+    """The error for a path that the system refuses to read or write.
 
-    :param what: ``read`` or ``write``.
+    :param action: ``read`` or ``write``.
     :param shown: the path as ``host:path``.
     """
     hint = "" if isinstance(error, Hung) else "; check the path and its permissions"
-    return LinesyncFailed(f"cannot {what} {shown}: {error.strerror or error}{hint}")
+    return LinesyncFailed(f"cannot {action} {shown}: {error.strerror or error}{hint}")
 
 
 def status_of(path: str) -> os.stat_result | None:
-    """The status of what a path leads to, with links followed; None if there is nothing, or a dangling link.
+    """The status of the file at a path, or None if there is no file. Symbolic links are followed; a dangling link counts
+    as no file.
 
     :raises UsageError: the path contains a NUL character.
     :raises OSError: the system refuses.
@@ -69,10 +71,10 @@ def status_of(path: str) -> os.stat_result | None:
 
 
 def target_path(path: str, name: str, where: str) -> str:
-    """The path to write to: ``path``, or the file ``name`` in it if it is a directory.
+    """The path to write to: ``path`` itself, or ``path/name`` if ``path`` is a directory.
 
     :param where: the host and a colon, for errors; empty for this machine.
-    :raises LinesyncFailed, UsageError: such a file cannot exist.
+    :raises LinesyncFailed, UsageError: a file at this path is impossible.
     :raises OSError: the system refuses.
     """
     status = status_of(path)
@@ -88,14 +90,15 @@ def target_path(path: str, name: str, where: str) -> str:
 
 
 class Source:
-    """A file that is read from its start to the end that it has when it is opened.
+    """A file that is open for reading. Its size at the time of opening is the end of the copy.
 
     :param shown: the path as ``host:path``, for errors.
-    :param device: whether it may be a block device.
-    :param advice: what to do instead if it is of the wrong kind, for errors.
-    :ivar size: bytes; 0 for a file that does not report its size, such as one of /proc, which is read until it ends.
-    :raises LinesyncFailed: it is not of a kind that can be copied.
-    :raises OSError: it cannot be read.
+    :param device: whether the file may be a block device.
+    :param advice: the last clause of the error if the file has the wrong kind: an instruction to the user.
+    :ivar size: the size in bytes; 0 for a file that does not report its size, such as a file of /proc. Such a file is read
+        until it ends.
+    :raises LinesyncFailed: the file is not a regular file or an allowed device.
+    :raises OSError: the file cannot be read.
     """
 
     def __init__(self, path: str, shown: str, *, device: bool = False, advice: str = "") -> None:
@@ -130,14 +133,15 @@ class Source:
             advice = "add --device to copy its contents" if stat.S_ISBLK(mode) else "copy regular files by their names"
         raise LinesyncFailed(f"cannot read {shown}: it is {kind_of(mode)}, not a regular file; {advice}")
 
-    def read(self, most: int = _READ) -> bytes:
-        """The next bytes, at most ``most``; b"" at the end. Bytes that are appended meanwhile are not read.
+    def read(self, limit: int = _READ_MAX) -> bytes:
+        """Read and return the next bytes; b"" at the end. Bytes that another process appends during the copy are not read.
 
+        :param limit: the maximum number of bytes.
         :raises OSError: the file cannot be read.
         """
         if self.size:
-            most = min(most, self.size - self.sent)
-        data = os.read(self._descriptor, most) if most else b""
+            limit = min(limit, self.size - self.sent)
+        data = os.read(self._descriptor, limit) if limit else b""
         self._hash.update(data)
         self.sent += len(data)
         return data

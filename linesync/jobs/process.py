@@ -1,5 +1,8 @@
-"""Runs commands for an agent or a hub. Each command has a supervisor (:mod:`linesync.jobs.supervisor`), which ends the
-command and all that it has started when the agent or hub is gone."""
+"""Runs commands for an agent or a hub.
+
+Each command has a supervisor (:mod:`linesync.jobs.supervisor`). The supervisor ends the command and all processes that the
+command has started when the agent or hub is gone.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ _PROGRAM = (
     " from linesync.jobs.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[4:])"
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_CHUNK = 1 << 15
+_CHUNK = 1 << 15  # bytes of one read from a pipe
 _SEARCH_AGAIN_AFTER = 0.5  # seconds until a search is repeated if its fork server was killed
 _KILL_SECONDS = 12.0  # the time for processes to end after SIGKILL; on a busy machine it takes more than a second
 _CLOSE_CHECKS = 50  # checks, each after 10 ms, whether an idle fork server has ended
 
 
 class Runner:
-    """Starts commands for one agent or hub, and owns them.
+    """Starts the commands of one agent or hub, and owns them.
 
     :param name: the host's name, for messages and marks.
-    :param report: called with sentences for the log.
+    :param report: called with a sentence for the log.
     :ivar extra: environment variables for every command; those of a request take precedence.
     """
 
@@ -57,7 +60,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
 
     def open(self) -> None:
-        """Start the fork server, unless it runs. It then ends the commands that a dead predecessor has left.
+        """Start the fork server, unless it already runs. The new fork server ends the commands of an earlier agent or hub
+        that was killed.
 
         :raises CannotExecute: there is no memory, the interpreter is gone, or the runner is closed.
         """
@@ -66,9 +70,9 @@ class Runner:
         if self._closed:
             raise CannotExecute(f"the agent on {self.name} is being stopped; start it again")
         self._reap()
-        control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        work, its_work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        numbers = its_control.fileno(), its_work.fileno()
+        control, server_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        work, server_work = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        numbers = server_control.fileno(), server_work.fileno()
         limit = " ".join(map(str, open_files.for_children() or ()))
         argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, *map(str, numbers), _ROOT, self.name, limit]
         try:
@@ -80,15 +84,15 @@ class Runner:
                 f"{self.name} cannot start {sys.executable}: {error.strerror}; free some memory"
             ) from None
         finally:
-            its_control.close()
-            its_work.close()
+            server_control.close()
+            server_work.close()
         for sock in (control, work):
             sock.setblocking(False)
         self._control, self._work = control, work
         self._loop.add_reader(control, self._read_socket)
 
     def _read_socket(self) -> None:
-        """The fork server has searched for a mark, or is gone."""
+        """Read a report of the fork server: the result of a search, or the end of the fork server."""
         assert self._control is not None
         try:
             data = self._control.recv(65536)
@@ -117,13 +121,13 @@ class Runner:
             self._work = None
 
     def _reap(self) -> None:
-        """Wait for the fork server in a thread, because it stays until its last command has ended."""
+        """Wait for the end of the fork server in a thread, because it ends only after its last command."""
         server, self._server = self._server, None
         if server is not None and server.poll() is None:
             threading.Thread(target=server.wait, daemon=True).start()
 
     async def aclose(self) -> None:
-        """Stop: all commands end, then the fork server. Wait for it only as long as an idle one needs, half a second."""
+        """End all commands and then the fork server. Wait at most half a second, which is enough for an idle fork server."""
         self._closed = True
         self._drop()
         for _ in range(_CLOSE_CHECKS):
@@ -135,11 +139,11 @@ class Runner:
     async def start(
         self, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, stdin: bool = False
     ) -> Process:
-        """Start a command. If this is cancelled, it first ends the processes that it has started.
+        """Start a command. A cancelled call first ends the processes that it has started.
 
-        :param cwd: the working directory; empty for that of the agent.
-        :param env: environment variables that are added to the agent's.
-        :param stdin: whether the command gets a pipe as its stdin; otherwise it reads nothing.
+        :param cwd: the working directory; empty for the working directory of the agent.
+        :param env: environment variables that are added to those of the agent.
+        :param stdin: whether stdin of the command is a pipe; otherwise it is /dev/null.
         :raises CommandNotFound, CannotExecute: the command was not started.
         """
         mark = f"{self._mark}{next(self._numbers)}"
@@ -151,7 +155,7 @@ class Runner:
                 " the name of a variable is invalid; correct the request"
             )
         spec = pack_command(
-            [os.fsencode(word) for word in argv],
+            [os.fsencode(argument) for argument in argv],
             {os.fsencode(key): os.fsencode(value) for key, value in variables.items()},
             os.fsencode(cwd),
         )
@@ -161,7 +165,7 @@ class Runner:
             await process.started(cwd)
         except BaseException:
             try:
-                await process.ended()
+                await process.end_and_wait()
             finally:
                 process.close()
             raise
@@ -184,7 +188,7 @@ class Runner:
                     raise CannotExecute(f"{self.name} cannot start commands: {error.strerror}; try again") from None
 
     def search(self, mark: str) -> None:
-        """End the processes with this mark. Their supervisor was killed, and perhaps the fork server too."""
+        """End the processes with this mark. Their supervisor was killed, and possibly the fork server too."""
         self._searching.add(mark)
         for _ in range(2):
             with suppress(CannotExecute):
@@ -201,16 +205,16 @@ class Process:
     """One running command.
 
     :ivar pid: the process id of the command itself.
-    :ivar stdin: the pipe to its stdin, or None if it reads nothing.
+    :ivar stdin: the pipe to its stdin, or None if its stdin is /dev/null.
     :ivar outputs: the pipes from its stdout (1) and stderr (2).
     """
 
-    def __init__(self, runner: Runner, what: str, mark: str) -> None:
+    def __init__(self, runner: Runner, program: str, mark: str) -> None:
         self.pid = 0
         self.stdin: Input | None = None
         self.outputs: dict[int, Output] = {}
         self._runner = runner
-        self._program = what
+        self._program = program
         self._mark = mark
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
@@ -218,16 +222,18 @@ class Process:
         self._status: asyncio.Future[int | None] = self._loop.create_future()
         """The exit status, or -N for signal N; None if it is unknown because the supervisor was killed."""
         self._gone: asyncio.Future[bool] = self._loop.create_future()
-        """Done when the supervisor has ended; True if no process of the command was left then."""
+        """Done when the supervisor has ended. The result is True if no process of the command was left at that time."""
         self._unread = b""
 
     async def launch(self, hand_over: Callable[[Sequence[int]], Awaitable[None]], spec: bytes, *, stdin: bool) -> None:
         """Give the command to a supervisor.
 
+        :param hand_over: sends the descriptors of a job to a supervisor.
+        :param spec: the result of :func:`pack_command`.
         :raises CannotExecute: this process has no descriptors or memory left.
         """
-        self._sock, theirs = socket.socketpair()
-        descriptors = [theirs.detach()]
+        self._sock, supervisor_end = socket.socketpair()
+        descriptors = [supervisor_end.detach()]
         try:
             self._sock.setblocking(False)
             if stdin:
@@ -244,8 +250,10 @@ class Process:
             os.write(descriptors[-1], spec)
             await hand_over(descriptors)
         except OSError as error:
-            why = f"{error.strerror}; try again later"
-            raise CannotExecute(f"{self._runner.name} cannot start {self._program}: {why}") from None
+            reason = error.strerror
+            raise CannotExecute(
+                f"{self._runner.name} cannot start {self._program}: {reason}; try again later"
+            ) from None
         finally:
             for number in descriptors:
                 os.close(number)
@@ -254,23 +262,24 @@ class Process:
     async def started(self, cwd: str) -> None:
         """Wait until the command runs.
 
-        :raises CommandNotFound, CannotExecute: it cannot be executed.
+        :param cwd: the requested working directory, for errors.
+        :raises CommandNotFound, CannotExecute: the command cannot be executed.
         """
         letter, number = await self._start
-        what, host = self._program, self._runner.name
+        program, host = self._program, self._runner.name
         if letter == b"p":
             self.pid = number
         elif letter == b"d" and number in (2, 20):  # ENOENT, ENOTDIR
             raise CannotExecute(f"there is no directory {cwd} on {host}; choose another with -C")
         elif letter == b"d":
-            why = os.strerror(number)
-            raise CannotExecute(f"the directory {cwd} on {host} cannot be entered: {why}; choose another with -C")
+            reason = os.strerror(number)
+            raise CannotExecute(f"the directory {cwd} on {host} cannot be entered: {reason}; choose another with -C")
         elif letter == b"f" and number == 2:
-            raise CommandNotFound(f"{what} was not found on {host}; check the name and the PATH of its agent")
+            raise CommandNotFound(f"{program} was not found on {host}; check the name and the PATH of its agent")
         elif letter == b"f":
-            raise CannotExecute(f"{what} cannot be executed on {host}: {os.strerror(number)}; check the file")
+            raise CannotExecute(f"{program} cannot be executed on {host}: {os.strerror(number)}; check the file")
         else:
-            raise CannotExecute(f"{what} was not started on {host}: its supervisor was killed; try again")
+            raise CannotExecute(f"{program} was not started on {host}: its supervisor was killed; try again")
 
     def _read_socket(self) -> None:
         """Read the reports of the supervisor."""
@@ -299,10 +308,10 @@ class Process:
             _settle(self._start, (b"", 0))
 
     async def wait(self) -> int:
-        """Wait until the command itself has ended; processes that it has started may still run.
+        """Wait until the command itself has ended. Processes that it has started may still run.
 
         :returns: the exit status, or -N for signal N.
-        :raises LinesyncFailed: its supervisor was killed.
+        :raises LinesyncFailed: the supervisor was killed.
         """
         status = await asyncio.shield(self._status)
         if status is None:
@@ -323,11 +332,11 @@ class Process:
             self._send_request(b"s", number)
 
     def end(self) -> None:
-        """Begin to end the command and all that it has started: SIGTERM, then SIGKILL after 3 s."""
+        """Ask the supervisor to end the command and all its processes: SIGTERM, then SIGKILL after 3 s. Do not wait."""
         self._send_request(b"e", 0)
 
     def kill(self) -> None:
-        """Kill the command and all that it has started."""
+        """Ask the supervisor to kill the command and all its processes immediately. Do not wait."""
         self._send_request(b"k", 0)
 
     def _send_request(self, letter: bytes, number: int) -> None:
@@ -335,9 +344,9 @@ class Process:
             with suppress(OSError):
                 self._sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
 
-    async def ended(self) -> None:
-        """End the command and all that it has started, and wait for that, at most 15 s. If this is cancelled, it kills
-        them immediately."""
+    async def end_and_wait(self) -> None:
+        """End the command and all its processes, and wait for their end for at most 15 s. A cancelled call kills them
+        immediately."""
         if self._sock is None:
             return
         if not self._gone.done():
@@ -377,14 +386,14 @@ class _Pipe:
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Close it. No read or write may be waiting."""
+        """Close this end. No read or write may be waiting."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 class Output(_Pipe):
-    """The pipe from one of a command's outputs."""
+    """The pipe from the stdout or stderr of a command."""
 
     async def read(self) -> bytes:
         """Wait for the next bytes and return them, at most 32 KiB; b"" at the end."""
@@ -404,7 +413,7 @@ class Input(_Pipe):
     """The pipe to a command's stdin."""
 
     async def write(self, data: bytes) -> None:
-        """Write all of it.
+        """Write all bytes; wait as long as the pipe is full.
 
         :raises BrokenPipeError: the command has closed its stdin.
         """

@@ -1,4 +1,4 @@
-"""A host's side of the channels that are opened to it: commands and files."""
+"""Serves the channels that clients open to this host: commands and file copies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HOST_JOBS", "JOBS", "Jobs", "addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
 
-JOBS = 64  # commands and file transfers of one script on one host at the same time
-HOST_JOBS = 512  # the same of all scripts together
+JOBS = 64  # the limit of commands and file copies of one script on one host at the same time
+HOST_JOBS = 512  # the same limit for all scripts together
 
 
 def addressee(opening: Message | None) -> str:
-    """The host that an opening is for; empty if no host serves it, or if the opening is unknown."""
+    """The name of the host that an opening (the first message of a channel) is addressed to.
+
+    It is empty if the hub serves the opening, or if the opening is unknown.
+    """
     if opening is None or operations.HOST not in operations.operation(opening).receivers:
         return ""
     return str(opening.to)  # type: ignore[attr-defined]
@@ -33,27 +36,27 @@ def is_command(opening: Message | None, host: str) -> bool:
 
 
 class Jobs:
-    """The jobs of one script, or those of one host for all scripts.
+    """Limits the number of jobs of one script, or of all scripts on one host.
 
-    :param most: the most jobs on one host.
-    :param whose: whose jobs they are, for the error.
+    :param limit: the maximum number of jobs on one host.
+    :param owner: the owner of the jobs as a noun phrase for the error, such as "this script".
     """
 
-    def __init__(self, most: int, whose: str) -> None:
-        self._most = most
-        self._whose = whose
+    def __init__(self, limit: int, owner: str) -> None:
+        self._limit = limit
+        self._owner = owner
         self._running: dict[str, int] = {}  # bound: membership.HOSTS_MAX
-        """The number of jobs on each host that has any."""
+        """The number of running jobs by host; a host without jobs has no entry."""
 
     async def run(self, host: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do a job on a host.
+        """Run a job on a host.
 
-        :raises LinesyncFailed: there are too many already.
+        :raises LinesyncFailed: the limit is reached.
         """
         running = self._running.get(host, 0)
-        if running >= self._most:
+        if running >= self._limit:
             raise LinesyncFailed(
-                f"{host} already runs {running} commands and file transfers for {self._whose}, which is the limit; wait until"
+                f"{host} already runs {running} commands and file transfers for {self._owner}, which is the limit; wait until"
                 " some of them end"
             )
         self._running[host] = running + 1
@@ -66,9 +69,9 @@ class Jobs:
 
 
 async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
-    """Do the job that a channel was opened for. An error goes to the client as the last message.
+    """Run the job of a channel. An error is sent to the client as the last message.
 
-    :param jobs: all jobs of this host.
+    :param jobs: the counter of all jobs of this host.
     """
     from .command import serve_run
     from .files import serve_read, serve_write
@@ -84,26 +87,26 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
         else:
             raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
     except asyncio.CancelledError as error:
-        why = str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
-        refuse(stream, LinesyncFailed(why))
+        reason = str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
+        refuse(stream, LinesyncFailed(reason))
         raise
     except LinesyncError as error:
         refuse(stream, error)
     except OSError as error:
         refuse(stream, LinesyncFailed(f"{runner.name} cannot do this now: {error.strerror or error}; try again later"))
     except Exception as error:
-        # A bug in linesync must not leave the client waiting; the log has the rest.
-        where = runner.name
-        refuse(stream, LinesyncFailed(f"linesync on {where} has a bug ({error!r}); see its log there, and report it"))
+        # A bug in linesync must not leave the client waiting. The log shows the traceback.
+        host = runner.name
+        refuse(stream, LinesyncFailed(f"linesync on {host} has a bug ({error!r}); see its log there, and report it"))
         raise
     await settle(stream)
 
 
 async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
-    """Do the job that a channel was opened for. Any failure goes to the client as the last message, so that it does not
-    wait forever.
+    """Run the job of a channel. Any failure is sent to the client as the last message, so that the client does not wait
+    forever.
 
-    :param work: gives the coroutine that does the job; both may raise.
+    :param work: returns the coroutine of the job. The call and the coroutine may raise.
     """
     try:
         await work(stream)
@@ -118,10 +121,10 @@ async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, 
 
 
 async def stop(tasks: Collection[asyncio.Task[None]], seconds: float, reason: str) -> None:
-    """Cancel tasks twice: the first time asks a command to end, the second time kills it.
+    """Cancel tasks twice. The first cancellation ends a command with SIGTERM, the second kills it.
 
-    :param seconds: how long to wait for the tasks after each cancellation.
-    :param reason: why, as a clause that names the host.
+    :param seconds: the time to wait for the tasks after each cancellation.
+    :param reason: the reason, as a clause that names the host.
     """
     for _ in range(2):
         for task in list(tasks):
@@ -131,7 +134,7 @@ async def stop(tasks: Collection[asyncio.Task[None]], seconds: float, reason: st
 
 
 async def settle(stream: Stream) -> None:
-    """Receive and discard until the client has closed its side, so that nothing of the channel is left."""
+    """Receive and discard data until the client has closed its side of the channel, which frees the channel."""
     try:
         while True:
             await stream.receive()

@@ -1,16 +1,15 @@
-"""The process between an agent and one command. When the agent is gone for any reason, the supervisor ends the command and
-all that it has started.
+"""The supervisor: the process between an owner (an agent, a hub or a client) and one command.
 
-It is a subreaper, so every process that the command leaves behind becomes its child, even a daemon that forked twice and
-called setsid(). It ignores the signals that end a process group, and waits for its owner's socket and for its children. It
-ends the command and all children when the owner asks for that or is gone.
+When the owner is gone for any reason, the supervisor ends the command and all processes that the command has started. The
+supervisor is a subreaper. Every process that the command leaves behind therefore becomes its child, even a daemon that
+forked twice and called setsid(). The supervisor ignores the signals that end a process group. It waits for messages from
+its owner and for the end of its children.
 
-The command may have a time at which all of its processes must have ended. The owner postpones that time again and again; if
-it does not, for example because it is stopped, the supervisor ends the command before that time.
+The command can have a time limit at which all of its processes must have ended. The owner regularly postpones that time. If
+the owner does not do this, for example because it is stopped by SIGSTOP, the supervisor ends the command before that time.
 
-On the socket, the owner sends a letter and a number (``handover.PACKET``): a signal for the command (``s``), end (``e``), kill
-(``k``). The supervisor answers in the same form: whether the command started, how it ended, and last that no process is left
-(``g``). If the socket closes without ``g``, the supervisor itself was killed.
+The owner and the supervisor exchange messages on a socket (``handover.PACKET``). The last message of the supervisor says
+that no process is left (``g``). If the socket closes without this message, the supervisor itself was killed.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ __all__ = ["NO_LIMIT", "Spec", "fork_supervisor", "ignore_signals", "supervise",
 
 NO_LIMIT = float("inf")
 _CHECK_INTERVAL = 0.02  # seconds between checks of the processes that are being ended, at first
-_CHECK_INTERVAL_MOST = 1.0  # the same for processes that do not end, such as one that waits for a dead disk
-_CLOCK_INTERVAL = (
-    1.0  # the most seconds between two readings of the clock, which goes on while the machine is suspended
-)
+_CHECK_INTERVAL_MAX = 1.0  # the longest such time, for processes that do not end, such as a process on a dead disk
+_CLOCK_INTERVAL = 1.0  # seconds between two readings of the clock at most; it also runs while the machine is suspended
 _IGNORED = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGPIPE}
 _defaults: set[int] = {signal.SIGXFSZ, *_IGNORED}
-"""The signals that have their default action in a command. Under nohup, SIGHUP is not among them."""
+"""The signals that get their default action in a command. Under nohup, SIGHUP is not in this set."""
 
 
 class Spec:
-    """What to run.
+    """The description of a command.
 
     :param argv: the program and its arguments.
-    :param env: the whole environment.
-    :param cwd: the working directory; empty for ours.
-    :param streams: the descriptors for its stdin, stdout and stderr; empty for ours.
-    :param shared: it stays in our session and process group, which we leave; otherwise it gets a session of its own.
-    :param until: the time of :func:`boottime` at which all of its processes must have ended; infinity for no such time.
-    :param patience: seconds from SIGTERM to SIGKILL at that time.
+    :param env: the complete environment.
+    :param cwd: the working directory; empty for the supervisor's.
+    :param streams: the descriptors for its stdin, stdout and stderr; empty for the supervisor's.
+    :param shared: the command stays in the session and the process group of the supervisor's parent, and the supervisor
+        leaves both; otherwise the command gets a session of its own.
+    :param until: the time of :func:`boottime`, in seconds, at which all of its processes must have ended; infinity for no
+        time limit.
+    :param patience: seconds from SIGTERM to SIGKILL at the time limit.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Spec:
 
 
 def ignore_signals() -> None:
-    """Ignore the signals from a terminal, a process group or a service manager that would end this process by accident."""
+    """Ignore the signals of a terminal, a process group or a service manager that would end this process."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         _defaults.discard(signal.SIGHUP)
     for number in _IGNORED:
@@ -85,7 +84,7 @@ def ignore_signals() -> None:
 
 
 def wakeup() -> int:
-    """A descriptor that becomes readable when a child has ended."""
+    """Return a new descriptor that becomes readable whenever a child process ends."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -100,38 +99,36 @@ def fork_supervisor(
     patience: float = PATIENCE,
     keep: Collection[int],
 ) -> tuple[int, socket.socket]:
-    """Fork a supervisor for a command in our process group, with our stdin, stdout and stderr.
+    """Fork a supervisor for a command. The command gets the process group, stdin, stdout and stderr of the caller.
 
-    The calling process must have only one thread.
+    The calling process must have only one thread. The other parameters are those of :class:`Spec`.
 
-    :param until: as for :class:`Spec`, like ``patience``.
     :param keep: descriptors that the supervisor keeps open until the command and all its processes have ended.
-
-    :returns: the supervisor's pid, and our end of its socket.
+    :returns: the supervisor's pid, and the caller's end of its socket.
     """
-    ours, theirs = socket.socketpair()
+    owner_end, supervisor_end = socket.socketpair()
     pid = os.fork()
     if pid:
-        theirs.close()
-        return pid, ours
+        supervisor_end.close()
+        return pid, owner_end
     try:
         for number in map(int, os.listdir("/proc/self/fd")):
-            if number > 2 and number != theirs.fileno() and number not in keep:
+            if number > 2 and number != supervisor_end.fileno() and number not in keep:
                 try:
                     os.close(number)
                 except OSError:
                     pass  # the descriptor of listdir itself
         ignore_signals()  # until the command runs, we are in its process group
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        supervise(lambda: (theirs, Spec(argv, env, shared=True, until=until, patience=patience)))
+        supervise(lambda: (supervisor_end, Spec(argv, env, shared=True, until=until, patience=patience)))
     finally:
         os._exit(1)
 
 
 def supervise(work: Callable[[], tuple[socket.socket, Spec] | None]) -> NoReturn:
-    """Run a command and stay until no process of it is left. Never returns.
+    """Run a command and wait until none of its processes is left; then exit. Never returns.
 
-    :param work: waits for a job and returns the owner's socket and what to run, or None if no job will come.
+    :param work: waits for a job and returns the owner's socket and the command, or None if no job will come.
     """
     code = 1
     try:
@@ -139,9 +136,9 @@ def supervise(work: Callable[[], tuple[socket.socket, Spec] | None]) -> NoReturn
         set_name(SUPERVISOR)
         become_subreaper()
         children = wakeup()
-        found = work()
-        if found is not None:
-            _Supervisor(*found, children).run()
+        job = work()
+        if job is not None:
+            _Supervisor(*job, children).run()
         code = 0
     finally:
         os._exit(code)
@@ -160,46 +157,49 @@ class _Supervisor:
         self._pid = 0
         """The pid of the command itself; 0 when it does not run."""
         self._has_children = False
-        """Whether we have children, and so perhaps descendants."""
+        """Whether this process has children, and so possibly descendants."""
         self._ending: Ending | None = None
         self._until = spec.until
         self._unread = b""
         sock.setblocking(False)
 
     def run(self) -> None:
-        """Start the command, and stay until no descendant is left."""
+        """Start the command, and wait until no descendant is left."""
         self._start()
         pause = _CHECK_INTERVAL
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(self._children, select.POLLIN)
         while self._has_children:
-            found = {number for number, _ in poll.poll(self._wait(pause))}
-            if self._children in found:
+            readable = {number for number, _ in poll.poll(self._poll_timeout(pause))}
+            if self._children in readable:
                 os.read(self._children, 4096)
             self._reap()
-            if self._sock.fileno() in found and not self._requests():
+            if self._sock.fileno() in readable and not self._read_requests():
                 poll.unregister(self._sock)
                 self._end()
-            self._watch_clock()
+            self._check_time_limit()
             if self._ending is not None:
-                nothing = self._ending.look(time.monotonic())
+                ended = self._ending.check(time.monotonic())
                 self._reap()
-                if nothing:
+                if ended:
                     break
-                pause = min(pause * 1.1, _CHECK_INTERVAL_MOST)
+                pause = min(pause * 1.1, _CHECK_INTERVAL_MAX)
         self._report(b"g", 0)
 
-    def _wait(self, pause: float) -> float | None:
-        """The longest wait for a descriptor, in milliseconds; None waits without limit."""
+    def _poll_timeout(self, pause: float) -> float | None:
+        """The longest wait for a descriptor in milliseconds, or None for no limit.
+
+        :param pause: seconds between checks of the processes that are being ended.
+        """
         if self._ending is not None:
             return pause * 1000
         if self._until == NO_LIMIT:
             return None
         return min(max(self._until - self._spec.patience - boottime(), 0.0), _CLOCK_INTERVAL) * 1000 + 0.5
 
-    def _watch_clock(self) -> None:
-        """End the command in time."""
+    def _check_time_limit(self) -> None:
+        """End the command before its time limit, and kill it at the time limit."""
         left = self._until - boottime()
         if self._ending is not None:
             if left <= 0:
@@ -215,8 +215,8 @@ class _Supervisor:
                 letter = b"d"
                 os.chdir(os.path.expanduser(spec.cwd))  # may block for long on a dead file server
                 letter = b"f"
-            owned = self._requests()
-            self._watch_clock()
+            owned = self._read_requests()
+            self._check_time_limit()
             if owned and self._ending is None:
                 self._pid = _spawn(spec)
                 self._has_children = True
@@ -231,9 +231,8 @@ class _Supervisor:
         for number in spec.streams:
             os.close(number)
         null = os.open(os.devnull, os.O_RDWR)
-        for number in range(
-            3
-        ):  # a reader of the command's output sees the end of file when the command ends, not when we do
+        # A reader of the command's output must see the end of file when the command ends, not when the supervisor ends.
+        for number in range(3):
             os.dup2(null, number)
         os.close(null)
 
@@ -250,7 +249,7 @@ class _Supervisor:
                 self._pid = 0
                 self._report(b"x", os.waitstatus_to_exitcode(status))
 
-    def _requests(self) -> bool:
+    def _read_requests(self) -> bool:
         """Read the owner's requests. Return False when the owner is gone."""
         try:
             data = self._sock.recv(4096)
@@ -274,19 +273,19 @@ class _Supervisor:
 
     def _signal(self, number: int) -> None:
         if not self._pid:
-            return  # another process may have this pid by now
+            return  # another process may already have this pid
         try:
             if self._spec.shared:
                 os.kill(self._pid, number)
             else:
                 os.killpg(self._pid, number)
         except OSError:
-            pass  # it has just ended, belongs to another user now, or the signal number is invalid here
+            pass  # the command has ended or changed its user, or this system does not know the signal
 
     def _end(self, patience: float = PATIENCE) -> None:
         if self._ending is None:
-            me = os.getpid()
-            self._ending = Ending(lambda: below(me) if self._has_children else set(), time.monotonic(), patience)
+            own_pid = os.getpid()
+            self._ending = Ending(lambda: below(own_pid) if self._has_children else set(), time.monotonic(), patience)
 
     def _report(self, letter: bytes, number: int) -> None:
         try:
@@ -296,10 +295,11 @@ class _Supervisor:
 
 
 def _spawn(spec: Spec) -> int:
-    """Start the command. posix_spawn takes a third of the time of a fork, and its time does not depend on our size.
+    """Start the command and return its pid.
 
-    :returns: the command's pid.
-    :raises OSError: it cannot be executed.
+    posix_spawn takes a third of the time of a fork, and its time does not depend on the memory of this process.
+
+    :raises OSError: the command cannot be executed.
     """
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]

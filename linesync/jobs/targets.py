@@ -1,11 +1,12 @@
-"""Writes copied bytes: to a file that appears whole or not at all, or to a block device in place.
+"""Writes copied bytes to a target: a new file that appears complete or not at all, or a block device.
 
-All functions here block, as those of ``paths.py`` do. ``write`` fills a target, ``commit`` puts it in its place.
+All functions of this module may block, as in ``paths.py``. ``write`` adds bytes to a target. ``commit`` checks them, and
+puts a new file at its path.
 
 - A symbolic link is followed, even if its file does not exist yet.
-- A file that replaces another takes over its owner, mode and extended attributes. The copy is refused if we may not give the
-  new file that owner. Other hard links to the old file keep the old contents.
-- A new file gets the permission bits of its source without those in our umask, as with cp(1).
+- A new file that replaces an old file gets the owner, mode and extended attributes of the old file. The copy is refused if
+  this process may not set that owner. Other hard links to the old file keep the old contents.
+- A new file that replaces nothing gets the permission bits of the source without those in the umask, as with cp(1).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from .paths import MUST_BE_DEVICE, kind_of, sha256, status_of, target_path
 
 __all__ = ["InPlace", "Intermediate", "NewFile", "Target", "check_file", "open_target"]
 
-_SYNC_EVERY = 32 << 20  # bytes between two syncs of a device, so that the progress shown is real
-_VERIFY = 4 << 20  # bytes read back at once
-_TRIES = 8  # attempts to put a file in its place while other processes write the same one
+_SYNC_EVERY = 32 << 20  # bytes between two syncs of a device, so that the reported progress is real
+_VERIFY = 4 << 20  # bytes of one read when a device is verified
+_TRIES = 8  # attempts to put a file at its path while other processes write the same file
 _FLUSH = 0x1261  # BLKFLSBUF: drop the cache of a block device
 
 
 class Target(Protocol):
-    """A file or device that is being written."""
+    """A file or block device that is being written."""
 
     size: int
     """Bytes written so far."""
@@ -40,26 +41,27 @@ class Target(Protocol):
 
     def write(self, data: bytes) -> None: ...
     def commit(self, sha256: str) -> bool:
-        """Do one step of finishing; call it again as long as it returns True.
+        """Finish the target in several steps; the caller repeats the call as long as it returns True.
 
-        :param sha256: that of the bytes that were sent, in hex digits.
-        :raises LinesyncFailed: other bytes arrived than were sent, or a device does not hold the bytes that arrived.
+        :param sha256: the SHA-256 of the sent bytes, in hex digits.
+        :raises LinesyncFailed: the received bytes differ from the sent bytes, or the device contains other bytes after the
+            copy.
         :raises OSError: the system refuses.
         """
 
     def discard(self) -> None:
-        """Close the target and remove its temporary file; after a commit this does nothing."""
+        """Close the target and remove its temporary file. After a commit this does nothing."""
 
 
 def open_target(path: str, name: str, mode: int, size: int, device: int, where: str) -> Target:
     """Open a file or device for writing.
 
-    :param name: the file's name in ``path`` if that is a directory.
+    :param name: the file's name if ``path`` is a directory.
     :param mode: the permission bits of a new file.
-    :param size: the number of bytes that will come, or 0 if it is unknown.
-    :param device: whether it is a block device: 0 (no), MUST_BE_DEVICE or MAY_BE_DEVICE.
+    :param size: the expected number of bytes, or 0 if it is unknown.
+    :param device: whether the target is a block device: 0 (it must not be one), MUST_BE_DEVICE or MAY_BE_DEVICE.
     :param where: the host and a colon, for errors; empty for this machine.
-    :raises LinesyncFailed, UsageError: it is not of a kind that can be written.
+    :raises LinesyncFailed, UsageError: the path has a kind that cannot be written.
     :raises OSError: the system refuses.
     """
     path = target_path(path, name, where)
@@ -72,17 +74,17 @@ def open_target(path: str, name: str, mode: int, size: int, device: int, where: 
             )
         return open_device(path, size, shown)
     if device == MUST_BE_DEVICE:
-        what = "it does not exist" if status is None else f"it is {kind_of(status.st_mode)}"
+        reason = "it does not exist" if status is None else f"it is {kind_of(status.st_mode)}"
         raise LinesyncFailed(
-            f"cannot write {shown} as a block device: {what}; check its name, or omit --device to write a file"
+            f"cannot write {shown} as a block device: {reason}; check its name, or omit --device to write a file"
         )
     return NewFile(path, mode, shown)
 
 
 def check_file(path: str) -> None:
-    """Check that a regular file can be written at a local path.
+    """Check that a local path is free or belongs to a regular file.
 
-    :raises LinesyncFailed: something else is there.
+    :raises LinesyncFailed: the path belongs to another kind of file.
     :raises UsageError: the path contains a NUL character.
     :raises OSError: the system refuses.
     """
@@ -94,7 +96,7 @@ def check_file(path: str) -> None:
 
 
 class _Hashed:
-    """Counts and hashes the bytes that are written."""
+    """Base of the targets: counts and hashes the written bytes."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -115,11 +117,12 @@ class _Hashed:
 class NewFile(_Hashed):
     """A file that appears at its path only after :meth:`commit`.
 
-    Until then it has no name if the file system supports that, otherwise a hidden name in the same directory.
+    Until then it has no name, or a hidden name in the same directory if the file system does not support files without a
+    name.
 
     :param mode: the permission bits of a new file.
     :param shown: the path as ``host:path``, for errors.
-    :raises LinesyncFailed: it cannot be written.
+    :raises LinesyncFailed: the file cannot be written.
     :raises OSError: the system refuses.
     """
 
@@ -142,13 +145,13 @@ class NewFile(_Hashed):
                 raise LinesyncFailed(f"cannot write {self._shown}: there is no device of that name; check the name")
             self._create(0o600 if old is not None else mode & 0o777)
             if old is not None:
-                self._copy_attributes(old)  # now, so that a failure comes before any bytes are sent
+                self._copy_attributes(old)  # an error then appears before any bytes are sent
         except BaseException:
             self.discard()
             raise
 
     def _old(self) -> os.stat_result | None:
-        """The status of the file that is at the path now, or None.
+        """The status of the file that the new file will replace, or None if there is no such file.
 
         :raises LinesyncFailed: it is not a regular file.
         """
@@ -157,9 +160,9 @@ class NewFile(_Hashed):
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(status.st_mode):
-            what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else kind_of(status.st_mode)
+            kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else kind_of(status.st_mode)
             raise LinesyncFailed(
-                f"cannot write {self._shown}: it is {what}, not a regular file; remove it first, or name another file"
+                f"cannot write {self._shown}: it is {kind}, not a regular file; remove it first, or name another file"
             )
         if not os.access(self._name, os.W_OK, dir_fd=self._folder, effective_ids=True):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -178,12 +181,12 @@ class NewFile(_Hashed):
         self._file = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._folder)
 
     def _take_name(self) -> None:
-        """Choose a temporary name and write a note about it, so that the file is removed if this process is killed."""
+        """Choose a temporary name and write a note about it. If this process is killed, a later process removes the file."""
         self._temporary = temporary_name(self._name)
         self._note = Note(os.path.join(os.path.dirname(self._path), self._temporary))
 
     def _copy_attributes(self, old: os.stat_result) -> None:
-        """Take over the owner, mode and extended attributes of the old file."""
+        """Give the new file the owner, mode and extended attributes of the old file."""
         new = os.fstat(self._file)
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
             try:
@@ -193,12 +196,12 @@ class NewFile(_Hashed):
                     f"cannot write {self._shown}: it belongs to user {old.st_uid} and group {old.st_gid}, and user"
                     f" {os.geteuid()} cannot give the new file to them; remove the file first, or be its owner or root"
                 ) from None
-        here = f"/proc/self/fd/{self._folder}/{self._name}"
+        old_path = f"/proc/self/fd/{self._folder}/{self._name}"
         with suppress(OSError):  # not every file system supports them, and not every user may set them
-            for name in os.listxattr(here, follow_symlinks=False):
-                if name != "security.capability":  # writing to a file removes this one
+            for name in os.listxattr(old_path, follow_symlinks=False):
+                if name != "security.capability":  # the kernel removes this attribute from a file that is written
                     with suppress(OSError):
-                        os.setxattr(self._file, name, os.getxattr(here, name, follow_symlinks=False))
+                        os.setxattr(self._file, name, os.getxattr(old_path, name, follow_symlinks=False))
         os.fchmod(self._file, stat.S_IMODE(old.st_mode))
 
     def write(self, data: bytes) -> None:
@@ -262,7 +265,7 @@ class NewFile(_Hashed):
 
 
 def _follow(path: str, shown: str) -> tuple[str, str]:
-    """The path at the end of a chain of links, and how to show it; a path that is not a link stays as it is."""
+    """The path that a chain of symbolic links leads to, and its form for errors. Any other path is returned unchanged."""
     if not os.path.islink(path):
         return path, shown
     real = os.path.realpath(path)
@@ -276,21 +279,21 @@ def _open_folder(path: str) -> int:
     flags = os.O_DIRECTORY | os.O_CLOEXEC
     try:
         return os.open(path, os.O_RDONLY | flags)
-    except PermissionError:  # a directory may be writable though we may not list it
+    except PermissionError:  # this user may write to the directory, but not list it
         return os.open(path, os.O_PATH | flags)
 
 
 def _is_device_folder(descriptor: int) -> bool:
-    """Whether the directory is on the file system of /dev, where a new file only uses up memory."""
+    """Whether a directory is on the file system of /dev. A new file there would only use memory."""
     devices = os.stat("/dev").st_dev
     return devices != os.stat("/").st_dev and os.fstat(descriptor).st_dev == devices
 
 
 class Intermediate(_Hashed):
-    """Holds a file on its way between two hosts. It has no name, so it ends with this process.
+    """The local copy of a file during a copy from one host to another. It has no name, so it ends with this process.
 
     :ivar path: a path under which this process can open it.
-    :raises OSError: there is no temporary directory that we may write to.
+    :raises OSError: there is no temporary directory that this process may write to.
     """
 
     def __init__(self) -> None:
@@ -298,7 +301,7 @@ class Intermediate(_Hashed):
 
         super().__init__()
         self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - close() closes it
-        self._whole = False
+        self._complete = False
         self.path = f"/proc/self/fd/{self._file.fileno()}"
 
     def write(self, data: bytes) -> None:
@@ -309,40 +312,42 @@ class Intermediate(_Hashed):
             raise LinesyncFailed(
                 "the file arrived damaged (its SHA-256 differs from that of the source); copy it again"
             )
-        self._whole = True
+        self._complete = True
         return False
 
     def discard(self) -> None:
-        if not self._whole:
+        if not self._complete:
             self.close()
 
     def close(self) -> None:
-        """Remove the file after it was read."""
+        """Close and thereby remove the file."""
         self._file.close()
 
 
 class InPlace(_Hashed):
-    """Overwrites a block device from its start, syncs it and reads it back.
+    """A block device that is overwritten from its start, synced, and then read back for a check.
 
-    :param descriptor: the device, open for reading and writing; it is closed in the end.
-    :param room: the size of the device in bytes.
+    :param descriptor: the device, open for reading and writing; a commit or discard closes it.
+    :param capacity: the size of the device in bytes.
     :param shown: the path as ``host:path``, for errors.
     """
 
-    def __init__(self, descriptor: int, room: int, shown: str) -> None:
+    def __init__(self, descriptor: int, capacity: int, shown: str) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._room = room
+        self._capacity = capacity
         self._shown = shown
         self._synced = 0
+        """The number of bytes that are certainly on the device."""
         self._verified = 0
-        self._again = sha256()
-        self._done = False
+        """The number of bytes that were read back."""
+        self._hash_read_back = sha256()
+        self._flushed = False
 
     def write(self, data: bytes) -> None:
-        if self.size + len(data) > self._room:
+        if self.size + len(data) > self._capacity:
             raise LinesyncFailed(
-                f"more bytes arrived than the {self._room:,} that {self._shown} has; its contents are now incomplete, copy"
+                f"more than the {self._capacity:,} bytes of {self._shown} arrived; its contents are now incomplete, copy"
                 " less to it"
             )
         self._put(self._descriptor, data)
@@ -351,7 +356,7 @@ class InPlace(_Hashed):
             self._synced = self.size
 
     def commit(self, sha256: str) -> bool:
-        if not self._done:
+        if not self._flushed:
             if self.sha256 != sha256:
                 raise LinesyncFailed(
                     f"the data for {self._shown} arrived damaged (its SHA-256 differs from that of the source); copy it"
@@ -359,14 +364,14 @@ class InPlace(_Hashed):
                 )
             os.fsync(self._descriptor)
             _forget_cache(self._descriptor)
-            self._done = True
+            self._flushed = True
         if self._verified < self.size:
             data = _read_at(self._descriptor, self._verified, _VERIFY)[: self.size - self._verified]
-            self._again.update(data)
+            self._hash_read_back.update(data)
             self._verified += len(data)
             if data:
                 return True
-        if self._again.hexdigest() != sha256:
+        if self._hash_read_back.hexdigest() != sha256:
             raise LinesyncFailed(
                 f"{self._shown} does not hold the data that was written to it (reading it back gave another SHA-256);"
                 " copy it again, and replace the device if that fails"
@@ -383,9 +388,9 @@ class InPlace(_Hashed):
 def open_device(path: str, size: int, shown: str) -> InPlace:
     """Open a block device to overwrite its contents.
 
-    :param size: the number of bytes that will come.
+    :param size: the expected number of bytes, or 0 if it is unknown.
     :param shown: the path as ``host:path``, for errors.
-    :raises LinesyncFailed: it is in use or too small; nothing was changed.
+    :raises LinesyncFailed: the device is in use or too small. It is unchanged.
     :raises OSError: the system refuses.
     """
     try:
@@ -399,21 +404,21 @@ def open_device(path: str, size: int, shown: str) -> InPlace:
     try:
         if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
             raise LinesyncFailed(f"cannot write {shown}: another file has replaced the block device; copy it again")
-        room = os.lseek(descriptor, 0, os.SEEK_END)
-        if size > room:
+        capacity = os.lseek(descriptor, 0, os.SEEK_END)
+        if size > capacity:
             raise LinesyncFailed(
-                f"cannot write {shown}: {size:,} bytes do not fit, the device has {room:,}; nothing was written, use a"
+                f"cannot write {shown}: {size:,} bytes do not fit, the device has {capacity:,}; nothing was written, use a"
                 " larger device"
             )
         os.lseek(descriptor, 0, os.SEEK_SET)
     except BaseException:
         os.close(descriptor)
         raise
-    return InPlace(descriptor, room, shown)
+    return InPlace(descriptor, capacity, shown)
 
 
 def _forget_cache(descriptor: int) -> None:
-    """Drop the caches, so that the next read comes from the device itself."""
+    """Drop the caches of a device. The next read then comes from the device itself."""
     import fcntl
 
     with suppress(OSError):
@@ -428,12 +433,12 @@ def _read_at(descriptor: int, offset: int, count: int) -> bytes:
     import fcntl
     from mmap import mmap
 
-    with mmap(-1, count) as room:  # aligned to a page, as O_DIRECT requires
+    with mmap(-1, count) as buffer:  # O_DIRECT requires alignment to a page
         try:
-            size = os.preadv(descriptor, [room], offset)
+            size = os.preadv(descriptor, [buffer], offset)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
-            size = os.preadv(descriptor, [room], offset)
-        return room[:size]
+            size = os.preadv(descriptor, [buffer], offset)
+        return buffer[:size]

@@ -1,6 +1,7 @@
-"""Finds processes that belong together, by their ancestor or by their mark, and ends them.
+"""Finds the processes with a common ancestor or a common mark, and ends them.
 
-It imports only small modules of the standard library, because it runs in helper processes that start in milliseconds.
+This module imports only small modules of the standard library, because helper processes use it that must start in
+milliseconds.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ __all__ = [
 ]
 
 SUPERVISOR = "linesync-run"
-"""The name of a supervisor's process in ``ps``; the kernel allows at most 15 characters."""
+"""The name of a supervisor process in ``ps``; the kernel allows at most 15 characters."""
 _PR_SET_NAME = 15  # of prctl(2)
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Snapshot = dict[int, tuple[str, int]]
-"""The processes that run now, without zombies: pid to (name, parent's pid)."""
+"""The running processes without zombies: for each pid, the name and the parent's pid."""
 
 
 def become_subreaper() -> None:
@@ -44,7 +45,7 @@ def set_name(name: str) -> None:
 
 
 def snapshot() -> Snapshot:
-    """The processes that run now."""
+    """Return the processes that run now, without zombies."""
     found: Snapshot = {}
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
@@ -58,9 +59,9 @@ def snapshot() -> Snapshot:
 
 
 def below(root: int, but: Collection[int] = ()) -> set[int]:
-    """The pids of the processes that descend from ``root``.
+    """The pids of the descendants of the process ``root``.
 
-    :param but: children to leave out, with their descendants.
+    :param but: children of ``root`` that are omitted, with their descendants.
     """
     children: dict[int, list[int]] = {}
     for pid, (_, parent) in snapshot().items():
@@ -76,37 +77,39 @@ def below(root: int, but: Collection[int] = ()) -> set[int]:
 
 
 def marked(wanted: Callable[[str], bool]) -> set[int]:
-    """The pids of the processes with a wanted mark that have no supervisor. This process and its ancestors are left out.
+    """The pids of the processes with a wanted mark that have no supervisor. This process and its ancestors are omitted.
 
-    :param wanted: called with each mark that is found.
+    :param wanted: called with each mark; returns whether the mark is wanted.
     """
     processes = snapshot()
-    ours = set(_ancestors(os.getpid(), processes))
+    own = set(_ancestors(os.getpid(), processes))
     found, key = set(), f"\0{MARK}=".encode()
-    for pid in processes.keys() - ours:
+    for pid in processes.keys() - own:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                _, there, value = (b"\0" + file.read()).partition(key)
+                _, separator, value = (b"\0" + file.read()).partition(key)
         except OSError:  # it belongs to another user, or has just ended
             continue
-        if there and wanted(value.partition(b"\0")[0].decode("utf-8", "replace")):
+        if separator and wanted(value.partition(b"\0")[0].decode("utf-8", "replace")):
             found.add(pid)
-    return {pid for pid in found if not any(processes[up][0] == SUPERVISOR for up in _ancestors(pid, processes))}
+    return {
+        pid for pid in found if not any(processes[ancestor][0] == SUPERVISOR for ancestor in _ancestors(pid, processes))
+    }
 
 
 def _ancestors(pid: int, processes: Snapshot) -> list[int]:
-    """The pids of a process, its parent, its parent's parent and so on, as far as they run."""
-    line: list[int] = []
-    while pid in processes and pid not in line:
-        line.append(pid)
+    """The pids of a process, its parent, its parent's parent and so on, as long as they run."""
+    chain: list[int] = []
+    while pid in processes and pid not in chain:
+        chain.append(pid)
         pid = processes[pid][1]
-    return line
+    return chain
 
 
 class Ending:
-    """Ends some processes: first SIGTERM, later SIGKILL for all that are left.
+    """Ends a set of processes: first with SIGTERM, later with SIGKILL.
 
-    :param find: returns the pids that are left.
+    :param find: returns the pids of the processes that still run.
     :param now: monotonic seconds.
     :param patience: seconds from SIGTERM to SIGKILL.
     """
@@ -121,11 +124,14 @@ class Ending:
                 self._signal(pid, signal.SIGCONT)  # a stopped process handles no other signal
 
     def hurry(self) -> None:
-        """Send SIGKILL at the next :meth:`look`."""
+        """Send SIGKILL at the next :meth:`check`."""
         self._deadline = float("-inf")
 
-    def look(self, now: float) -> bool:
-        """Check what is left, and kill it after the deadline. Return True when nothing is left that we can end."""
+    def check(self, now: float) -> bool:
+        """Kill the processes that still run after the deadline. Return True if no process is left that we can end.
+
+        :param now: monotonic seconds.
+        """
         left = self._find() - self._foreign
         if now >= self._deadline:
             for pid in left:

@@ -1,5 +1,7 @@
-"""The environment variables that describe a user. A hub or agent that systemd starts does not have them, so its fork server
-sets them for its commands."""
+"""The environment variables that describe a user.
+
+systemd starts a hub or agent without these variables. Its fork server therefore sets them for the commands.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,18 @@ _NAMES = {"LOGNAME", "USER", *_FALLBACK}
 def fill_environment(
     environ: MutableMapping[str, str] = os.environ, find: Callable[[int], pwd.struct_passwd] | None = None
 ) -> None:
-    """Set HOME, USER, LOGNAME, SHELL and PATH where they are unset or empty.
+    """Set those of HOME, USER, LOGNAME, SHELL and PATH that are unset or empty.
 
-    A user without an entry in the user database gets the home directory ``/``, and no name. The look-up may wait for a
-    server, so only the fork server calls this.
+    A user without an entry in the user database gets the home directory ``/``, and no name. The search in the database may
+    wait for a server, so only the fork server calls this function.
 
-    :param find: finds a user by its number; by default, in the user database.
+    :param find: returns the entry of a user id; by default, from the user database.
     """
     missing = [name for name in _NAMES if not environ.get(name)]
     if not missing:
         return
     if find is None:
-        from pwd import getpwuid  # imported only where something is unset
+        from pwd import getpwuid  # imported only if a variable is unset
 
         find = getpwuid
     found = dict(_FALLBACK)

@@ -36,6 +36,8 @@ class Journal:
     def __init__(self, *, on: bool = True) -> None:
         self.on = on
         self._marks: dict[tuple[str, Key], bool] = {}
+        self._taken: list[tuple[str, Key]] = []
+        """The objects of the rows of the last :meth:`take`."""
         self._sources: dict[str, tuple[Callable[[Any], State | None], Callable[[], Iterable[Key]]]] = {}
         self._counters: dict[str, Callable[[], int]] = {}
         self._number = 0
@@ -72,11 +74,19 @@ class Journal:
         """The current rows of all objects that have changed since the last call."""
         marks, self._marks = self._marks, {}
         rows: list[Row] = []
+        self._taken = []
         for (kind, key), new in marks.items():
             record = self._sources[kind][0](key)
             if record is not None or not new:
                 rows.append((kind, text_of(key), record))
+                self._taken.append((kind, key))
         return rows
+
+    def put_back(self) -> None:
+        """The rows of the last :meth:`take` were not stored: mark their objects again."""
+        for mark in self._taken:
+            self._marks[mark] = False
+        self._taken = []
 
     def all(self) -> list[Row]:
         """The rows of all objects, for an export."""

@@ -60,5 +60,5 @@ def test_a_table_that_is_larger_than_the_terminal_is_cut(
     assert capsys.readouterr().out == f"\x1b[H{'x' * 39}\x1b[K\ntwo\x1b[K\nthree\x1b[K\n\x1b[J"
     changes._draw([f"line {number}" for number in range(20)])
     drawn = capsys.readouterr().out.splitlines()
-    assert len(drawn) == 5 and drawn[2] == "line 2\x1b[K" and drawn[3].startswith("... 17 more lines; make")
+    assert len(drawn) == 5 and drawn[2] == "line 2\x1b[K" and drawn[3].startswith("... 17 more lines; enlarge")
     assert drawn[4] == "\x1b[J"

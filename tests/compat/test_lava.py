@@ -66,7 +66,7 @@ def test_each_group_has_its_own_topics() -> None:
 
 
 def test_a_host_without_an_agent_is_in_no_group() -> None:
-    with pytest.raises(UsageError, match="hub is in no group"):
+    with pytest.raises(UsageError, match="hub does not belong to a group"):
         group_of([row("a")], "hub")
 
 

@@ -70,18 +70,21 @@ def play(work: Callable[[Scene], object]) -> None:
     asyncio.run(run())
 
 
-def test_a_reply_is_sent_after_its_commit_and_all_earlier_commits() -> None:
+def test_changes_during_a_commit_share_the_next_one_and_replies_keep_their_order() -> None:
     async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.give("s", "second")
+        scene.give("t", "third")
         scene.durable.commit(lambda: scene.sent.append("nothing changed"))
-        first, second = (future for _, future in scene.store.commits)
-        second.set_result(None)
+        assert len(scene.store.commits) == 1
+        scene.store.commits[0][1].set_result(None)
         await asyncio.sleep(0)
-        assert not scene.sent
-        first.set_result(None)
+        assert scene.sent == ["first"]
+        assert scene.value(1, "s") and scene.value(1, "t")
+        scene.store.commits[1][1].set_result(None)
         await asyncio.sleep(0)
-        assert scene.sent == ["first", "second", "nothing changed"]
+        assert scene.sent == ["first", "second", "third", "nothing changed"]
+        assert len(scene.store.commits) == 2
 
     play(work)
 
@@ -95,9 +98,11 @@ def test_a_reply_without_changes_is_sent_immediately() -> None:
 
 
 def test_a_commit_contains_only_the_changed_rows() -> None:
-    def work(scene: Scene) -> None:
+    async def work(scene: Scene) -> None:
         scene.give("s", "first")
         scene.give("t", "second")
+        scene.store.commits[0][1].set_result(None)
+        await asyncio.sleep(0)
         assert scene.value(0, "s") and scene.value(1, "t") and not scene.value(1, "s")
 
     play(work)
@@ -108,9 +113,10 @@ def test_a_new_commit_includes_the_rows_of_a_failed_commit() -> None:
         scene.give("s", "first")
         scene.store.commits[0][1].set_exception(NotStored("the disk is full"))
         scene.give("t", "second")  # before the callback of the failed commit runs
+        await asyncio.sleep(0)
         assert len(scene.store.commits) == 1
         assert scene.durable.refusal == "the disk is full"
-        scene.durable._try_again()
+        scene.durable._begin()
         assert scene.value(1, "s") and scene.value(1, "t")
         assert not scene.sent
         scene.store.commits[1][1].set_result(None)
@@ -126,15 +132,31 @@ def test_after_a_failed_retry_the_newer_value_of_a_row_is_stored() -> None:
         scene.give("s", "first")
         scene.store.commits[0][1].set_exception(NotStored("the disk is full"))
         await asyncio.sleep(0)
-        scene.durable._try_again()
+        scene.durable._begin()
         scene.give("s", "second")
         scene.store.commits[1][1].set_exception(NotStored("the disk is full"))
         await asyncio.sleep(0)
-        scene.durable._try_again()
+        scene.durable._begin()
         assert '"value":2' in (scene.value(2, "s") or "")
         scene.store.commits[2][1].set_result(None)
         await asyncio.sleep(0)
         assert scene.sent == ["first", "second"]
+
+    play(work)
+
+
+def test_a_row_that_was_created_and_removed_while_the_disk_was_full_is_removed_from_the_disk() -> None:
+    async def work(scene: Scene) -> None:
+        client = Client("hub", "1")
+        waits = scene.durable.memory.services.semaphores
+        waits.change("take", "default", "s", -1, client, 5000.0)
+        scene.durable.commit(lambda: None)
+        (kind,) = {key for key in scene.store.commits[0][0] if key[0] == "wait"}
+        scene.store.commits[0][1].set_exception(NotStored("the disk is full"))
+        await asyncio.sleep(0)
+        scene.durable.memory.services.withdraw("take", client, 5000.0)
+        scene.durable._begin()
+        assert scene.store.commits[1][0][kind] is None
 
     play(work)
 

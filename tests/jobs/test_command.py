@@ -1,4 +1,4 @@
-"""When a client disconnects, at any moment, no process of its command is left."""
+"""No process of a command is left after its client has disconnected, at any moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from linesync.protocol import Run
 
 
 class _Silent:
-    """A channel on which nothing arrives."""
+    """A channel that delivers nothing and discards everything."""
 
     async def receive(self) -> object:
         await asyncio.Event().wait()
@@ -48,7 +48,7 @@ def test_no_process_is_left_when_the_client_disconnects_while_its_command_starts
         serving = asyncio.create_task(serve_run(_Silent(), request, runner))  # type: ignore[arg-type]
         for _ in range(turns):
             await asyncio.sleep(0)
-        time.sleep(0.05)  # noqa: ASYNC251 - the command continues while our loop is blocked
+        time.sleep(0.05)  # noqa: ASYNC251 - the command continues while this loop is blocked
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving

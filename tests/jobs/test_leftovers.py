@@ -1,4 +1,4 @@
-"""The notes of temporary files, and small files that are replaced."""
+"""Notes about temporary files, and the replacement of small files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from linesync.jobs import leftovers
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The runtime directory."""
+    """An empty runtime directory, as in a new process."""
     folder = tmp_path / "runtime"
     folder.mkdir(mode=0o700)
     monkeypatch.setattr(leftovers, "runtime_folder", lambda: str(folder))
-    monkeypatch.setattr(leftovers, "_looked", False)
+    monkeypatch.setattr(leftovers, "_searched", False)
     return folder
 
 
@@ -38,7 +38,7 @@ def test_the_next_start_removes_the_temporary_file_of_a_killed_process(place: Pa
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"part")
     (place / "innocent").write_bytes(b"data")
-    notes = [leftovers.Note(str(place / one)) for one in (name, "innocent")]
+    notes = [leftovers.Note(str(place / file)) for file in (name, "innocent")]
     leftovers.remove_leftovers()
     assert sorted(os.listdir(place)) == sorted([name, "innocent"]), "a file of a running process was removed"
     for note in notes:
@@ -47,39 +47,39 @@ def test_the_next_start_removes_the_temporary_file_of_a_killed_process(place: Pa
     assert os.listdir(place) == ["innocent"] and os.listdir(runtime) == []
 
 
-def test_the_next_temporary_file_of_another_process_removes_it_too(
+def test_a_process_removes_the_leftovers_of_others_before_its_own_first_temporary_file(
     place: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"part")
     end_process_of(leftovers.Note(str(place / name)))
-    monkeypatch.setattr(leftovers, "_looked", False)  # as in a new process
+    monkeypatch.setattr(leftovers, "_searched", False)  # as in a new process
     leftovers.replace_file(str(place / "small"), "text")
     assert os.listdir(place) == ["small"] and os.listdir(runtime) == []
 
 
 def test_notes_in_a_directory_that_others_can_write_to_are_ignored(place: Path, runtime: Path) -> None:
     name = leftovers.temporary_name("file")
-    (place / name).write_bytes(b"somebody's")
+    (place / name).write_bytes(b"other user's")
     (runtime / "part-x").write_text(str(place / name))
     runtime.chmod(0o777)
     leftovers.remove_leftovers()
     assert os.listdir(place) == [name]
 
 
-def test_a_note_that_another_process_takes_for_a_leftover_is_written_again(
+def test_a_note_that_another_process_removes_before_it_is_locked_is_written_again(
     place: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process can find a note between its creation and its lock."""
+    """Another process can find a note between its creation and its lock, and then removes it."""
     name = leftovers.temporary_name("file")
     (place / name).write_bytes(b"part")
-    lock, others = fcntl.flock, [os.listdir]
+    original_flock, calls = fcntl.flock, []
 
-    def flock(descriptor: int, how: int) -> None:
-        if others:
-            others.pop()
+    def flock(descriptor: int, operation: int) -> None:
+        calls.append(operation)
+        if len(calls) == 1:
             leftovers.remove_leftovers()
-        lock(descriptor, how)
+        original_flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     note = leftovers.Note(str(place / name))
@@ -89,7 +89,7 @@ def test_a_note_that_another_process_takes_for_a_leftover_is_written_again(
     assert os.listdir(runtime) == []
 
 
-def test_a_small_file_is_replaced_whole_with_its_mode(place: Path, runtime: Path) -> None:
+def test_a_small_file_is_replaced_completely_and_gets_its_mode(place: Path, runtime: Path) -> None:
     (place / "other").write_text("other")
     (place / "link").symlink_to("other")
     leftovers.replace_file(str(place / "link"), "new", 0o750)

@@ -1,4 +1,4 @@
-"""Commands and their supervisors: a command starts or fails with a reason, and all its processes are ended."""
+"""Commands and their supervisors: a command starts, or fails with a reason; in the end none of its processes is left."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_command_has_its_own_streams_variables_directory_and_session(tmp_path:
         assert await _output(process) == f"012hello b here {tmp_path}\n".encode()
         assert await _output(process, 2) == b"oops\n"
         assert await process.wait() == -9
-        await process.ended()
+        await process.end_and_wait()
         assert process.gone
         process.close()
 
@@ -92,19 +92,19 @@ def test_a_command_that_cannot_start_fails_with_the_reason(
 
 
 def test_a_program_is_searched_for_in_the_path_of_the_request(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("#!/bin/sh\necho mine\n")
-    (tmp_path / "mine").chmod(0o755)
+    (tmp_path / "program").write_text("#!/bin/sh\necho output\n")
+    (tmp_path / "program").chmod(0o755)
 
     async def work(runner: Runner) -> None:
-        process = await runner.start(["mine"], env={"PATH": f"/no/such:{tmp_path}:/bin"})
-        assert await _output(process) == b"mine\n"
-        await process.ended()
+        process = await runner.start(["program"], env={"PATH": f"/no/such:{tmp_path}:/bin"})
+        assert await _output(process) == b"output\n"
+        await process.end_and_wait()
         process.close()
 
     _with_runner(work)
 
 
-def test_a_command_knows_its_user_although_the_agent_was_started_with_an_empty_environment(
+def test_a_command_gets_the_variables_of_its_user_although_the_environment_of_the_agent_is_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in list(os.environ):
@@ -112,17 +112,17 @@ def test_a_command_knows_its_user_although_the_agent_was_started_with_an_empty_e
     user = pwd.getpwuid(os.geteuid())
 
     async def work(runner: Runner) -> None:
-        words = "$HOME $USER $LOGNAME $SHELL"
-        process = await runner.start(["sh", "-c", f'echo "{words}"'], cwd="~", env={"USER": "other"})
+        variables = "$HOME $USER $LOGNAME $SHELL"
+        process = await runner.start(["sh", "-c", f'echo "{variables}"'], cwd="~", env={"USER": "other"})
         assert await _output(process) == f"{user.pw_dir} other {user.pw_name} {user.pw_shell}\n".encode()
-        await process.ended()
+        await process.end_and_wait()
         process.close()
 
     _with_runner(work)
 
 
 def test_daemons_and_processes_started_by_a_finished_thread_are_ended_too() -> None:
-    """A parent-death signal would not be enough: it is sent when the thread that forked ends."""
+    """A parent-death signal would not be enough, because the kernel sends it when the thread that forked ends."""
     program = (
         "import subprocess, threading, time\n"
         "def work():\n"
@@ -138,7 +138,7 @@ def test_daemons_and_processes_started_by_a_finished_thread_are_ended_too() -> N
         await _until(lambda: len(below(supervisor)) >= 5)
         descendants = below(supervisor)
         process.end()
-        await process.ended()
+        await process.end_and_wait()
         assert process.gone
         process.close()
         assert not any(os.path.exists(f"/proc/{pid}") for pid in descendants)
@@ -146,7 +146,7 @@ def test_daemons_and_processes_started_by_a_finished_thread_are_ended_too() -> N
     _with_runner(work)
 
 
-def test_killing_the_fork_server_harms_neither_the_running_command_nor_the_next_one() -> None:
+def test_the_running_and_the_next_command_work_although_the_fork_server_is_killed() -> None:
     async def work(runner: Runner) -> None:
         first = await runner.start(["sh", "-c", "sleep 0.5; echo first"])
         assert runner._server is not None
@@ -155,7 +155,7 @@ def test_killing_the_fork_server_harms_neither_the_running_command_nor_the_next_
         assert await _output(second) == b"second\n"
         assert await _output(first) == b"first\n" and await first.wait() == 0
         for process in (first, second):
-            await process.ended()
+            await process.end_and_wait()
             process.close()
 
     _with_runner(work)
@@ -185,11 +185,11 @@ def test_a_signal_goes_to_the_process_group_only_while_the_command_runs() -> Non
         )
         assert await process.outputs[1].read() == b"ready\n"
         for number in (0, -9, 65, 1 << 40):
-            process.signal(number)  # not a signal number: ignored
+            process.signal(number)  # an invalid signal number is ignored
         process.signal(signal.SIGUSR1)
         assert await process.wait() == 4
         process.signal(signal.SIGKILL)
-        await process.ended()
+        await process.end_and_wait()
         process.close()
 
     _with_runner(work)
@@ -197,14 +197,14 @@ def test_a_signal_goes_to_the_process_group_only_while_the_command_runs() -> Non
 
 def test_many_concurrent_commands_all_run() -> None:
     async def work(runner: Runner) -> None:
-        async def one(number: int) -> bytes:
+        async def run(number: int) -> bytes:
             process = await runner.start(["echo", str(number)])
             output = await _output(process)
-            await process.ended()
+            await process.end_and_wait()
             process.close()
             return output
 
-        assert await asyncio.gather(*map(one, range(40))) == [f"{number}\n".encode() for number in range(40)]
+        assert await asyncio.gather(*map(run, range(40))) == [f"{number}\n".encode() for number in range(40)]
 
     _with_runner(work)
 

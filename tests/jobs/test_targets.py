@@ -1,4 +1,4 @@
-"""Targets of copies: files that keep their owner, mode and attributes, and devices that are read back."""
+"""Targets of copies: a new file keeps the owner, mode and attributes of the old file; a device is read back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @pytest.fixture(params=["unnamed", "named"])
 def _temporary_file_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Runs each test with unnamed and with named temporary files. Notes go into a directory of the test."""
+    """Run each test with unnamed and with named temporary files. The runtime directory is a directory of the test."""
     runtime = tmp_path / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr(leftovers, "runtime_folder", lambda: str(runtime))
@@ -132,7 +132,7 @@ def test_a_chain_of_links_is_followed_to_the_end(place: Path) -> None:
     assert os.listdir(place / "deep") == ["c"]
 
 
-def test_a_link_to_nowhere_or_to_itself_is_refused(place: Path) -> None:
+def test_a_link_to_itself_or_into_a_missing_directory_is_refused(place: Path) -> None:
     (place / "lost").symlink_to("none/file")
     (place / "self").symlink_to("self")
     with pytest.raises(LinesyncFailed, match=r"lost \(a link to .*none/file\): there is no directory"):
@@ -142,7 +142,7 @@ def test_a_link_to_nowhere_or_to_itself_is_refused(place: Path) -> None:
     assert sorted(os.listdir(place)) == ["lost", "self"]
 
 
-def test_a_fifo_that_appears_at_the_path_meanwhile_is_not_replaced(place: Path) -> None:
+def test_a_fifo_that_appears_at_the_path_during_the_copy_is_not_replaced(place: Path) -> None:
     path = place / "file"
     target = NewFile(str(path), 0o644, "here")
     target.write(b"new")
@@ -153,7 +153,7 @@ def test_a_fifo_that_appears_at_the_path_meanwhile_is_not_replaced(place: Path) 
     assert os.listdir(place) == ["file"] and stat.S_ISFIFO(path.lstat().st_mode)
 
 
-def test_after_two_copies_to_one_path_the_last_one_is_there(place: Path) -> None:
+def test_the_last_of_two_copies_to_the_same_path_wins(place: Path) -> None:
     first, second = (NewFile(str(place / "file"), 0o644, "here") for _ in range(2))
     first.write(b"first")
     second.write(b"second")
@@ -193,12 +193,12 @@ def test_an_intermediate_file_has_no_name_and_stays_until_it_is_closed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    held = Intermediate()
-    held.write(b"on its way")
-    assert held.commit(digest(b"on its way")) is False
-    held.discard()
-    assert Path(held.path).read_bytes() == b"on its way" and os.listdir(place) == []
-    held.close()
+    intermediate = Intermediate()
+    intermediate.write(b"data")
+    assert intermediate.commit(digest(b"data")) is False
+    intermediate.discard()
+    assert Path(intermediate.path).read_bytes() == b"data" and os.listdir(place) == []
+    intermediate.close()
     damaged = Intermediate()
     with pytest.raises(LinesyncFailed, match="arrived damaged"):
         damaged.commit(digest(b"else"))
@@ -225,7 +225,7 @@ def finish(target: targets.Target, data: bytes) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("size", [0, 1, 4095, 300_001, MIB])
-def test_a_device_is_written_in_place_and_read_back(loop: str, size: int) -> None:
+def test_a_device_is_overwritten_and_read_back(loop: str, size: int) -> None:
     data = os.urandom(size)
     target = open_target(loop, "", 0o644, size, MUST_BE_DEVICE, "sut:")
     for begin in range(0, size, 100_000):
@@ -248,7 +248,7 @@ def test_a_device_that_is_too_small_is_refused_before_anything_is_written(loop: 
 
 @pytest.mark.real
 def test_a_device_in_use_is_refused(loop: str) -> None:
-    descriptor = os.open(loop, os.O_RDONLY | os.O_EXCL)  # a mount opens it exclusively too
+    descriptor = os.open(loop, os.O_RDONLY | os.O_EXCL)  # a mount also opens the device exclusively
     try:
         with pytest.raises(LinesyncFailed, match="the device is in use"):
             open_target(loop, "", 0o644, 1, MUST_BE_DEVICE, "sut:")
@@ -258,7 +258,7 @@ def test_a_device_in_use_is_refused(loop: str) -> None:
 
 @pytest.mark.real
 def test_reading_back_bypasses_the_page_cache(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file below the device changes unnoticed, as the contents of a defective card do."""
+    """The file of the loop device is changed behind the cache, as a defective card changes its contents."""
     data = os.urandom(200_000)
     target = open_target(loop, "", 0o644, len(data), MUST_BE_DEVICE, "sut:")
     target.write(data)
@@ -294,7 +294,7 @@ def test_a_device_is_read_to_its_end(loop: str) -> None:
 def test_writing_more_than_a_device_holds_fails(tmp_path: Path) -> None:
     target = _in_place(tmp_path, 1000)
     target.write(b"x" * 900)
-    with pytest.raises(LinesyncFailed, match="more bytes arrived than the 1,000"):
+    with pytest.raises(LinesyncFailed, match="more than the 1,000 bytes"):
         target.write(b"x" * 101)
     target.discard()
 
@@ -325,8 +325,11 @@ def test_a_device_without_direct_io_is_read_through_the_cache(tmp_path: Path, mo
     assert refused == [0]
 
 
-def _in_place(folder: Path, room: int) -> InPlace:
-    """A device writer on a regular file, which supports the same calls."""
+def _in_place(folder: Path, capacity: int) -> InPlace:
+    """A device target on a regular file, which supports the same calls.
+
+    :param capacity: the size of the file in bytes.
+    """
     path = folder / "device"
-    path.write_bytes(bytes(room))
-    return InPlace(os.open(path, os.O_RDWR | os.O_CLOEXEC), room, "sut:/dev/card")
+    path.write_bytes(bytes(capacity))
+    return InPlace(os.open(path, os.O_RDWR | os.O_CLOEXEC), capacity, "sut:/dev/card")

@@ -1,4 +1,4 @@
-"""The environment of a hub or agent that was started with an empty one."""
+"""The environment variables that a hub or agent adds for its commands if it was started without them."""
 
 from __future__ import annotations
 

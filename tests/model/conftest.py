@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.effort import lives
 
@@ -12,5 +12,6 @@ settings.register_profile(
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
+    phases=set(Phase) - {Phase.explain},  # it traces each line, which slows shrinking
     suppress_health_check=list(HealthCheck),
 )

@@ -165,6 +165,20 @@ def test_the_hub_removes_the_waits_of_a_killed_script(make: Make) -> None:
     assert isinstance(task.exception(), LinesyncFailed)
 
 
+def test_a_new_hub_without_a_stored_state_gathers_only_from_hosts_that_have_registered_with_it(make: Make) -> None:
+    world = pair(make)
+    world.kill_agent("a")
+    world.kill_hub()
+    world.deliver()
+    world.run(world.client("b").send("ready", "of b"))
+    (received,) = world.run(world.client().receive_all("ready", timeout=0))
+    assert received.sender == "b"
+    world.agent("a")
+    world.deliver()
+    with pytest.raises(TimedOut, match="missing: a"):
+        world.run(world.client().receive_all("ready", timeout=0))
+
+
 # -- bugs that the searches found -------------------------------------------------------------------------------------
 
 

@@ -38,20 +38,23 @@ def run(args: argparse.Namespace) -> int:
         progress = Progress() if sys.stderr.isatty() and not args.json else None
         if progress is not None:
             stack.callback(progress.done)
-        how = {"device": args.device, "timeout": args.deadline.left}
+        options = {"device": args.device, "timeout": args.deadline.left}
         if not target[0]:
-            size = client.get_file(*source, target[1], progress, **how)
+            size = client.get_file(*source, target[1], progress, **options)
         elif not source[0]:
-            size = client.put_file(source[1], *target, progress, **how)
+            size = client.put_file(source[1], *target, progress, **options)
         else:
-            size = client.pass_file(source, target, progress, **how)
+            size = client.pass_file(source, target, progress, **options)
     if args.json:
         print_json({"source": args.source, "target": args.target, "bytes": size})
     return 0
 
 
 def _place(text: str) -> tuple[str, str]:
-    """(host, path); the host is empty for a local path. A path with a slash before its colon is local, as in scp."""
+    """The host and the path of ``HOST:PATH``. The host is empty for a local path.
+
+    A path with a slash before its first colon is local, as in scp.
+    """
     if not text:
         raise UsageError("the source or the target is empty; write a local path, or HOST:PATH")
     host, colon, path = text.partition(":")

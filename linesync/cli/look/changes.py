@@ -1,4 +1,4 @@
-"""``linesync status --watch``: the state as it changes."""
+"""``linesync status --watch``: shows the changes of the state."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ _NUMBERS = {
     "message": "number",
     "semaphore": "value",
 }
-"""The meaning of the value of a change, by the first word of its kind."""
-_SOONEST = 0.5  # seconds between two drawings of the table while there are changes
-_LATEST = 5.0  # seconds after which it is drawn again without a change, because it shows ages
-_RECENT = 5  # changes that are shown below the table
+"""The meaning of a change's value, by the first word of the change's kind."""
+_SOONEST = 0.5  # least seconds between two drawings of the tables
+_LATEST = 5.0  # seconds after which the tables are drawn again without a change, because they show ages
+_RECENT = 5  # the number of changes that are shown below the tables
 
 
 def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
     """Print each change as a line, until the hub ends the channel. On a terminal, print the state again after changes.
 
     :param show: prints the state.
-    :raises TimedOut: the time is over.
+    :return: exit code 0.
+    :raises TimedOut: the deadline has passed.
     """
     if not as_json and sys.stdout.isatty():
         return _redraw(client, show, deadline)
@@ -83,7 +84,10 @@ def _reader_left() -> None:
 
 
 def in_words(change: Change) -> str:
-    """``2026-11-29T09:30:00.123Z lock taken: flash, sut, token 17; by script 3 on sut, line /dev/ttyS0``."""
+    """The line for a change.
+
+    Example: ``2026-11-29T09:30:00.123Z lock taken: flash, sut, token 17; by script 3 on sut, line /dev/ttyS0``.
+    """
     name = change.name if change.namespace in ("", "default") else f"{change.namespace}/{change.name}".rstrip("/")
     parts = [name, change.who if change.who != change.name else ""]
     if change.value is not None:
@@ -118,13 +122,13 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: De
 
 
 def _draw(lines: list[str]) -> None:
-    """Replace the contents of the terminal. Lines that do not fit are cut, so that the table stays in its place."""
+    """Replace the contents of the terminal. Lines that do not fit are cut, so that the terminal does not scroll."""
     size = shutil.get_terminal_size()
     if len(lines) >= size.lines:
         kept = max(size.lines - 2, 0)
         lines = [
             *lines[:kept],
-            f"... {len(lines) - kept} more lines; make the terminal higher, or use 'linesync status'",
+            f"... {len(lines) - kept} more lines; enlarge the terminal, or use 'linesync status'",
         ]
     shown = "".join(f"{line[: max(size.columns - 1, 1)]}\x1b[K\n" for line in lines)
     sys.stdout.write(f"\x1b[H{shown}\x1b[J")

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Pieces:
-    """Prints the console log as JSON, one object for each line, or for the part of a line that has arrived."""
+    """Prints the console log as JSON: one object for each line, or for the part of a line that has arrived so far."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -66,7 +66,7 @@ class _Pieces:
                 text: object = line.decode()
             except UnicodeDecodeError as error:
                 if data and line is lines[-1] and error.reason == "unexpected end of data":
-                    self._rest = line  # the rest of a character follows
+                    self._rest = line  # it ends inside a character; the other bytes of the character will follow
                     break
                 text = bytes_as_json(line)
             if line:
@@ -77,11 +77,12 @@ class _Pieces:
 def copy_out(
     client: BlockingClient, stream: Stream, what: str, deadline: Deadline, show: Callable[[bytes], None] | None = None
 ) -> int:
-    """Print a channel's text until it ends.
+    """Print the text that a channel delivers, until the channel ends.
 
-    :param what: the text, for the error.
+    :param what: the name of the text, for errors.
     :param show: prints a piece of the text; called without bytes at the end. By default, the text is printed unchanged.
-    :raises TimedOut: the text did not end before the deadline.
+    :return: exit code 0.
+    :raises TimedOut: the channel did not end before the deadline.
     :raises BrokenError: the hub, the host or the line to it was lost.
     """
     from ... import protocol
@@ -129,8 +130,10 @@ def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespac
 
 @contextmanager
 def _raw_terminal() -> Iterator[None]:
-    """Make the terminal pass every byte, and restore it at the end. Neither call waits until pending output is sent, because
-    flow control may have stopped it."""
+    """Make the terminal pass every byte during a block, and restore it at the end.
+
+    Neither call waits until pending output is sent, because flow control may have stopped the output.
+    """
     import termios
     import tty
 
@@ -146,7 +149,10 @@ def _raw_terminal() -> Iterator[None]:
 
 
 class _Escape:
-    """Escapes at the start of a line, as in ssh: ``~.`` exits, ``~b`` sends a BREAK, and ``~~`` is a tilde."""
+    """Sends typed bytes, and handles escapes at the start of a line, as ssh does.
+
+    ``~.`` exits, ``~b`` sends a BREAK, and ``~~`` sends a tilde.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

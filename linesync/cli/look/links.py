@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json([link.as_json() for link in links])
         return 0
-    lines = [link for link in links if link.kind != "unix" or link.host]  # not the scripts' own connections
+    lines = [link for link in links if link.kind != "unix" or link.host]  # without the connections of scripts
     table(
         ("LINE", "END", "PEER", "STATE", "BAUD", "FRAME", "RTT", "IN", "OUT", "RESENT", "TEXT", "NOISE", "ECHO"),
         [_row(link) for link in lines],

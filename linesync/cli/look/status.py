@@ -75,8 +75,8 @@ def _states(hosts: Iterable[HostState]) -> str:
     return ", ".join(host.name if host.state == "up" else f"{host.name} ({host.state})" for host in hosts)
 
 
-def _name(thing: Named) -> str:
-    return thing.name if thing.namespace == "default" else f"{thing.namespace}/{thing.name}"
+def _name(named: Named) -> str:
+    return named.name if named.namespace == "default" else f"{named.namespace}/{named.name}"
 
 
 def _absent(reasons: dict[str, str]) -> str:
@@ -84,32 +84,32 @@ def _absent(reasons: dict[str, str]) -> str:
 
 
 class _Rows:
-    """The rows of the tables. They name the scripts that wait and hold, and their users."""
+    """Makes the rows of the tables, which name the waiting and holding scripts and their users."""
 
     def __init__(self, status: Status) -> None:
         self._clients = {client.client: client for client in status.clients}
 
     def _who(self, name: str, client: str | None) -> str:
-        """``hub script 7 uid 1000``; only the name for an agent, and for a lock that belongs to its host."""
+        """A text such as ``hub script 7 uid 1000``. For an agent, and for a lock that belongs to its host, it is the name."""
         found = self._clients.get(client or "")
         if found is None or not found.script:
             return name
         return f"{name} script {found.script}" + (f" uid {found.uid}" if found.uid is not None else "")
 
     def _waiting(self, waiting: Iterable[Waiting]) -> str:
-        return ", ".join(f"{self._who(one.name, one.client)} ({one.waiting:.0f}s)" for one in waiting) or "-"
+        return ", ".join(f"{self._who(wait.name, wait.client)} ({wait.waiting:.0f}s)" for wait in waiting) or "-"
 
     def barrier(self, barrier: BarrierState) -> tuple[object, ...]:
         absent = barrier.missing if isinstance(barrier.missing, dict) else barrier.gone
         if barrier.unheard:
-            absent = dict.fromkeys(barrier.unheard, "silent; asked whether it is alive")
+            absent = dict.fromkeys(barrier.unheard, "silent; the hub probes it")
         arrived = self._waiting(barrier.arrived)
         return _name(barrier), len(barrier.arrived), barrier.count, arrived, _absent(absent)
 
     def semaphore(self, semaphore: SemaphoreState) -> tuple[object, ...]:
-        held = ", ".join(f"{self._who(one.name, one.client)} holds {one.units}" for one in semaphore.holders)
+        held = ", ".join(f"{self._who(hold.name, hold.client)} holds {hold.units}" for hold in semaphore.holders)
         queue = ", ".join(
-            f"{self._who(one.name, one.client)} wants {one.wants} ({one.waiting:.0f}s)" for one in semaphore.queue
+            f"{self._who(wait.name, wait.client)} wants {wait.wants} ({wait.waiting:.0f}s)" for wait in semaphore.queue
         )
         return _name(semaphore), semaphore.value, held or "-", queue or "-"
 

@@ -13,7 +13,8 @@ from .console import copy_out
 
 HELP = "show the decoded frames on a host's line as they pass, until Ctrl-C"
 EXAMPLES = """\
-  linesync trace sut       "<" is received, ">" is sent; then the length in bytes
+  linesync trace sut       "<" marks a received frame, ">" a sent frame; then the
+                           length in bytes
   linesync trace sut | grep prompt
   linesync trace sut --json
 """
@@ -45,9 +46,9 @@ class _Lines:
 
 
 def frame_of(line: str) -> dict[str, object]:
-    """The fields of a line of the trace."""
+    """The JSON fields for a line of the trace."""
     found = _FRAME.fullmatch(line)
     if found is None:  # "... 5 frames not shown"
         return {"time": utc(time.time()), "direction": None, "length": None, "text": line}
-    stamp, way, length, text = found.groups()
-    return {"time": stamp, "direction": "in" if way == "<" else "out", "length": int(length), "text": text}
+    timestamp, arrow, length, text = found.groups()
+    return {"time": timestamp, "direction": "in" if arrow == "<" else "out", "length": int(length), "text": text}

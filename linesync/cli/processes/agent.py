@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "capability",
         many=True,
         metavar="C",
-        help="declare something that this host can do; may be repeated",
+        help="declare a capability of this host (something that it can do); may be repeated",
     )
     option(
         parser,
@@ -57,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _kernel_port() -> str | None:
+    """The endpoint in ``linesync.port=`` on the kernel's command line, or None."""
     try:
         with open(_KERNEL_CMDLINE, encoding="utf-8", errors="replace") as file:
             words = file.read().split()
@@ -67,6 +68,7 @@ def _kernel_port() -> str | None:
 
 
 async def _call(agent: Agent, name: str, port: str) -> None:
+    """Connect to the hub, and keep the connection until the coroutine is cancelled, or until stdio ends."""
     if port == "auto":
         from ...agent.discover import find_port
 

@@ -23,7 +23,11 @@ _as_json = False
 
 
 def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
-    """Write a line to the log, which is stderr. The other parameters are the parameters of a ``Report``, which has a bound."""
+    """Write a line to the log, which is stderr.
+
+    The parameters are those of :class:`linesync.runtime.listening.reports.Report`. This function ignores ``peer`` and
+    ``burst``, because it has no limit.
+    """
     line = f"{time.strftime('%H:%M:%S')} {sentence}"
     if _as_json:
         import json
@@ -35,7 +39,7 @@ def log(sentence: str, *, peer: str = "", burst: int = 0) -> None:
 
 
 def log_json() -> None:
-    """From now on, write the log as JSON."""
+    """Write all later lines of the log as JSON."""
     global _as_json
     _as_json = True
 
@@ -48,9 +52,11 @@ def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
 async def open_socket(args: argparse.Namespace, name: str, listen: Callable[..., Awaitable[str]]) -> None:
     """Open the socket for scripts, at the path of ``--socket`` or else at the default path.
 
-    Only the directory of the default path is created. If another process uses the default path, the socket gets our name
-    and the same directory.
+    This function creates the directory of the default path, but no other directory. If another process uses the default
+    path, the socket gets a path in the same directory that contains our name.
 
+    :param name: the host name of this process, or ``hub``.
+    :param listen: opens a listener at an endpoint and returns the endpoint with its absolute path.
     :raises BusyError: the path of ``--socket`` is in use.
     :raises LinesyncFailed: the socket, or the directory of the default path, cannot be created.
     """
@@ -73,7 +79,7 @@ async def require_folder(args: argparse.Namespace) -> None:
 
     :raises LinesyncFailed: there is no such directory.
     """
-    from ...workers import run_blocking  # after the asyncio without TLS
+    from ...workers import run_blocking  # imported late, because it imports asyncio: see asyncio_without_tls.py
 
     folder = os.path.dirname(args.socket or "")
     if folder and not await run_blocking(lambda: os.path.isdir(folder), folder):
@@ -83,7 +89,7 @@ async def require_folder(args: argparse.Namespace) -> None:
 
 
 async def _make_folder(folder: str) -> None:
-    from ...workers import run_blocking  # after the asyncio without TLS
+    from ...workers import run_blocking  # imported late, because it imports asyncio: see asyncio_without_tls.py
 
     try:
         await run_blocking(lambda: os.makedirs(folder, _folder_mode(), exist_ok=True), folder)
@@ -98,11 +104,12 @@ def _folder_mode() -> int:
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False) -> int:
-    """Run the main coroutine of a process.
+    """Run the main coroutine of a process until it ends.
 
-    :param work: the coroutine function; SIGINT, SIGTERM and SIGHUP (but not under nohup) set the event that it gets.
-    :param fast: use uvloop if it is installed (the extra ``fast``). It handles a message of many clients a third faster,
-        but an agent should not use so much memory.
+    :param work: the coroutine function. Its argument is an event, which SIGINT, SIGTERM and SIGHUP (but not under nohup)
+        set.
+    :param fast: use uvloop if it is installed (the extra ``fast``). A hub with many clients is a third faster with it. An
+        agent does not use it, because it needs too much memory.
     :return: exit code 0.
     """
 
@@ -113,7 +120,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
         from ...open_files import raise_limit
         from ...runtime.listening.reports import RepeatFilter, Reports
-        from ...workers import SPOOL  # after the asyncio without TLS
+        from ...workers import SPOOL
 
         raise_limit()
         failures = Reports(log)
@@ -141,7 +148,7 @@ def _remove_leftovers() -> None:
 
 
 def _uvloop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """A function that makes an event loop of uvloop, or None if uvloop is not installed."""
+    """The function that creates an event loop of uvloop, or None if uvloop is not installed."""
     try:
         import uvloop
     except ImportError:

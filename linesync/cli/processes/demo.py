@@ -11,11 +11,11 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments."""
+    """Add no arguments, because the command has none."""
 
 
 def run(args: argparse.Namespace) -> int:
-    from .demonstration import show  # after completion, which does not need asyncio
+    from .demonstration import show  # imported late: shell completion imports this module and does not need asyncio
 
     show(as_json=args.json)
     return 0

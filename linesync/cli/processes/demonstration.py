@@ -25,7 +25,7 @@ __all__ = ["show"]
 
 _BAUD = 115200
 _HOSTS = ("alpha", "beta")
-_START = 20.0  # seconds until the hub must have started, and both agents must have registered
+_START = 20.0  # seconds within which the hub must start, and within which both agents must then register
 
 
 def show(*, as_json: bool) -> None:
@@ -63,7 +63,10 @@ class _Steps:
 
 
 async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> dict[str, object]:
-    """Show all steps once. Returns the measurements."""
+    """Show all steps once.
+
+    :return: the measurements: the fields of ``demo`` in docs/reference/json.md.
+    """
     from ...client.aio import connect
     from ...testing.nullmodem import NullModem
 
@@ -84,8 +87,8 @@ async def _round(folder: str, step: _Steps, conditions: str, faults: Faults) -> 
                 repeated = await _repeated(client)
                 console = await _console(client)
         counters = [modem.counters() for modem in modems]
-    flipped = sum(way["flipped_bits"] for one in counters for way in one.values())
-    printk = sum(way["printk"] for one in counters for way in one.values())
+    flipped = sum(direction["flipped_bits"] for modem in counters for direction in modem.values())
+    printk = sum(direction["printk"] for modem in counters for direction in modem.values())
     if printk:
         step(
             f"{flipped} bit errors and {printk} bytes of kernel messages were on the lines; alpha's console log ends with"
@@ -151,7 +154,7 @@ async def _registered(client: Client) -> None:
 
 
 def _linesync(*words: str) -> list[str]:
-    """A linesync command for a host. It connects to the host's own agent, which forwards the request over the line."""
+    """The argv of a linesync command for a host. The command connects to the agent of that host."""
     return [sys.executable, "-m", "linesync", *words]
 
 
@@ -167,7 +170,10 @@ async def _barrier(client: Client, step: _Steps) -> None:
 
 
 async def _semaphore(client: Client, step: _Steps) -> float:
-    """Alpha waits for a unit and beta gives one. Returns the milliseconds from beta's command to the end of alpha's."""
+    """Let alpha wait for a unit and beta give one.
+
+    :return: the milliseconds from the start of beta's command to the end of alpha's command.
+    """
     step("alpha waits for a unit of a semaphore: $ linesync sem flash -1")
     waiting = asyncio.create_task(client.run("alpha", _linesync("sem", "flash", "-1", "--timeout", "30")))
     while not (await client.status()).semaphores:

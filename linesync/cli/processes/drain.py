@@ -7,14 +7,17 @@ import argparse
 from ...errors import TimedOut
 from ..common import connection, print_json, print_notice, timeout_option
 
-HELP = "stop the hub for an upgrade: refuse new work, wait for what runs, and keep all waits and holds for the next hub"
+HELP = (
+    "stop the hub for an upgrade: refuse new work, wait for the end of running commands, copies and exchanges, and keep all"
+    " waits and holds for the next hub"
+)
 EXAMPLES = """\
   linesync drain
       wait without limit
   linesync drain --timeout 600
       give up after ten minutes; the hub then accepts work again
   linesync drain --timeout 0
-      stop the hub only if nothing runs
+      stop the hub only if no command, copy or exchange runs
 """
 
 
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
             if args.timeout == 0:
                 raise
             waits = error.details.get("waits_for")
-            if isinstance(waits, list):  # otherwise there is no line to the hub now
+            if isinstance(waits, list):  # otherwise the line to the hub is down
                 print_notice(f"the hub waits for {', '.join(map(str, waits))}", as_json=args.json)
             client.drain(timeout=args.deadline.left)
     if args.json:

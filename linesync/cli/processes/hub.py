@@ -23,7 +23,7 @@ EXAMPLES = """\
   linesync hub --port /dev/ttyS0
       one machine on a null modem at 115200 baud
   linesync hub --port /dev/ttyUSB0,921600 --port /dev/ttyUSB1,auto
-      two machines; the second line finds its own baud rate
+      two machines; the second line chooses its baud rate automatically
   linesync hub --port 'exec:ssh sut linesync agent --stdio'
       one machine over ssh
   linesync hub --listen tcp://127.0.0.1:7788
@@ -66,8 +66,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "hub",
         "state",
         metavar="FILE",
-        help="keep the state in FILE, so that a hub that starts again continues everything; :memory: keeps it only as"
-        " long as the hub runs (default: %s/hub.db, or PATH.db with --socket PATH)"
+        help="store the state in FILE, so that a hub that starts again can continue; with :memory:, the state ends with"
+        " the hub (default: %s/hub.db, or PATH.db with --socket PATH)"
         % ("/var/lib/linesync" if os.geteuid() == 0 else "~/.local/state/linesync"),
     )
     option(
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
                 hub.add_port(endpoint)
                 log(f"waiting for an agent on {endpoint}")
             if not ports and not listens:
-                log("this hub has no --port and no --listen: only scripts on this machine can reach it; hosts cannot")
+                log("this hub has no --port and no --listen: only programs on this machine can connect to it")
             await stop.wait()
             log("stopping")
         finally:
@@ -152,14 +152,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _beside(args: argparse.Namespace, kind: str) -> str:
-    """The path of a file of the hub: beside its socket, or in the directory for state."""
+    """The path of a file of the hub: ``PATH.kind`` with ``--socket PATH``, else in the directory for state."""
     from ...runtime.identity import state_folder
 
     return f"{args.socket}.{kind}" if args.socket else os.path.join(state_folder(), kind)
 
 
 async def _tokens(args: argparse.Namespace) -> Tokens:
-    """Reserve fencing tokens, for a hub that stores nothing else."""
+    """Reserve fencing tokens for a hub that does not store its state."""
     from ...hub.tokens import Tokens
 
     tokens = Tokens(_beside(args, "tokens"))
@@ -168,10 +168,10 @@ async def _tokens(args: argparse.Namespace) -> Tokens:
 
 
 async def _durable(args: argparse.Namespace, fail: Callable[[LinesyncError], object]) -> Durable:
-    """Open the state file, and restore what it has.
+    """Open the state file, and restore the state from it.
 
-    :param fail: is called if the hub cannot store anything any more.
-    :raises BusyError: another hub has the file.
+    :param fail: a function that is called when a write to the file fails.
+    :raises BusyError: another hub uses the file.
     :raises LinesyncFailed: the file cannot be used.
     """
     from ...hub.durable import restore

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ...errors import UsageError
 from ..common import print_json
 
-HELP = "check the state file of a hub, print it as JSON lines, or create it from them; the hub must not run"
+HELP = "check the state file of a hub, print it as JSON lines, or create it from JSON lines; the hub must not run"
 EXAMPLES = """\
   linesync state check /var/lib/linesync/hub.db
   linesync state export hub.db > hub.jsonl      back up the state

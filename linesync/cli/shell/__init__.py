@@ -1,1 +1,1 @@
-"""Completion for the shell of the user."""
+"""Completion of linesync commands in bash, zsh and fish."""

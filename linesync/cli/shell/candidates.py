@@ -1,7 +1,7 @@
 """The possible completions of the last word of an unfinished command line.
 
-All completions come from the argparse parsers: commands, options, and values by their metavar
-(:mod:`linesync.cli.shell.values`). Only the module of the command is imported.
+The argparse parsers contain the commands, the options and the metavars. A metavar determines the values of an option or an
+argument (:mod:`linesync.cli.shell.values`). Only the module of the command on the line is imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def complete(words: Sequence[str], known: Callable[[str], Known] = Known) -> Fou
     """Complete the last word.
 
     :param words: the words after the program's name, up to the cursor.
-    :param known: makes the :class:`Known` of the hub at an endpoint; it gets an empty endpoint for the default.
+    :param known: makes the :class:`Known` for the hub at an endpoint. An empty endpoint means the default endpoint.
     :raises LinesyncError: the settings file is wrong.
     """
     *before, text = words
@@ -87,7 +87,7 @@ class _Line:
     def _read_option(self, word: str) -> None:
         name, equals, value = word.partition("=")
         action = self._option(name)
-        if action is None and not word.startswith("--"):  # several short options in one word
+        if action is None and not word.startswith("--"):  # several short options in one word, as in -if
             for at in range(1, len(word)):
                 action = self._option(f"-{word[at]}")
                 equals = value = word[at + 1 :]
@@ -110,7 +110,7 @@ class _Line:
         return near.pop() if len(near) == 1 else None
 
     def at_argument(self, text: str) -> bool:
-        """Whether a text at the cursor is not an option, and not the value of one."""
+        """Whether a text at the cursor is an argument, and not an option or the value of an option."""
         return self._pending is None and (self._ended or not text.startswith("-"))
 
     def complete(self, command: str, text: str, known: Known) -> Found:

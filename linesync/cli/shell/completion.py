@@ -1,4 +1,4 @@
-"""``linesync completion``: the scripts of the shells, and the words that they request with ``--words``."""
+"""``linesync completion``: prints the completion scripts. The scripts call it with ``--words`` to get candidates."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_candidates(words: list[str]) -> None:
-    """Print the kind of words that the shell adds and the prefix that it removes first, then a line for each candidate.
+    """Print the candidates for the last word.
 
-    The fields of a line are separated by tabs. Errors are silent, because the user has not finished the command line.
+    The first line contains the kind of words that the shell itself adds, and the prefix that the shell removes before. Each
+    further line contains a candidate and its description. A tab separates the two fields of a line. Errors are not printed,
+    because the user has not finished the command line.
     """
     from .candidates import complete
 

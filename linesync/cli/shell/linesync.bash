@@ -1,7 +1,7 @@
 # Completion of linesync for bash: eval "$(linesync completion bash)" in ~/.bashrc
 #
-# The program itself lists the candidates. This script only joins the words that bash splits at : and =, adds files, and
-# quotes words if necessary.
+# 'linesync completion --words' prints the candidates. This script joins the words that bash splits at : and =, adds files,
+# and quotes words if necessary.
 
 _linesync() {
   local program=${1/#\~\//$HOME/} rest=${COMP_LINE-} breaks=${COMP_WORDBREAKS//[^:=@]/}

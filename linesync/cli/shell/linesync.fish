@@ -1,6 +1,6 @@
 # Completion of linesync for fish: linesync completion fish | source in ~/.config/fish/config.fish
 #
-# The program itself lists the candidates. This script only adds files.
+# 'linesync completion --words' prints the candidates. This script adds files.
 
 function __linesync_candidates
     set -l words (commandline -opc)

@@ -1,7 +1,7 @@
 #compdef linesync
 # Completion of linesync for zsh: source <(linesync completion zsh) in ~/.zshrc, after compinit
 #
-# The program itself lists the candidates. This script only adds files.
+# 'linesync completion --words' prints the candidates. This script adds files.
 
 _linesync() {
   local program=${(Q)words[1]} line also prefix word

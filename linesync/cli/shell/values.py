@@ -1,4 +1,4 @@
-"""The values that complete an option or an argument, by its metavar."""
+"""Completion of the values of options and arguments. The metavar determines the kind of values."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CONTROLLER = "hub"
 
 
 class Found:
-    """Candidates.
+    """The candidates for one word.
 
     :ivar words: the candidates and their descriptions.
-    :ivar also: the kind of words that the shell adds: ``nothing``, ``files``, ``directories`` or ``commands``.
-    :ivar prefix: the beginning of the text that is not part of the file's name, as in ``--file=``.
+    :ivar also: the kind of words that the shell itself adds: ``nothing``, ``files``, ``directories`` or ``commands``.
+    :ivar prefix: the text at the beginning of the word that is not part of a file name, as in ``--file=``.
     """
 
     def __init__(self, words: Iterable[tuple[str, str]] = (), *, also: str = "nothing", prefix: str = "") -> None:
@@ -46,7 +46,7 @@ class Found:
 
 
 class Known:
-    """The names that the hub knows. They are empty if the hub does not answer in time.
+    """The names that the hub knows. The lists are empty if the hub does not answer in time.
 
     :param endpoint: the endpoint of the hub or agent; empty for the default.
     """
@@ -63,18 +63,24 @@ class Known:
         return [(CONTROLLER, "the controller", ""), *hosts]
 
     def names(self) -> list[tuple[str, str, str]]:
-        """The kind, the namespace and the name of each thing in use. The kinds are those of ``status``."""
+        """The kind, the namespace and the name of each barrier, lock and so on that is in use.
+
+        The kind is the name of the list in ``status``, as in ``barriers``.
+        """
         status = self._ask(lambda client: client.status())
         kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
-        return [(kind, one.namespace, one.name) for kind in kinds for one in getattr(status, kind, ())]
+        return [(kind, state.namespace, state.name) for kind in kinds for state in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
         """The name of each namespace that is in use, and its owner's host; the host is empty without an owner."""
         found = self._ask(lambda client: client.namespaces()) or []
-        return [(one.name, one.owner.host if one.owner is not None else "") for one in found]
+        return [(space.name, space.owner.host if space.owner is not None else "") for space in found]
 
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
-        """Ask in a thread, because the look-up of a host's address cannot be interrupted."""
+        """Ask the hub. Returns None if there is no answer within a second.
+
+        The function uses a thread, because the look-up of a host's address cannot be interrupted.
+        """
         from threading import Thread
 
         found: list[T] = []
@@ -82,7 +88,7 @@ class Known:
         def work() -> None:
             try:
                 endpoint = self._endpoint or find_hub()
-                if not endpoint.startswith(("unix:", "tcp:")):  # a device or a program must not be opened for this
+                if not endpoint.startswith(("unix:", "tcp:")):  # completion must not open a device or start a program
                     return
                 from ...client.blocking import connect_blocking
 
@@ -98,7 +104,13 @@ class Known:
 
 
 class Asked:
-    """The word to complete: the text so far, the namespace, the command, the arguments before it."""
+    """A word to complete.
+
+    :ivar text: the beginning of the word, up to the cursor.
+    :ivar command: the name of the command.
+    :ivar arguments: the arguments before the word.
+    :ivar known: the names that the hub knows.
+    """
 
     def __init__(self, text: str, namespace: str, command: str, arguments: Sequence[str], known: Known) -> None:
         self.text = text
@@ -132,11 +144,11 @@ def _words(*words: str) -> Kind:
 
 
 def _named(kind: str) -> Kind:
-    """The names of this kind in the namespace; for an empty kind, the names of all kinds."""
+    """Complete the names of this kind in the namespace. An empty kind means the names of all kinds."""
 
     def find(asked: Asked) -> Found:
         namespace = asked.namespace
-        found = {name for sort, space, name in asked.known.names() if space == namespace and kind in ("", sort)}
+        found = {name for of, space, name in asked.known.names() if space == namespace and kind in ("", of)}
         return Found((name, "") for name in sorted(found - {*asked.arguments}))
 
     return find
@@ -147,19 +159,19 @@ def _hosts(asked: Asked) -> Found:
 
 
 def _lines(asked: Asked) -> Found:
-    """Hosts with a line, or the ports of the hub, which are often files."""
+    """Complete a host with a line, or a port of the hub. A port is often a file."""
     return Found([row for row in _hosts(asked).words if row[0] != CONTROLLER], also="files")
 
 
 def _host_list(asked: Asked) -> Found:
-    """Hosts with commas between them, without the hosts that the list already has."""
+    """Complete a list of hosts with commas. Hosts that are already in the list are omitted."""
     head, comma, asked.text = asked.text.rpartition(",")
     listed = head.split(",")
     return Found((head + comma + name, state) for name, state in _hosts(asked).words if name not in listed)
 
 
 def _place(asked: Asked) -> Found:
-    """A local path, or ``HOST:PATH``. Paths of other hosts are not looked up."""
+    """Complete a local path, or the host of ``HOST:PATH``. Paths on other hosts are not completed."""
     host, colon, _ = asked.text.partition(":")
     if "/" in host:
         return Found(also="files")
@@ -182,7 +194,7 @@ def _namespaces(asked: Asked) -> Found:
 
 
 def _namespaces_to_end(asked: Asked) -> Found:
-    """The namespaces with an owner, for ``namespace end``."""
+    """Complete a namespace that has an owner, for ``namespace end``."""
     return Found([row for row in _namespaces(asked).words if row[1] and asked.arguments == ["end"]])
 
 
@@ -237,11 +249,11 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("reset", "NAME"): _named(""),
     ("sem", "NAME"): _named("semaphores"),
 }
-"""The completion of a value, by its metavar or by the command and its metavar."""
+"""The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
-"""The other metavars: numbers, free text, and values that only another host knows."""
+"""The metavars without completion: numbers, free text, and values that only another host knows."""
 
 
 def kind(command: str, metavar: str) -> Kind:
-    """The completion of the value with this metavar."""
+    """The function that completes a value with this metavar."""
     return VALUES.get((command, metavar)) or VALUES.get(metavar) or _nothing

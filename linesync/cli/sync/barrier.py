@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reuse",
         metavar="HOW",
         fallback="cyclic",
-        help="the effect of an arrival after the release: cyclic (default) opens the next generation; once is an"
-        " error; linger=S passes immediately for S seconds",
+        help="the effect of an arrival after the release: with cyclic (default), it opens the next generation; with"
+        " once, it is an error; with linger=S, it passes immediately for S seconds",
     )
     parser.add_argument(
         "--tolerate-loss", action="store_true", help="release the barrier without members that are lost"

@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.data is not None and args.file is not None:
-        raise UsageError("DATA and --file were both given; give only one of them")
+        raise UsageError("both DATA and --file are present; use only one of them")
     if args.file == "":
         raise UsageError("the name after --file is empty; name a file")
     folder = _Folder(args.dir, args.hosts) if args.dir is not None else None
@@ -86,17 +86,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(path: str | None) -> Data:
-    """The file, or stdin without one."""
+    """The path of the file, or stdin if there is no path."""
     if path is not None:
         from pathlib import Path
 
         return Path(path)
-    # The raw file, because Python cannot exit while a thread waits for bytes in the buffer of stdin.
+    # Use the raw file: Python cannot exit while a thread waits for bytes in the buffer of stdin.
     return cast("Data", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
 class _Phases:
-    """One line of progress for giving and one for getting. A phase of less than a second shows no line."""
+    """Shows a line of progress for giving, and a line for getting. A phase of less than a second shows no line."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -141,7 +141,7 @@ class _MemberFile:
 
 
 class _Folder:
-    """A directory for the members' data. Each file is complete, or does not exist.
+    """A directory for the data of the members. Each of its files is complete, or does not exist.
 
     :raises UsageError: the path is empty, or a member's name cannot be a file name.
     :raises LinesyncFailed: the directory cannot be created, or a directory has the name of a member's file.

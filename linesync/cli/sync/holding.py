@@ -239,7 +239,7 @@ class _Command:
             return
         me = os.getpid()
         ending = Ending(lambda: below(me, self._others), time.monotonic())
-        while not ending.look(time.monotonic()):
+        while not ending.check(time.monotonic()):
             time.sleep(_CHECK_INTERVAL)
 
     def end_now(self) -> None:

@@ -20,7 +20,7 @@ EXAMPLES = """\
   linesync lock flash --release $token
       ... until it is released or the host is lost
   linesync lock flash --timeout 0
-      exit 124 if the lock is held, and print who holds it
+      exit 124 if the lock has an owner, and print the owner
 """
 HINT = "write -- before the command, as in: linesync lock NAME -- COMMAND [ARG ...]"
 
@@ -32,7 +32,7 @@ linesync lock NAME [--timeout S] [--namespace NS] [-- CMD [ARG ...]]
     parser.add_argument("name", metavar="NAME", help="the lock's name; the first use creates it")
     timeout_option(parser, "lock")
     parser.add_argument(
-        "--release", metavar="TOKEN", help="release a lock of this host; TOKEN is the number that was printed for it"
+        "--release", metavar="TOKEN", help="release a lock of this host; 'linesync lock' has printed its TOKEN"
     )
     namespace_option(parser, "lock")
     parser.add_argument("command", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _release(args: argparse.Namespace) -> int:
     if args.command:
-        raise UsageError("--release takes no command; a lock that a command holds is released when the command ends")
+        raise UsageError("--release takes no command; linesync itself releases a lock when the command under it ends")
     token = read_whole(args.release, "fencing token", 0, 10**18, expected="the number that 'linesync lock' printed")
     with connection(args) as client:
         client.unlock(args.name, token, timeout=args.deadline.left, namespace=args.namespace)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return {"new": _new, "end": _end, "list": _list}[args.action](args)
     except LinesyncError as error:
         if args.action == "new" and not args.json and _in_pipe():
-            print(f"(exit {error.exit_code})")  # otherwise the shell would evaluate an empty text, and continue
+            print(f"(exit {error.exit_code})")  # otherwise the eval of the shell would succeed
         raise
 
 
@@ -106,26 +106,27 @@ def _list(args: argparse.Namespace) -> int:
     with connection(args) as client:
         found = client.namespaces(timeout=args.deadline.left)
     if args.json:
-        print_json([one.as_json() for one in found])
+        print_json([space.as_json() for space in found])
         return 0
-    table(("NAMESPACE", "AGE", "HOST", "PID", "THINGS", "COMMAND"), [_row(one) for one in found])
+    table(("NAMESPACE", "AGE", "HOST", "PID", "NAMES", "COMMAND"), [_row(space) for space in found])
     return 0
 
 
-def _row(one: NamespaceState) -> tuple[object, ...]:
-    if one.owner is None or one.since is None:
-        return one.name, "-", "-", "-", one.things, "-"
-    return one.name, f"{one.since:.1f}s", one.owner.host, one.owner.pid or "-", one.things, one.owner.command
+def _row(space: NamespaceState) -> tuple[object, ...]:
+    owner = space.owner
+    if owner is None or space.since is None:
+        return space.name, "-", "-", "-", space.things, "-"
+    return space.name, f"{space.since:.1f}s", owner.host, owner.pid or "-", space.things, owner.command
 
 
-# -- the shell that runs us -------------------------------------------------------------------------------------------
+# -- the shell that runs this command ---------------------------------------------------------------------------------
 
 
 def _shell() -> int:
-    """The pid of the shell that will evaluate our output.
+    """The pid of the shell that will evaluate the output of this command.
 
     In ``eval "$(linesync namespace new)"`` our stdout is a pipe to that shell. Our parent may be a subshell, which has the
-    same pipe as its stdout and ends with us. The shell is therefore our first ancestor with another stdout.
+    same pipe as its stdout and ends when we end. The shell is therefore our first ancestor with another stdout.
     """
     output = os.fstat(1)
     pid = found = os.getppid()
@@ -137,7 +138,7 @@ def _shell() -> int:
                 return found
             found = int(stat_of(found)[1][1])
         except OSError:
-            break  # another user's process, or one without a stdout
+            break  # the process belongs to another user, or has no stdout
     return found if found > 1 else pid
 
 

@@ -11,7 +11,7 @@ from ..common import argument_type, connection, namespace_option, option, print_
 HELP = "change a semaphore: -N takes N units or waits for them, +N gives N units, 0 prints the value"
 EXAMPLES = """\
   linesync sem flash +1
-      give one unit; the first in the queue gets it
+      give one unit; the first client in the queue gets it
   linesync sem flash -1 --timeout 300
       take one unit, or exit 124 after five minutes
   linesync sem flash 0
@@ -24,7 +24,7 @@ EXAMPLES = """\
 HINT = "write -- before the command, as in: linesync sem NAME -N --hold -- COMMAND [ARG ...]"
 
 
-_UNITS_MAX = 2**53 - 1  # the hub's own limit
+_UNITS_MAX = 2**53 - 1  # the hub has the same limit
 
 
 @argument_type
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
             "--hold needs -N and a command, and a command needs --hold: linesync sem NAME -N --hold -- COMMAND [ARG ...]"
         )
     with connection(args) as client:
-        how = {"timeout": args.deadline.left, "namespace": args.namespace, "bound": args.bound}
+        options = {"timeout": args.deadline.left, "namespace": args.namespace, "bound": args.bound}
         if args.hold:
             from .holding import run_holding
 
-            held = client.hold(args.name, -delta, **how)
+            held = client.hold(args.name, -delta, **options)
             return run_holding(client, held, args.command, {}, timeout=args.timeout, as_json=args.json)
-        value = client.semaphore(args.name, delta, **how)
+        value = client.semaphore(args.name, delta, **options)
     if args.json:
         print_json({"name": args.name, "value": value})
     elif delta == 0:

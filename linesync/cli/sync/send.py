@@ -6,7 +6,7 @@ import argparse
 
 from ..common import connection, namespace_option, option, print_json, timeout_option
 
-HELP = "send a message under an ID; the hub keeps it for all who wait for it, now or later"
+HELP = "send a message under an ID; the hub keeps it for all scripts that wait for it, now or later"
 EXAMPLES = """\
   linesync send server-ready ip=10.0.0.2 port=5001
   linesync send done
@@ -14,7 +14,7 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="the message's topic")
+    parser.add_argument("topic", metavar="ID", help="the ID of the message")
     parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="the contents of the message")
     timeout_option(parser, "send")
     option(parser, "send", "as", metavar="MEMBER", dest="member", fallback="", help="send as this member")

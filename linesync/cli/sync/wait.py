@@ -12,14 +12,14 @@ EXAMPLES = """\
   linesync wait server-ready
       prints the lines sut:ip=10.0.0.2 and sut:port=5001
   linesync wait round --after 2
-      prints the third message from others, and those after it
+      prints the third message from others, and the later messages
   linesync wait server-ready --timeout 60
       exit 124 after a minute
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="the topic of the message")
+    parser.add_argument("topic", metavar="ID", help="the ID of the message")
     parser.add_argument("--after", metavar="N", default="0", help="skip the first N messages from others (default: 0)")
     timeout_option(parser, "wait")
     option(parser, "wait", "as", metavar="MEMBER", dest="member", fallback="", help="wait as this member")

@@ -6,7 +6,9 @@ import argparse
 
 from ..common import connection, namespace_option, option, print_messages, timeout_option
 
-HELP = "wait for a message under an ID from every other host of the published group; print the last message of each"
+HELP = (
+    "wait for a message under an ID from every other host of the published group; print the last message of each host"
+)
 EXAMPLES = """\
   linesync wait-all ready
       wait for all other hosts whose agents publish the same group= as this one
@@ -16,7 +18,7 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("topic", metavar="ID", help="the topic of the message")
+    parser.add_argument("topic", metavar="ID", help="the ID of the message")
     parser.add_argument(
         "role", metavar="ROLE", nargs="?", default="", help="wait only for hosts that publish this role"
     )

@@ -1,1 +1,1 @@
-"""The settings of clients: where the hub is, and the settings file."""
+"""The settings of commands and clients: the settings file, the variables, and the endpoint of the hub."""

@@ -1,4 +1,4 @@
-"""Reads ``linesync.toml``, and refuses unknown keys and values of a wrong type, so that no setting is ignored silently."""
+"""Reads ``linesync.toml``. An unknown key, or a value of a wrong type, is an error, so that no setting is silently ignored."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ KEYS: dict[str, dict[str, str]] = {
     "autotest": _NAMESPACE,
     "testground": _NAMESPACE,
 }
-"""The tables of the file, with the keys of each and their types. All keys may also be at the top of the file."""
+"""The tables of the file, and for each table its keys with their types. All keys may also be at the top of the file."""
 _ONLY_AT_THE_TOP = {"hub": TEXT}
 
 
 def read_settings(path: str) -> dict[str, Any]:
-    """The contents of the file.
+    """The contents of the settings file at this path.
 
-    :raises UsageError: it cannot be read, it is not TOML, or it has an unknown key or a value of a wrong type.
+    :raises UsageError: the file cannot be read, is not TOML, or has an unknown key or a value of a wrong type.
     """
     try:
         with open(path, "rb") as file:
@@ -85,9 +85,9 @@ def _check_top(path: str, key: str, value: Any) -> None:
 
 
 def check_value(path: str, key: str, value: Any, command: str) -> None:
-    """Check the value that a command reads.
+    """Check the type of a value that a command reads.
 
-    :raises UsageError: it has a wrong type.
+    :raises UsageError: the value has a wrong type.
     """
     kind = KEYS.get(command, _ONLY_AT_THE_TOP).get(key)
     if kind is not None and not _fits(value, kind):
@@ -109,7 +109,7 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def _near(name: str, known: Iterable[str], listing: str) -> str:
-    """What to do about an unknown name."""
+    """The advice in an error about an unknown name: the most similar name, or the list of all names."""
     from difflib import get_close_matches
 
     known = sorted(known)

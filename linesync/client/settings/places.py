@@ -1,8 +1,8 @@
-"""Finds the settings and the socket of the hub or agent on this machine.
+"""Finds the settings, and the socket of the hub or agent on this machine.
 
-A setting comes from the environment variable ``LINESYNC_NAME``, otherwise from ``linesync.toml``. Only the first of these
-files that exists is used: in ``./``, ``~/.config/linesync/``, ``/etc/linesync/``. In the file, the table of the command
-(``[agent]``) takes precedence over the top level.
+A setting comes from the environment variable ``LINESYNC_NAME``, otherwise from ``linesync.toml``. This file is searched in
+``./``, ``~/.config/linesync/`` and ``/etc/linesync/``, and only the first file that exists is used. In the file, the table of
+the command (``[agent]``) has precedence over the top level.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["default_socket", "find_hub", "place_of_setting", "setting", "setting
 
 
 def settings_file() -> str:
-    """The path of the settings file; empty if there is none."""
+    """The path of the settings file, or an empty string if there is none."""
     for folder in (".", os.path.expanduser("~/.config/linesync"), "/etc/linesync"):
         path = os.path.join(folder, "linesync.toml")
         if os.path.isfile(path):
@@ -39,9 +39,9 @@ def _settings() -> dict[str, Any]:
 
 
 def setting(name: str, command: str = "") -> Any:
-    """A setting's value: a text from the environment, any TOML value from the file, or None.
+    """A setting's value: a text from the environment, any TOML value from the file, or None if it is not set.
 
-    :param command: the command whose table takes precedence; empty for none.
+    :param command: the command whose table has precedence; empty to use only the top level of the file.
     :raises UsageError: the file cannot be read, is not valid TOML, or has an unknown key or a value of a wrong type.
     """
     value = os.environ.get(_variable(name))
@@ -65,13 +65,16 @@ def _variable(name: str) -> str:
 
 
 def place_of_setting(name: str) -> str:
-    """Where the present value of a setting comes from, for errors: a variable or the file."""
+    """The name of the variable, or the path of the file, that contains the current value of a setting."""
     variable = _variable(name)
     return variable if variable in os.environ else settings_file()
 
 
 def default_socket(name: str = "") -> str:
-    """The default path of this machine's socket. A name gives the path for an additional hub or agent."""
+    """The default path of this machine's socket.
+
+    :param name: the name of an additional hub or agent on this machine, whose path contains that name.
+    """
     file = f"linesync.{name}.sock" if name else "linesync.sock"
     return os.path.join(runtime_folder(), file)
 

@@ -150,7 +150,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["x", "--hosts", "a b", "data"], "invalid host name 'a b'"),
         (["x", "--hosts", "hub", "data", "more"], "unrecognized arguments: more"),
         (["x", "--hosts", "hub", "data", "--", "more"], "unrecognized arguments: more; write -- before data"),
-        (["x", "--hosts", "hub", "data", "--file", "f"], "DATA and --file were both given"),
+        (["x", "--hosts", "hub", "data", "--file", "f"], "both DATA and --file are present"),
         (["x", "--hosts", "hub", "--"], "there are no arguments after --"),
         (["", "--hosts", "hub", "data"], "invalid exchange name: expected 1 to 200 bytes"),
     ],

@@ -236,7 +236,7 @@ def test_an_exchange_ends_with_the_hub(new_trio: Trio) -> None:
         (["keys", "--hosts", "a,b c", "one"], 2, "invalid host name 'b c'"),
         (["keys", "--hosts", "a[1-", "one"], 2, "brackets"),
         (["keys", "--hosts", "", "one"], 2, "invalid host name"),
-        (["keys", "--hosts", "a", "one", "--file", "x"], 2, "DATA and --file were both given"),
+        (["keys", "--hosts", "a", "one", "--file", "x"], 2, "both DATA and --file are present"),
         (["keys", "--hosts", "a", "--file", "nothing.there"], 125, "No such file or directory"),
         (["keys", "--hosts", "a", "--file", "."], 125, "cannot read .: it is a directory"),
         (["bad\nname", "--hosts", "a", "one"], 2, "control characters"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import HOSTS, Search, asking, profile
+from .search import Search, asking, profile
 
 
 class Send(NamedTuple):
@@ -30,13 +30,15 @@ class Gather(NamedTuple):
 
 
 class Messages(Reference):
-    """A list that only grows. A receive ends when the message with its number exists. A gather ends when every other host has
-    sent a message, and it fails when a host without a message is lost. A host that restarts is not lost."""
+    """A list that only grows. A receive ends when the message with its number exists. A gather ends when every other known host
+    has sent a message, and it fails when a host without a message is lost. A host that restarts is not lost. A hub without a
+    stored state knows only the hosts that have registered since its start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[tuple[str, str]] = []
         self.waiting: dict[str, tuple[str, Receive | Gather]] = {}
+        self.known_hosts: set[str] = set()
         self.lost_hosts: set[str] = set()
 
     def ask(self, arrival: str, host: str, what: Send | Receive | Gather) -> None:
@@ -51,12 +53,13 @@ class Messages(Reference):
         for arrival, (host, what) in list(self.waiting.items()):
             numbered = [(number, *message) for number, message in enumerate(self.sent, 1)]
             others = [message for message in self.sent if message[0] != host]
-            last = {who: (number, who, text) for number, who, text in numbered if who in HOSTS and who != host}
-            missing = set(HOSTS) - {host} - set(last)
+            needed = self.known_hosts - {host}
+            last = {who: (number, who, text) for number, who, text in numbered if who in needed}
+            missing = needed - set(last)
             if isinstance(what, Gather):
                 if missing & self.lost_hosts:
                     self.answer_error(arrival, "MemberLost")
-                elif not missing:
+                elif needed and not missing:
                     self.answer_ok(arrival, sorted(last.values()))
             else:
                 counted = [(n, *one) for n, one in enumerate(others, 1)] if what.others else numbered
@@ -78,7 +81,9 @@ class Messages(Reference):
                 self.leave(arrival)
 
     def up(self, host: str) -> None:
+        self.known_hosts.add(host)
         self.lost_hosts.discard(host)
+        self.settle()
 
     def view(self) -> Any:
         return len(self.sent), sorted(host for host, _ in self.waiting.values())
