@@ -135,3 +135,4 @@ RATE_DOUBT = 0.6  # then we go back to the first rate
 
 # -- requests (section 8) --------------------------------------------------------------------------------------------
 LEASE = 20.0  # a host that sends no valid frame for so long is lost, unless the hub says otherwise
+KEPT = 1 << 18  # unconfirmed units of a resumable channel that each end keeps, in each direction

@@ -44,7 +44,8 @@ class HubLease:
         self._uplink = uplink
         self._has_holds = has_holds
         self._lost = lost
-        self._seconds = limits.LEASE
+        self.seconds = limits.LEASE
+        """The lease in seconds."""
         self._idle_at = 0.0  # when we last saw that nothing depends on the hub
         self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ class HubLease:
             value = float(seconds)
         except ValueError:
             value = 0.0
-        self._seconds = value if 0 < value < 1e9 else limits.LEASE
+        self.seconds = value if 0 < value < 1e9 else limits.LEASE
         self.stop()
         self._idle_at = self._loop.time()
         self._set_timer(self._idle_at)
@@ -73,12 +74,12 @@ class HubLease:
     def answer(self) -> str:
         """The reply to a script's ``lease``: how long ago the hub has certainly heard this host, at most the lease."""
         link = self._uplink.link
-        age = self._seconds
+        age = self.seconds
         if self._timer is not None and link is not None:
             age = max(min(age, self._loop.time() - link.acknowledged_at), 0.0)
-            if age > max(self._seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
+            if age > max(self.seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
                 self._uplink.ask_alive()
-        option = "" if self._seconds == limits.LEASE else f"{self._seconds:g}"
+        option = "" if self.seconds == limits.LEASE else f"{self.seconds:g}"
         return protocol.encode_ok(f"{age:.6f}", lease=option)
 
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -99,11 +100,11 @@ class HubLease:
         return bool(self._tasks) or self._has_holds() or bool(self._uplink.interrupted)
 
     def _lease_end(self, link: Link) -> float:
-        return max(link.acknowledged_at, self._idle_at) + self._seconds
+        return max(link.acknowledged_at, self._idle_at) + self.seconds
 
     def _set_timer(self, now: float) -> None:
         link = self._uplink.link
-        when = now + self._seconds / _CHECKS
+        when = now + self.seconds / _CHECKS
         if link is not None and self._lease_end(link) > now:
             when = min(when, self._lease_end(link))
         self._timer = self._loop.call_at(when, self._check, when)
@@ -114,15 +115,15 @@ class HubLease:
             self._idle_at = now
         elif link is not None:
             # If our own process was stopped, acknowledgements may still be unread.
-            was_stopped = now - due > self._seconds * _STOPPED
+            was_stopped = now - due > self.seconds * _STOPPED
             if now >= self._lease_end(link) and not was_stopped:
-                why = f"the hub acknowledged nothing for {self._seconds:g} s"
+                why = f"the hub acknowledged nothing for {self.seconds:g} s"
                 tasks, self._tasks = self._tasks, set()  # each is cancelled once; a command gets some seconds to end
                 for task in tasks:
                     task.cancel(why)
                 self._lost(why)
                 self._uplink.cannot_continue(why)
                 self._idle_at = now
-            elif now - link.acknowledged_at > self._seconds * _ASK_AT:
+            elif now - link.acknowledged_at > self.seconds * _ASK_AT:
                 self._uplink.ask_alive()
         self._set_timer(now)

@@ -97,6 +97,8 @@ class Requests:
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
         """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
+        self.on_connected: Callable[[], None] = lambda: None
+        """Called when a host continues its session."""
         """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
         self.draining = Draining(self.answer, self._ends_with_hub, report)
@@ -352,6 +354,7 @@ class Requests:
         self._sessions.resume(old, session)
         if old.host:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
+            self.on_connected()
         for reply_number in list(old.kept.replies):
             self.outbox.put(lambda reply_number=reply_number: old.send(reply_number))  # type: ignore[misc]
         return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)

@@ -56,7 +56,7 @@ def _read(kind: str, text: str) -> Any:
 
     :raises ValueError: the text is invalid; the error is the reason, as a clause.
     """
-    if kind == "int":
+    if kind in ("int", "int | None"):
         if not _NUMBER.fullmatch(text):
             raise ValueError("it is not a whole number of at most 19 digits")
         return int(text)

@@ -206,6 +206,8 @@ OPERATIONS = (
     _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.DataEnd, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run),
     _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
     _inside(jobs.FileGot, (HOST,), (SCRIPT,), jobs.FileWrite),
     _inside(jobs.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), jobs.FileRead, jobs.FileWrite, sync.ExchangeOpen),

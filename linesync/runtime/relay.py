@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import BrokenError, EndOfStream, LinesyncError
-from .streams import MESSAGE, Item, Stream
+from .streams import INTERRUPTED, MESSAGE, Item, Stream
 
 __all__ = ["splice"]
 
@@ -49,5 +49,7 @@ async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] 
     except EndOfStream:
         target.end()
     except LinesyncError as error:
-        source.reset(error.message)
-        target.reset(error.message)
+        interrupted = source.interrupted or target.interrupted
+        reason = INTERRUPTED + error.message if interrupted else error.message
+        source.reset(reason)
+        target.reset(reason)
