@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 async def connect(endpoint: str = "", *, timeout: float | None = None) -> Client:
     """Connect to a hub or to this host's agent with asyncio.
 
-    :param endpoint: the endpoint of the hub or agent. If it is empty, the first of these is used, as by the commands:
+    :param endpoint: the endpoint of the hub or agent. If it is empty, the first of these is used, as in the commands:
         ``LINESYNC_HUB``, linesync.toml, this machine's socket.
     :param timeout: seconds within which the hub or agent must answer; by default, 10 s for the connection and 10 s for
         the answer.

@@ -1,4 +1,4 @@
-"""``python -m linesync``."""
+"""The entry point of ``python -m linesync``."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""The exceptions.
+"""The exceptions of linesync.
 
-The class of a stream error says *who caused it*: we closed the stream, the peer ended it, something outside broke it, or
-another process holds it. The class of an error of an operation says *how the operation ended*, and decides the exit code.
-Every message is one sentence that says what happened, to whom, and what to do.
+The class of a stream error shows the cause: this process closed the stream, the peer ended it, the connection broke, or
+another process uses it. The class of an error of an operation shows the outcome of the operation, and decides the exit code.
+Every message is one sentence. It says what happened and to whom, and what the user should do.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 _NOT_UTF_8 = re.compile(r"\\udc([89a-f][0-9a-f])|[\udc80-\udcff]")
-"""A byte that is not UTF-8, as a surrogate escape or as the repr of one."""
+"""A surrogate escape, which stands for a byte that is not UTF-8; or the repr of such an escape."""
 
 
 def _readable(message: str) -> str:
@@ -45,11 +45,12 @@ class LinesyncError(Exception):
     """The base class of all errors that linesync raises.
 
     :ivar exit_code: the exit code of a command that ends with this error.
-    :ivar code: a short word for programs; it is sent over the line and is the value of ``error`` in ``--json``.
+    :ivar code: a short code for programs. It is sent over the line, and is the value of ``error`` in ``--json``.
     :ivar message: one sentence for people.
-    :ivar details: further facts for programs (who arrived, who is missing ...); it can be written as JSON.
-    :ivar stdout: the bytes that a remote command wrote to stdout before this error ended the wait for it; empty for other
-        operations, and if a callback got them. The same holds for ``stderr``.
+    :ivar details: further facts for programs, such as the missing members. They can be written as JSON.
+    :ivar stdout: the bytes that a remote command wrote to stdout before this error ended the wait for the command. Empty for
+        other operations, or if a callback got the bytes.
+    :ivar stderr: the same for stderr.
     """
 
     exit_code: int = 125
@@ -70,13 +71,13 @@ class LinesyncError(Exception):
 
 
 class ClosedError(LinesyncError):
-    """The caller used something that it had already closed."""
+    """The caller used a connection, stream or other object that it had already closed."""
 
     code = "closed"
 
 
 class EndOfStream(LinesyncError):
-    """The peer ended the stream cleanly; there is nothing more to read."""
+    """The peer ended the stream cleanly, and all bytes were read."""
 
     code = "end"
 
@@ -88,7 +89,7 @@ class BrokenError(LinesyncError):
 
 
 class BusyError(LinesyncError):
-    """Another process or reader uses it: a locked serial device, a socket in use, a second reader on one stream."""
+    """The resource is in use: another process has the serial device or the socket, or the stream already has a reader."""
 
     code = "busy"
 
@@ -97,14 +98,14 @@ class BusyError(LinesyncError):
 
 
 class UsageError(LinesyncError, ValueError):
-    """The request itself is wrong; nothing was changed."""
+    """The request itself is invalid. Nothing was changed."""
 
     exit_code = 2
     code = "usage"
 
 
 class Aborted(LinesyncError):
-    """A member aborted the wait for all and gave a reason."""
+    """A member aborted the wait of all members and gave a reason."""
 
     exit_code = 3
     code = "aborted"
@@ -118,7 +119,7 @@ class MemberLost(LinesyncError):
 
 
 class Mismatch(LinesyncError):
-    """The request does not match earlier ones: another count, other members, a member that is already waiting."""
+    """The request does not match earlier requests: another count, other members, or a member that already waits."""
 
     exit_code = 5
     code = "mismatch"
@@ -132,7 +133,7 @@ class DeadlockError(LinesyncError):
 
 
 class NotAllowed(LinesyncError):
-    """The peer may not do this: the name is taken, a secret is missing, or the peer has no permission for the operation."""
+    """The operation is not allowed: the name belongs to another agent, a secret is missing, or the policy denies it."""
 
     exit_code = 7
     code = "denied"
@@ -146,7 +147,7 @@ class TimedOut(LinesyncError):
 
 
 class LinesyncFailed(LinesyncError):
-    """linesync itself failed: no hub, no such host, a line that is down, an incompatible version."""
+    """linesync itself failed: the hub or the host cannot be reached, a line is down, or the versions are incompatible."""
 
     exit_code = 125
     code = "failed"
@@ -155,10 +156,10 @@ class LinesyncFailed(LinesyncError):
 class Unanswered(LinesyncFailed):
     """The session ended before a request was answered.
 
-    Only the caller knows what the request may have changed. :func:`linesync.protocol.operations.unanswered` makes the
-    error for a person or a script.
+    The message does not name the possible effect of the request, because only the caller knows the request.
+    :func:`linesync.protocol.operations.unanswered` makes the error for the user.
 
-    :ivar why: why the session ended, as a clause without a full stop.
+    :ivar why: the reason for the end of the session, as a clause without a full stop.
     """
 
     def __init__(self, why: str) -> None:
@@ -167,9 +168,9 @@ class Unanswered(LinesyncFailed):
 
 
 class NotSent(LinesyncFailed):
-    """The session ended before a request was sent, so it changed nothing.
+    """The session ended before a request was sent. The request changed nothing.
 
-    :ivar why: why the session ended, as a clause without a full stop.
+    :ivar why: the reason for the end of the session, as a clause without a full stop.
     """
 
     def __init__(self, why: str) -> None:
@@ -178,11 +179,11 @@ class NotSent(LinesyncFailed):
 
 
 OTHERS_MAY_HAVE_IT = "the other members may have got the data, so check with them before you"
-"""The clause of every error of an exchange after this member has given its data. What the user may do then follows it."""
+"""A clause for each error of an exchange after this member has given its data. The verb of the next step follows it."""
 
 
 class Hung(OSError):
-    """A call on a path could not begin, because earlier calls have not returned. ``strerror`` names the oldest."""
+    """A call on a path could not begin, because earlier calls have not returned. ``strerror`` names the oldest call."""
 
 
 class CannotExecute(LinesyncError):
@@ -200,7 +201,7 @@ class CommandNotFound(LinesyncError):
 
 
 class CommandFailed(LinesyncError):
-    """A remote command did not end with exit status 0.
+    """A remote command ended with an exit status other than 0, or by a signal.
 
     :ivar status: its exit status, or None if a signal ended it.
     :ivar signal: the number of the signal that ended it, or None.
@@ -249,5 +250,5 @@ _BY_CODE: dict[str, type[LinesyncError]] = {
 
 
 def error_for(code: str, message: str, details: Mapping[str, object] | None = None) -> LinesyncError:
-    """Make the error whose ``code`` a peer sent. An unknown code gives a :class:`LinesyncFailed`."""
+    """Make the error for a ``code`` from a peer. An unknown code gives a :class:`LinesyncFailed`."""
     return _BY_CODE.get(code, LinesyncFailed)(message, details=details)

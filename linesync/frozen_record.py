@@ -1,13 +1,13 @@
 """Frozen records: like dataclasses with ``frozen`` and ``slots``, but without their cost at start-up.
 
-The standard dataclass generates and compiles methods for each class, which takes half a millisecond each, and imports
-``inspect`` for that. With about sixty such classes, a command that runs for thirty milliseconds would spend another fifty
-on them. A record is declared in the same way, type checkers see a dataclass, and all records share the methods below.
+A standard dataclass generates and compiles methods for each class, which takes half a millisecond, and imports ``inspect``.
+linesync has about sixty such classes. A command of thirty milliseconds would therefore need another fifty milliseconds. A
+record is declared in the same way, and type checkers see a dataclass. All records share the methods of this module.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing typing would take a tenth of the time of a small command
+TYPE_CHECKING = False  # the import of typing would take a tenth of the time of a small command
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
@@ -20,11 +20,11 @@ else:
 __all__ = ["MISSING", "Record"]
 
 MISSING: Any = object()
-"""Stands for the default of a field that has none."""
+"""The default of a field without a default."""
 
 
 class _RecordType(type):
-    """Turns annotations into slots and keeps their names, types and defaults."""
+    """The metaclass of records: makes slots from annotations, and keeps the names, types and defaults of the fields."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> _RecordType:
         kinds = dict(getattr(bases[0], "FIELDS", {})) if bases else {}
@@ -45,7 +45,7 @@ class Record(metaclass=_RecordType):
     """The base class of all records. Fields are set by position or by name; a field without a default is required."""
 
     FIELDS: ClassVar[dict[str, tuple[str, Any]]]
-    """Field names in order, each with (type as written, default or MISSING)."""
+    """The fields in order: for each name, the type as a text, and the default or MISSING."""
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *args: Any, **named: Any) -> None:

@@ -1,6 +1,7 @@
 """Every constant of the protocol, with its unit and the section of docs/protocol.md that defines it.
 
-Times are seconds, sizes are bytes unless a name says otherwise.
+Times are in seconds and sizes in bytes unless a comment says otherwise. *Serial* constants are for serial lines, *pipe*
+constants for sockets and pipes.
 """
 
 from __future__ import annotations
@@ -8,131 +9,137 @@ from __future__ import annotations
 __all__: list[str] = []  # use these names as limits.NAME; do not import them with a star
 
 VERSION = 1  # the newest protocol version that this code knows (section 4.1)
-OLDEST_VERSION = 1  # the oldest version that it still knows
+OLDEST_VERSION = 1  # the oldest protocol version that this code knows
 
 # -- frames (section 2) ----------------------------------------------------------------------------------------------
-BASIC_FRAME = 127  # the longest frame, start and newline included, until a longer one is agreed
-CONTROL_FRAME = 127  # the longest frame that may stand inside another one
-LONGEST_FRAME = (1 << 20) - 1  # the most that four length digits can express; a receiver announces far less
-SERIAL_FRAME = 2048  # the longest frame that we announce on serial lines
+BASIC_FRAME = 127  # the longest frame, with its start and its newline, until both ends agree on longer frames
+CONTROL_FRAME = 127  # the longest frame that may be sent inside another frame
+LONGEST_FRAME = (1 << 20) - 1  # the largest length that four length digits can express; receivers announce far less
+SERIAL_FRAME = 2048  # the longest frame that this implementation announces on serial lines
 PIPE_FRAME = 1 << 18  # the same on sockets and pipes
-BULK_TIME = 0.55  # seconds: the longest duration of a frame, so that a lost one is noticed and repeated soon
+BULK_TIME = 0.55  # the longest duration of a frame on the line, so that a lost frame is soon repeated
 CHECK_SIZE = 6  # base64url digits of the 32-bit check
 NONCE_SIZE = 8  # base64url digits: 48 random bits
 
 # -- foreign text (section 3) ----------------------------------------------------------------------------------------
-FOREIGN_IN_FRAME = 2048  # the most foreign text inside one frame that is separated from it
-FOREIGN_TRIES = 1000  # the most checks that are computed for two foreign texts in one frame
-FOREIGN_LINES = 16  # the most foreign line ends inside one frame that are tried
-REPAIR_SHARE = 100  # bytes of damaged frames that are checked for each received byte ...
-REPAIR_MOST = 3 << 20  # ... and the most that are checked in one go
-FRAME_PATIENCE = 0.3  # an incomplete frame that gets no byte for this long is given up
-LINE_PATIENCE = 1.0  # the same behind a line end, where a printed line may have interrupted the frame
-PIPE_PATIENCE = 5.0  # the same on sockets and pipes, which lose nothing but may stop for a while
-HELD_COUNT = 16  # the most damaged pieces that wait for their good copy
-HELD_BYTES = 16384  # the most bytes of all of them together
-HELD_TIME = 2.0  # how long a piece waits
+FOREIGN_IN_FRAME = 2048  # the maximum size of foreign text that is removed from the inside of one frame
+FOREIGN_TRIES = 1000  # the maximum number of checks that are computed to find two foreign texts in one frame
+FOREIGN_LINES = 16  # the maximum number of foreign line ends inside one frame that are tried
+REPAIR_SHARE = 100  # the number of bytes of damaged frames that may be checked for each received byte
+REPAIR_MOST = 3 << 20  # the maximum number of bytes of damaged frames that may be checked without a pause
+FRAME_PATIENCE = 0.3  # an incomplete frame is discarded if no byte of it arrives for this time
+LINE_PATIENCE = 1.0  # the same after a line end, because a printed line may have interrupted the frame
+PIPE_PATIENCE = 5.0  # the same on sockets and pipes, which lose no bytes but may pause
+HELD_COUNT = 16  # the maximum number of damaged pieces that are held until an undamaged copy arrives
+HELD_BYTES = 16384  # the maximum size of all held pieces together
+HELD_TIME = 2.0  # the longest time that a piece is held
 
 # -- calling and keeping alive (section 4) ---------------------------------------------------------------------------
-CALL_FAST = 0.2  # between the first hellos, and after a loss
-CALL_AGAIN = 0.1  # the same if there is a session that lost its line
-CALL_FAST_COUNT = 25  # the number of hellos at the short interval
-CALL_SLOW = 1.0  # between later hellos
-SILENCE = 3.0  # a listener on a shared line is silent from this time after the last valid frame on
-KEEPALIVE_CALLER = 2.8  # shorter than SILENCE, so that a listener may always answer
-KEEPALIVE_LISTENER = 7.0  # together with the caller's, an idle session costs 5 bytes a second
-KEEPALIVE_PIPE = 8.0  # for both ends of a line that is not shared
-POLL_IDLE = 7.5  # a caller that hears nothing for this long polls
-QUIET_AFTER = 1.0  # after an unanswered poll the line is quiet
+CALL_FAST = 0.2  # the interval of the first hellos, and of the first hellos after the loss of a session
+CALL_AGAIN = 0.1  # the same interval while there is a session that lost its line
+CALL_FAST_COUNT = 25  # the number of hellos with the short interval
+CALL_SLOW = 1.0  # the interval of later hellos
+SILENCE = 3.0  # a listener on a shared line sends nothing when it has received no valid frame for this time
+KEEPALIVE_CALLER = (
+    2.8  # the interval of a caller's keepalives; shorter than SILENCE, so that a listener can always answer
+)
+KEEPALIVE_LISTENER = (
+    7.0  # the interval of a listener's keepalives; both together are 5 bytes a second in an idle session
+)
+KEEPALIVE_PIPE = 8.0  # the interval of keepalives at both ends of a line that is not shared
+POLL_IDLE = 7.5  # a caller polls after this time without a valid frame
+QUIET_AFTER = 1.0  # a line is quiet this time after an unanswered poll
 QUIET_AFTER_PIPE = 5.0  # the same on sockets and pipes, where a busy peer is more likely than a lost line
-QUIET_LISTENER = 8.0  # for a listener, the line is quiet after this time without a valid frame
+QUIET_LISTENER = 8.0  # for a listener, a line is quiet after this time without a valid frame
 
 # -- bounds of a hub or an agent (section 4.10) ----------------------------------------------------------------------
-SESSIONS = 16384  # the most lines that are accepted and open; fewer if the process may open fewer files
-AGENTS_ONLY = 0.125  # the share of them that is reserved for agents
-HANDSHAKE = 10.0  # seconds until a session must have begun on an accepted line
-SCRIPT_SILENCE = 600.0  # a script that holds nothing and waits for nothing is closed after so many silent seconds
-SCRIPT_RECLAIM = 30.0  # the same while a newcomer finds no free place
-PROCESS_SHARE = 0.5  # the share of the other places that the connections of one process may take
+SESSIONS = 16384  # the maximum number of accepted lines; smaller if the process may open fewer files
+AGENTS_ONLY = 0.125  # the share of SESSIONS that is reserved for agents
+HANDSHAKE = 10.0  # the time within which a session must begin on an accepted line
+SCRIPT_SILENCE = 600.0  # a silent script without waits and holds is disconnected after this time
+SCRIPT_RECLAIM = 30.0  # the same while a new connection needs its place
+PROCESS_SHARE = 0.5  # the share of the places not reserved for agents that one process may use
 SENDER_SHARE = 0.75  # the same for one user, or for one address
-LOG_BURST = 5  # similar lines of the log about one peer that are written ...
-LOG_PERIOD = 60.0  # ... in so many seconds; the others are counted
-LOG_KINDS = 1000  # the most kinds of lines that are counted at the same time
+LOG_BURST = 5  # the number of similar log lines about one peer that are written within LOG_PERIOD; others are counted
+LOG_PERIOD = 60.0  # the period of LOG_BURST
+LOG_KINDS = 1000  # the maximum number of kinds of log lines that are counted at the same time
 
 # -- sequence, acknowledgement, recovery (section 5) -----------------------------------------------------------------
 SEQ_BITS = 12
 SEQ_MOD: int = 1 << SEQ_BITS
-WINDOW_FRAMES = 1024  # the most frames in flight in one lane; below half of SEQ_MOD
-ACK_RANGES = 8  # the most ranges beyond the cumulative acknowledgement in one ack frame
-ACK_DELAY = 0.04  # how long an acknowledgement may wait for a data frame that carries it
+WINDOW_FRAMES = 1024  # the maximum number of frames in flight in one lane; less than half of SEQ_MOD
+ACK_RANGES = 8  # the maximum number of ranges beyond the cumulative acknowledgement in one ack frame
+ACK_DELAY = 0.04  # the longest time that an acknowledgement waits for a data frame that can carry it
 ACK_DELAY_MAX = 0.2  # the same for the bulk lane, where frames are long
-MEASURE = 0.1  # between full acknowledgements while data frames carry acknowledgements ...
-MEASURE_COST = 27.0  # ... but at least the duration of so many control frames, which is 0.6 % of the line ...
-MEASURE_MOST = 0.3  # ... unless that exceeds this time ...
-MEASURE_COST_MOST = 10.0  # ... and the duration of so many control frames, which is 2 %
-ACK_EVERY = 1 << 18  # received bytes that force an acknowledgement
-FIRST_RTT = 0.5  # the round trip that is assumed until it is measured
-PROBE_FLOOR = 0.02  # the least allowance for variation in the probe timeout
-POLL_MAX = 1.0  # the longest time between two polls of a peer that does not answer
-WINDOW_BYTES = 4 << 20  # bytes in flight in all lanes, on lines without a rate; a receiver keeps no more behind a gap
+MEASURE = 0.1  # the shortest interval of full acknowledgements while data frames carry acknowledgements
+MEASURE_COST = 27.0  # on slow lines, the interval is this number of control frames long, which uses 0.6 % of the line
+MEASURE_MOST = 0.3  # the interval is not extended beyond the longer of this time ...
+MEASURE_COST_MOST = 10.0  # ... and the duration of this number of control frames, which uses 2 % of the line
+ACK_EVERY = 1 << 18  # the number of received bytes that forces an acknowledgement
+FIRST_RTT = 0.5  # the round-trip time that is assumed before the first measurement
+PROBE_FLOOR = 0.02  # the smallest allowance for the variation of the round-trip time in the probe timeout
+POLL_MAX = 1.0  # the longest interval of polls to a peer that does not answer
+WINDOW_BYTES = 4 << 20  # the maximum size of data in flight in all lanes on lines without a rate, and behind a gap
 
 # -- pacing (section 5.6) --------------------------------------------------------------------------------------------
-AHEAD = 0.008  # how far a sender may be ahead of a serial line
-AHEAD_SLACK = 0.005  # the smallest lag of the line behind our estimate that is corrected
+AHEAD = 0.008  # the longest time by which a sender may be ahead of a serial line
+AHEAD_SLACK = 0.005  # the smallest difference between the line and its estimate that is corrected
 
 # -- channels (section 6) --------------------------------------------------------------------------------------------
 CREDIT_SERIAL = 1 << 16  # the credit of a new channel, in each direction
-CREDIT_LEAST = 64  # a hello that gives less is malformed, because no record would ever fit
-CREDIT_PIPE = 1_000_000  # the same on sockets and pipes
-CHANNELS = 4096  # the most open channels of a session
+CREDIT_LEAST = 64  # a hello with less credit is malformed, because no record would fit
+CREDIT_PIPE = 1_000_000  # the credit of a new channel on sockets and pipes
+CHANNELS = 4096  # the maximum number of open channels of a session
 MESSAGE_MAX = 1 << 20  # the longest message
-PIECES_MAX = 8 << 20  # all incomplete messages and openings of a session together
-OPENINGS_MAX = 8 << 20  # the openings of all open channels of a session together
-UNREAD_MAX = 48 << 20  # memory for all records of a session that their channels' users have not read
-RECORD_MEMORY = 200  # bytes of memory for such a record, beside its body
-REPLIES_MAX = 64 << 20  # replies and notes that wait for a peer which does not read them; then its session ends
+PIECES_MAX = 8 << 20  # the maximum size of all incomplete messages and openings of a session together
+OPENINGS_MAX = 8 << 20  # the maximum size of the openings of all open channels of a session together
+UNREAD_MAX = 48 << 20  # the maximum memory for all unread records of a session
+RECORD_MEMORY = 200  # the memory that is counted for an unread record in addition to its body
+REPLIES_MAX = 64 << 20  # a session ends if replies and notes of more than this size wait because the peer does not read
 SCRIPT_REPLIES_MAX = 8 << 20  # the same in an agent, for one script
-OPEN_MAX = 1 << 18  # the longest opening of a channel (a command's arguments and environment)
+OPEN_MAX = 1 << 18  # the longest opening of a channel, such as the arguments and the environment of a command
 
 # -- compression (section 6.5) ---------------------------------------------------------------------------------------
 DATA_WINDOW = 15  # bits: the deflate window of a channel's data, 32 KiB
 TEXT_WINDOW = 12  # bits: the deflate window of a lane's texts, 4 KiB
 ZSTD_WINDOW = 18  # bits: the window of a data stream in Zstandard
-ZIPPED_LEAST = 128  # bytes that must wait on a channel before its data is first compressed
-ZIPPED_PIECE = 1 << 14  # the most bytes of data that are compressed in one go
-ZIPPED_WORTH = 0.97  # data that does not shrink to this share of its size is sent uncompressed
-UNTRIED_LEAST = 1 << 16  # bytes of such data until the next attempt, doubled each time ...
-UNTRIED_MOST = 1 << 20  # ... up to this
-SHAPE_MAX = 128  # the longest text that is remembered
-SHAPE_NUMBERS = 12  # the most numbers in it
+ZIPPED_LEAST = 128  # the number of waiting bytes from which the data of a channel is compressed
+ZIPPED_PIECE = 1 << 14  # the maximum number of bytes that are compressed in one call
+ZIPPED_WORTH = 0.97  # data that compression does not reduce to this share of its size is sent uncompressed
+UNTRIED_LEAST = 1 << 16  # the number of bytes that are sent uncompressed before the next attempt; doubled each time
+UNTRIED_MOST = 1 << 20  # the largest such number
+SHAPE_MAX = 128  # the longest text whose shape (the text without its numbers) is kept for later texts
+SHAPE_NUMBERS = 12  # the maximum number of numbers in such a text
 
 # -- probing for longer frames (section 7) ---------------------------------------------------------------------------
-PROBE_SIZES: tuple[int, ...] = (256, 512, 1024, 2048)
-PROBE_TRIES = 3  # unanswered probes after which a length is given up
+PROBE_SIZES: tuple[int, ...] = (256, 512, 1024, 2048)  # the lengths of the probes
+PROBE_TRIES = 3  # the number of unanswered probes after which a length is not used
 
 # -- faster rates (section 7.2) --------------------------------------------------------------------------------------
-CLIMB_RATES = (115200, 230400, 460800, 921600, 1500000, 3000000, 4000000)  # bits a second, in the order of trials
-CLIMB_START = 0.1  # before the first question, and after the line is back
-CLIMB_ANSWER = 0.25  # for the answer, beside a round trip and a half-sent frame
-CLIMB_ASKS = 3  # unanswered questions after which a rate has failed
-CLIMB_MEET = 0.3  # at a new rate, for the first frame of the peer
-CLIMB_HERE = 0.04  # between two such frames
-CLIMB_TESTS = 12  # test frames in each direction
-CLIMB_LOST = 3  # how many of them may be lost
-CLIMB_TESTS_LATE = 0.1  # beyond the duration of the tests on the line
-CLIMB_VERDICT = 0.3  # from the last test to the verdict
-CLIMB_KEEP = 0.2  # for the answer to a keep
-CLIMB_PROVE = 0.5  # for an ordinary frame after a rate was kept
-CLIMB_AGAIN = 2.0  # before a failed rate is tried again, ten times as long after each further failure ...
-CLIMB_AGAIN_MOST = 3600.0  # ... up to this
-CLIMB_BLAME = 2.0  # if the peer is heard again within this time, the rate failed, not the line
-CLIMB_STEADY = 60.0  # the failures of a rate that stood for so long are forgotten
-RATE_MARGIN = 0.01  # beyond our estimate, before a port is set, so that its FIFO is empty
-RATE_SETTLE = 0.02  # after a port was set, so that the other end can do the same
-RATE_STRANGE = 16  # bytes that are not text, without a frame: the two ends may have different rates
-RATE_DOUBT_ASK = 0.2  # then we poll
-RATE_DOUBT = 0.6  # then we go back to the first rate
+CLIMB_RATES = (115200, 230400, 460800, 921600, 1500000, 3000000, 4000000)  # bits a second, in the order of the trials
+CLIMB_START = 0.1  # the wait before the first question, and after the line is up again
+CLIMB_ANSWER = 0.25  # the time for an answer, in addition to a round trip and a half-sent frame
+CLIMB_ASKS = 3  # the number of unanswered questions after which a rate has failed
+CLIMB_MEET = 0.3  # the time for the first frame of the peer at a new rate
+CLIMB_HERE = 0.04  # the interval of the first frames at a new rate
+CLIMB_TESTS = 12  # the number of test frames in each direction
+CLIMB_LOST = 3  # the number of test frames that may be lost
+CLIMB_TESTS_LATE = 0.1  # the time for the test frames, in addition to their duration on the line
+CLIMB_VERDICT = 0.3  # the time from the last test frame to the verdict
+CLIMB_KEEP = 0.2  # the time for the answer to a keep
+CLIMB_PROVE = 0.5  # the time for an ordinary frame after a rate was kept
+CLIMB_AGAIN = 2.0  # the wait before a failed rate is tried again; ten times as long after each further failure
+CLIMB_AGAIN_MOST = 3600.0  # the longest such wait
+CLIMB_BLAME = 2.0  # if a silent peer is heard again within this time, the rate has failed, not the line
+CLIMB_STEADY = 60.0  # the failures of a rate that was in use for this time are forgotten
+RATE_MARGIN = (
+    0.01  # the wait after the estimated end of sending, so that the FIFO is empty before the port gets a new rate
+)
+RATE_SETTLE = 0.02  # the wait after the change of a port, so that the other end can change its port too
+RATE_STRANGE = 16  # the number of bytes without text or frames after which the two ends may have different rates
+RATE_DOUBT_ASK = 0.2  # the time from these bytes to a poll
+RATE_DOUBT = 0.6  # the time from these bytes to the return to the first rate
 
 # -- requests (section 8) --------------------------------------------------------------------------------------------
-LEASE = 20.0  # a host that sends no valid frame for so long is lost, unless the hub says otherwise
-KEPT = 1 << 18  # unconfirmed units of a resumable channel that each end keeps, in each direction
+LEASE = 20.0  # a host is lost if it sends no valid frame for this time; the hub can set another time
+KEPT = 1 << 18  # unconfirmed units of the channel of a command that each end keeps in each direction (section 8.7)

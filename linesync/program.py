@@ -1,12 +1,13 @@
-"""What every program of linesync does around its work: standard streams, signals, and the exit code.
+"""The frame of every program of linesync: standard streams, signals and the exit code.
 
-- stdout that cannot be written gives one sentence on stderr and exit code 125. A reader that has gone (``| head -1``) gives
-  exit code 141 without a sentence. If nothing had to be printed, the exit code is that of the work.
-- Sentences for people that stderr does not take are dropped, and the exit code stays. What a remote command wrote to its
-  stderr counts as output (:func:`write_output`).
-- A signal that ends a process raises :class:`Terminated`, so that the work can clean up. Then the process ends by that signal.
-- A descriptor from 0 to 2 that is closed would be reused for the next file or socket, which would then get our output. So it
-  is opened in a way that refuses reading or writing, as a closed one does.
+- If stdout cannot be written, the program prints one sentence on stderr and ends with exit code 125. If the reader of stdout
+  has ended (``| head -1``), the exit code is 141 and there is no sentence. If there was nothing to print, the exit code is
+  that of the work.
+- If stderr cannot be written, sentences for people are dropped, and the exit code does not change. The stderr of a remote
+  command counts as output (:func:`write_output`).
+- A signal that ends a process raises :class:`Terminated`, so that the work can clean up. The process then ends by that signal.
+- If a descriptor from 0 to 2 is closed, the next file or socket would get its number, and then the output of the program. The
+  program therefore opens such a descriptor in a way that refuses reading or writing, like a closed descriptor.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _FATAL = (
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal ends this process. asyncio passes only exceptions like Ctrl-C's through its event loop.
+    """A signal ends this process. It is a KeyboardInterrupt, because asyncio passes only such exceptions through its loop.
 
     :ivar number: the signal's number.
     """
@@ -62,7 +63,7 @@ class Terminated(KeyboardInterrupt):
 class OutputFailed(LinesyncFailed):
     """stdout, or a remote command's stderr, cannot be written.
 
-    :ivar silent: the reader has closed it, so there is nothing to report.
+    :ivar silent: whether the reader has closed the stream, which is not reported.
     """
 
     def __init__(self, descriptor: int, error: OSError) -> None:
@@ -89,7 +90,7 @@ def _await(descriptor: int, event: int) -> None:
 
 
 class _Output(io.FileIO):
-    """Our stdout or stderr. After an error it accepts and drops everything.
+    """The stdout or stderr of this process. After an error it accepts and drops all data.
 
     :ivar failed: the error, or None.
     """
@@ -103,7 +104,7 @@ class _Output(io.FileIO):
         if self.failed is not None:
             return size
         try:
-            while (sent := super().write(data)) is None:  # another process has made it non-blocking
+            while (sent := super().write(data)) is None:  # another process has made the descriptor non-blocking
                 _await(self.fileno(), select.POLLOUT)
             return sent
         except OSError as error:
@@ -114,20 +115,20 @@ class _Output(io.FileIO):
 
 
 class _Input(io.FileIO):
-    """Our stdin. Its errors are sentences."""
+    """The stdin of this process. Its errors are LinesyncFailed with a sentence."""
 
     def __init__(self) -> None:
         super().__init__(0, "rb", closefd=False)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
-            while (size := super().readinto(buffer)) is None:  # another process has made it non-blocking
+            while (size := super().readinto(buffer)) is None:  # another process has made the descriptor non-blocking
                 _await(0, select.POLLIN)
             return size
         except OSError as error:
             raise _input_failed(error) from None
 
-    read = io.RawIOBase.read  # type: ignore[assignment]  # that of FileIO does not use readinto
+    read = io.RawIOBase.read  # type: ignore[assignment]  # the method of FileIO does not use readinto
 
 
 def _input_failed(error: OSError) -> LinesyncFailed:
@@ -135,10 +136,11 @@ def _input_failed(error: OSError) -> LinesyncFailed:
 
 
 def read_stdin(size: int) -> bytes | None:
-    """Read at most ``size`` bytes of stdin as soon as there are some. Returns no bytes at its end, and None if there are none
-    yet.
+    """Read the next bytes of stdin.
 
-    :raises LinesyncFailed: it cannot be read.
+    :param size: the maximum number of bytes.
+    :returns: the bytes; b"" at the end; None if stdin is non-blocking and has no bytes yet.
+    :raises LinesyncFailed: stdin cannot be read.
     """
     try:
         return os.read(0, size)
@@ -149,9 +151,10 @@ def read_stdin(size: int) -> bytes | None:
 
 
 def write_output(descriptor: int, data: bytes) -> None:
-    """Print what a remote command wrote to its stdout (1) or stderr (2).
+    """Print the output of a remote command.
 
-    :raises OutputFailed: ours cannot be written.
+    :param descriptor: 1 for stdout, 2 for stderr.
+    :raises OutputFailed: the stdout or stderr of this process cannot be written.
     """
     buffer = (sys.stdout if descriptor == 1 else sys.stderr).buffer
     buffer.write(data)
@@ -182,7 +185,7 @@ def _run(work: Callable[[], int], report: Callable[[LinesyncError], None], stdou
     try:
         try:
             code = work()
-        except SystemExit as end:  # argparse has printed a help
+        except SystemExit as end:  # argparse has printed the help or an error
             code = end.code if isinstance(end.code, int) else 0
         except LinesyncError as error:
             failed = error
@@ -194,7 +197,7 @@ def _run(work: Callable[[], int], report: Callable[[LinesyncError], None], stdou
             raise
         return _INTERRUPTED
     except Exception:
-        # Python would exit with 1, which may be the code of a remote command.
+        # Without this, Python would exit with 1, which can also be the exit code of a remote command.
         import traceback
 
         traceback.print_exc()
@@ -209,7 +212,7 @@ def _run(work: Callable[[], int], report: Callable[[LinesyncError], None], stdou
 
 
 def _end_by(number: int) -> NoReturn:
-    """End this process by a signal, so that its parent sees what ended it."""
+    """End this process by a signal, so that its parent sees the signal."""
     signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
@@ -218,7 +221,7 @@ def _end_by(number: int) -> NoReturn:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Raise :class:`Terminated` on the first signal. Later ones must not interrupt the cleaning up; Ctrl-C may."""
+    """Raise :class:`Terminated` on the first signal. Later signals do not interrupt the cleanup, but Ctrl-C does."""
     ended = False
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -227,20 +230,20 @@ def _signals() -> Iterator[None]:
             ended = True
             raise Terminated(number)
 
-    ours = [number for number in _FATAL if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
+    handled = [number for number in _FATAL if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number in ours:
+        for number in handled:
             if signal.getsignal(number) is handle:
                 signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def _standard_streams() -> Iterator[_Output | None]:
-    """Use our streams instead of Python's, unless a test has already replaced them. Yields stdout."""
+    """Replace Python's standard streams, unless a test has already replaced them. Yields the new stdout, or None."""
     if sys.stdout is not sys.__stdout__:
         yield None
         return
@@ -258,7 +261,10 @@ def _standard_streams() -> Iterator[_Output | None]:
 
 
 def _fill(descriptor: int) -> None:
-    """If a descriptor is closed, give it the end of a pipe that refuses what it is for. Those below it are open."""
+    """If a standard descriptor is closed, open it as a pipe end that fails: stdin as a write end, the others as a read end.
+
+    The descriptors with lower numbers are open.
+    """
     try:
         os.fstat(descriptor)
     except OSError:
@@ -271,7 +277,10 @@ def _fill(descriptor: int) -> None:
 
 
 def _text(raw: _Output, like: TextIO | None) -> io.TextIOWrapper:
-    """A text stream that writes what the locale cannot express as an escape instead of failing."""
+    """A text stream for stdout or stderr. A character that the locale cannot express is written as an escape.
+
+    :param like: Python's own stream, whose encoding and buffering are used.
+    """
     buffering = isinstance(like, io.TextIOWrapper) and like.line_buffering
     encoding = like.encoding if like is not None else None
     errors = "surrogateescape" if raw.fileno() == 1 and (encoding or "").lower() == "utf-8" else "backslashreplace"

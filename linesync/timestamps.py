@@ -16,26 +16,26 @@ AGES = ("since", "heard", "waiting", "released")
 
 
 def utc(seconds: float) -> str:
-    """A point in time.
+    """A point in time as text.
 
-    :param seconds: since the epoch.
+    :param seconds: seconds since the epoch.
     """
     whole, thousandths = divmod(int(seconds * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{thousandths:03}Z"
 
 
 def with_times(value: Any, now: float) -> Any:
-    """A JSON document with a point in time beside each age: ``heard_at`` after ``heard``.
+    """A copy of a JSON document with a point in time after each age: ``heard_at`` after ``heard``.
 
-    :param now: seconds since the epoch at which the ages were measured.
+    :param now: the time at which the ages were measured, in seconds since the epoch.
     """
     if isinstance(value, list | tuple):
-        return [with_times(one, now) for one in value]
+        return [with_times(item, now) for item in value]
     if not isinstance(value, Mapping):
         return value
-    found = {}
-    for key, one in value.items():
-        found[key] = with_times(one, now)
-        if key in AGES and isinstance(one, int | float) and not isinstance(one, bool):
-            found[f"{key}_at"] = utc(now - one)
-    return found
+    result = {}
+    for key, item in value.items():
+        result[key] = with_times(item, now)
+        if key in AGES and isinstance(item, int | float) and not isinstance(item, bool):
+            result[f"{key}_at"] = utc(now - item)
+    return result

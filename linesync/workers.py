@@ -1,12 +1,12 @@
-"""Threads for system calls that a path, a disk or another process can delay, so that no event loop waits for them.
+"""Threads for system calls that a path, a disk or another process can delay. An event loop then does not wait for the calls.
 
-1. At most ``limit`` calls run at the same time. Of these, at most ``share`` are on paths that have the same first two
-   directories, so that one hung mount does not use all threads. Further calls wait in a queue.
-2. A call that hangs in the kernel cannot be stopped, but its owner can leave it. The thread then runs the owner's cleanup
-   when the call returns, and counts as busy until then.
-3. The threads do not prevent a process from ending. The process waits for pending cleanup, but at most a second.
+1. At most ``limit`` calls run at the same time. At most ``share`` of these are on paths with the same first two directories,
+   so that one hung mount does not use all threads. Further calls wait in a queue.
+2. A call that hangs in the kernel cannot be stopped, but its owner can leave it. When the call returns, the thread runs the
+   owner's cleanup. The thread counts as busy until then.
+3. The threads do not prevent a process from ending. The process waits at most one second for pending cleanup.
 
-An event loop starts the calls with its ``run_in_executor``, which a loop on virtual time replaces.
+An event loop starts the calls with its ``run_in_executor``. A loop on virtual time replaces this method.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FILES", "PATIENCE", "SPOOL", "Call", "Workers", "run_blocking"]
 
 PATIENCE = 5.0  # the longest time that a call waits for a thread, in seconds
-_IDLE = 2.0  # seconds after which a thread without a call ends
+_IDLE = 2.0  # the time after which a thread without a call ends, in seconds
 _LEAVING = 1.0  # the longest time that the process waits for cleanup at its end, in seconds
 
 
@@ -66,7 +66,7 @@ class Call:
                 _clean(after)
 
     def leave(self, after: Callable[[], object]) -> bool:
-        """Leave the call: the thread runs ``after`` when the call is over. Return False if it is over already."""
+        """Leave the call. The thread runs ``after`` when the call is over. Return False if the call is already over."""
         with self._lock:
             if not self._over:
                 self._after = after
@@ -86,7 +86,7 @@ class Workers:
     """A limited number of threads, which are started when they are needed.
 
     :param limit: the maximum number of calls that run at the same time.
-    :param share: the maximum number of these on paths that have the same first two directories.
+    :param share: the maximum number of these calls on paths with the same first two directories.
     """
 
     def __init__(self, limit: int = 32, share: int = 8) -> None:
@@ -110,7 +110,7 @@ class Workers:
         return call.future
 
     def clean(self, job: Callable[[], object], about: str) -> None:
-        """Run a cleanup before all calls that wait. Only the end of the process waits for it.
+        """Run a cleanup before all waiting calls. Only the end of the process waits for the cleanup.
 
         :param about: the path that it works on.
         """
@@ -124,24 +124,24 @@ class Workers:
                 self._changed.notify()
 
     def expire(self, call: Call) -> None:
-        """Let a call fail with :class:`Hung` if it still waits for a thread."""
+        """Fail a call with :class:`Hung` if it still waits for a thread."""
         with self._changed:
             if call not in self._waiting:
                 return
             self._waiting.remove(call)
             call.give_up()
-            same = [one for one in self._running if one.group == call.group]
-            same = same if len(same) >= self._share else list(self._running)
-            oldest = min(same, key=lambda one: one.started)
+            blocking = [running for running in self._running if running.group == call.group]
+            blocking = blocking if len(blocking) >= self._share else list(self._running)
+            oldest = min(blocking, key=lambda running: running.started)
             seconds = time.monotonic() - oldest.started
         sentence = (
-            f"{len(same)} earlier calls have not returned, the oldest, on {oldest.about}, for {seconds:.0f} s; find out"
+            f"{len(blocking)} earlier calls have not returned, the oldest, on {oldest.about}, for {seconds:.0f} s; find out"
             " why that disk or mount hangs"
         )
         _settle(call, Hung(0, sentence))
 
     def busy(self) -> int:
-        """The number of calls that run, including those that their owner has left."""
+        """The number of running calls, including calls that their owner has left."""
         with self._changed:
             return len(self._running)
 
@@ -187,7 +187,7 @@ class Workers:
 
     def _eligible(self) -> Call | None:
         for call in self._waiting:
-            if sum(one.group == call.group for one in self._running) < self._share:
+            if sum(running.group == call.group for running in self._running) < self._share:
                 return call
         return None
 
@@ -202,7 +202,7 @@ def _run(call: Call) -> None:
 
 
 def _settle(call: Call, error: BaseException | None, value: Any = None) -> None:
-    # Nothing waits for a future that was cancelled or whose loop is closed.
+    # No code waits for a future that was cancelled or whose loop is closed.
     with suppress(Exception):
         if error is not None:
             call.future.set_exception(error)
@@ -211,7 +211,7 @@ def _settle(call: Call, error: BaseException | None, value: Any = None) -> None:
 
 
 def _clean(job: Callable[[], object]) -> None:
-    with suppress(OSError):  # the file may be gone already, and there is no owner left to report an error to
+    with suppress(OSError):  # the file may no longer exist; the owner has left, so the error cannot be reported
         job()
 
 
@@ -221,31 +221,33 @@ def _group(path: str) -> str:
 
 
 FILES = Workers()
-"""For files that users name."""
+"""The threads for files that users name."""
 SPOOL = Workers(8)
-"""For the hub's own temporary files, sockets and ports, which must not wait for the files of users."""
+"""The threads for the hub's own temporary files, sockets and ports, which must not wait for the files of users."""
 
 
 async def run_blocking(job: Callable[[], T], about: str, undo: Callable[[T], object] | None = None) -> T:
-    """Run a job that may block in a thread of :data:`SPOOL`. This is for sockets and ports, not for files that users name.
+    """Run a job that may block in a thread of :data:`SPOOL`, and return its result.
 
-    :param about: the path that it works on.
-    :param undo: called with the result of the job if this is cancelled before the job is done.
+    This is for sockets and ports, not for files that users name.
+
+    :param about: the path that the job works on.
+    :param undo: called with the result of the job if the caller is cancelled before the job is done.
     :raises Hung: no thread was free within five seconds.
     """
-    made: list[T] = []
+    results: list[T] = []
 
     def work() -> T:
-        made.append(job())
-        return made[0]
+        results.append(job())
+        return results[0]
 
     def take_back() -> None:
-        if made and undo is not None:
-            undo(made[0])
+        if results and undo is not None:
+            undo(results[0])
 
     loop = asyncio.get_running_loop()
     call = Call(work, about)
-    future = loop.run_in_executor(SPOOL, call)  # a loop needs only submit() of an executor
+    future = loop.run_in_executor(SPOOL, call)  # the loop calls only submit() of the executor
     timer = loop.call_later(PATIENCE, SPOOL.expire, call)
     try:
         value: T = await future

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from linesync.errors import Hung
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.workers import Call, Workers, run_blocking
 from tests.real import wait_for
 

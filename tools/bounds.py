@@ -3,9 +3,9 @@
     python -m tools.bounds            shows where the page and the constants differ
     python -m tools.bounds --write    writes the tables into the page
 
-The value of a bound is a constant of the program. This file describes what each constant limits and what happens at the
-bound, so that the program itself does not contain these texts. In the program, a comment at each table that can grow names
-its bound (``# bound: limits.CHANNELS``). ``tests/docs/pages/test_bounds.py`` checks that the bound is declared here.
+The value of a bound is a constant of the program. This file describes for each constant which amount it limits, and the effect
+at the bound. In the program, each table that can grow has a comment with the name of its bound
+(``# bound: limits.CHANNELS``). ``tests/docs/pages/test_bounds.py`` checks that this file declares the bound.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """A number of bytes."""
+    """A number of bytes, in the largest unit that gives a whole number."""
     for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if value >= factor and value % factor == 0:
             return f"{value / factor:g} {unit}"
@@ -47,18 +47,18 @@ def size(value: float) -> str:
 
 @dataclass(frozen=True)
 class Bound:
-    """One row."""
+    """A bound, which is one row of a table."""
 
     name: str
-    """The constant: the name of its module, and its own name."""
+    """The constant, as ``MODULE.NAME``."""
     unit: Callable[[float], str]
-    """Shows the value."""
+    """Formats the value with its unit."""
     what: str
-    """What is limited."""
+    """The limited amount."""
     at: str
-    """What happens at the bound."""
+    """The effect at the bound."""
     option: str = ""
-    """The option that sets another value: the command, and the option."""
+    """The option that sets another value, as ``COMMAND --OPTION``; empty if there is none."""
     scale: int = 1
     """The unit of the option, as a multiple of the unit of the constant."""
 
@@ -69,7 +69,7 @@ class Bound:
 
 @cache
 def _modules() -> dict[str, list[str]]:
-    """The full names of the modules, by the last part of the name."""
+    """The full names of the modules, by the last part of their names."""
     root = Path(linesync.__file__).parent
     found: dict[str, list[str]] = {}
     for file in root.rglob("*.py"):
@@ -102,13 +102,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "limits.AGENTS_ONLY",
             share,
-            "the share of the hub's places that only agents may take",
-            "A script in such a place gets an error for each request, and its connection is closed.",
+            "the share of the hub's connections that is reserved for agents",
+            "If a script has such a connection, it gets an error for each request, and its connection is closed.",
         ),
         Bound(
             "limits.PROCESS_SHARE",
             share,
-            "the share of the other places that the scripts of one process may take",
+            "the share of the other connections for the scripts of one process",
             "A further script of that process is refused.",
         ),
         Bound(
@@ -132,7 +132,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "limits.SCRIPT_RECLAIM",
             seconds,
-            "the same while a new connection does not find a place",
+            "the same while the hub or agent has as many connections as it accepts",
             "The session of the script that was silent longest ends.",
         ),
         Bound("hub._KEEP_AGENT", seconds, "life of an agent's session without a connection", "The session ends."),
@@ -173,7 +173,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "Further frames are dropped. The peer sends them again.",
         ),
         Bound("limits.PIPE_FRAME", size, "one frame on a socket or pipe", "A longer frame counts as noise."),
-        Bound("session._POLLS", number, "numbers of polls", "The numbers begin again at 1."),
+        Bound(
+            "polls._POLLS",
+            number,
+            "polls (requests for an acknowledgement) with different numbers",
+            "The numbers begin again at 1.",
+        ),
         Bound("session._REPLIES", number, "answers to probes of the line that wait", "The oldest answer is dropped."),
         Bound("hello_timer._ANSWERS", number, "answers to hellos that wait", "Further hellos get no answer."),
         Bound(
@@ -247,7 +252,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("waits.WAITS_PER_HOST", number, "the same for the scripts of one host", "Further requests are refused."),
         Bound("waits.WAITS_PER_CLIENT", number, "the same for one script", "Further requests are refused."),
         Bound(
-            "requests._REPEATS",
+            "waiting._REPEATS",
             number,
             "requests with the same arrival id that wait",
             "Further requests are refused. The earlier requests continue to wait.",
@@ -317,6 +322,40 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
         Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest goes to temporary files (TMPDIR)."),
+    ),
+    "groups": (
+        Bound(
+            "service.GROUPS_MAX",
+            number,
+            "groups that are kept",
+            "The oldest group without members is forgotten. If all have members, a further group is refused.",
+        ),
+        Bound("service.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
+        Bound("service.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound(
+            "group.WINDOW",
+            size,
+            "messages of one member that not all members have received",
+            "The member waits before it can send another one.",
+        ),
+        Bound("group.ROOM_OF_LOG", size, "events of one group that not all members have received", "All senders wait."),
+        Bound(
+            "group.SLOW",
+            seconds,
+            "time that senders wait for a member that receives nothing",
+            "The member is removed from the group.",
+        ),
+        Bound("group.BEHIND_MAX", number, "events that one member has not received", "The member is removed."),
+        Bound("group.MESSAGE_BYTES", size, "one message of a group", "The message is refused."),
+        Bound("group.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."),
+        Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
+        Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
+        Bound(
+            "service.ENDED_MAX",
+            number,
+            "removed members that have not been notified",
+            "The oldest one gets an error without the cause.",
+        ),
     ),
     "jobs": (
         Bound(

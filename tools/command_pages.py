@@ -15,7 +15,7 @@ from linesync.cli import main as program
 __all__ = ["MAIN", "man_name", "pages", "write"]
 
 MAIN = "linesync"
-"""The page about the program as a whole."""
+"""The name of the page about the whole program."""
 ROOT = Path(__file__).resolve().parents[1]
 _WIDTH = 78  # columns of a usage line
 
@@ -39,7 +39,7 @@ def man_name(command: str) -> str:
 
 
 def pages() -> dict[str, str]:
-    """The texts of the pages by name (``linesync``, ``linesync-barrier`` ...)."""
+    """The texts of all pages, by the names of the pages (``linesync``, ``linesync-barrier`` ...)."""
     root = program.build_parser()
     (commands,) = (action for action in root._actions if isinstance(action, argparse._SubParsersAction))
     made = {MAIN: _page_of_program(root)}
@@ -50,7 +50,7 @@ def pages() -> dict[str, str]:
 
 
 def write(folder: Path) -> None:
-    """Write all pages into a folder. Do not write an unchanged page again, and remove all other pages."""
+    """Write all pages into a folder, and remove old pages. An unchanged file is not written again."""
     folder.mkdir(exist_ok=True)
     made = {f"{name}.rst": text for name, text in pages().items()}
     for path in folder.glob("*.rst"):
@@ -110,7 +110,7 @@ def _page_of_command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """The names and the help of each argument."""
+    """For each argument, its names and its help, in reStructuredText."""
     for action in parser._actions:
         if action.help is argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
             continue
@@ -124,7 +124,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
-    """The rows of the table in docs/reference/exit-codes.md."""
+    """The codes and their meanings, from the table in docs/reference/exit-codes.md."""
     page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     for code, meaning in re.findall(r"^\| ([0-9][^|]*|128\+N|any other) \| ([^|]+) \|", page, re.MULTILINE):
         yield code.strip(), re.sub(r"`([^`]+)`", r"``\1``", meaning.strip())

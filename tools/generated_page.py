@@ -18,8 +18,8 @@ class GeneratedPage:
     """A page with generated parts.
 
     :param path: the file of the page.
-    :param make: returns the text of a part; raises KeyError for a part that does not exist.
-    :param source: a word for what the parts are generated from; the messages name it.
+    :param make: returns the text of a part; raises KeyError for an unknown part.
+    :param source: the name of the source of the parts, for messages.
     """
 
     def __init__(self, path: Path, make: Callable[[str], str], source: str) -> None:
@@ -35,12 +35,12 @@ class GeneratedPage:
         return _MARK.sub(lambda match: f"{match[1]}{self._make(match[2])}{match[4]}", page)
 
     def differences(self, page: str) -> list[str]:
-        """Lines of a diff from the page to the generated one; empty if they are equal."""
+        """The lines of a diff from the page to the generated page; empty if they are equal."""
         new = self.filled(page).splitlines()
         return list(difflib.unified_diff(page.splitlines(), new, "page", self._source, lineterm="", n=1))
 
     def main(self) -> int:
-        """Show the differences, or write the page with ``--write``; returns the exit code."""
+        """Print the differences, or write the page with ``--write``. Returns the exit code."""
         page = self.path.read_text(encoding="utf-8")
         if "--write" in sys.argv[1:]:
             self.path.write_text(self.filled(page), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Generates the tables of docs/reference/json.md that show the fields of the typed records, from the docstrings of the fields.
+"""Generates the tables of fields in docs/reference/json.md from the docstrings of the fields of the records.
 
     python -m tools.json_tables            shows where the page and the records differ
     python -m tools.json_tables --write    writes the generated tables into the page
@@ -16,8 +16,17 @@ from pathlib import Path
 
 from linesync.model.state.barrier import BarrierState
 from linesync.model.state.change import KINDS, Change
+from linesync.model.state.decision import Decision
 from linesync.model.state.event import EventState
 from linesync.model.state.exchange import ExchangeState
+from linesync.model.state.group import (
+    GroupMemberState,
+    GroupRoundState,
+    GroupServiceState,
+    GroupState,
+    RoundState,
+    Terms,
+)
 from linesync.model.state.hosts import HostState
 from linesync.model.state.lock import LockState
 from linesync.model.state.namespace import NamespaceState
@@ -43,6 +52,12 @@ RECORDS: dict[str, type[State]] = {
         ExchangeState,
         EventState,
         TopicState,
+        GroupState,
+        GroupMemberState,
+        GroupServiceState,
+        RoundState,
+        GroupRoundState,
+        Terms,
         ClientState,
         NamespaceState,
         LinkState,
@@ -50,7 +65,7 @@ RECORDS: dict[str, type[State]] = {
         SessionState,
         Change,
         Principal,
-        NamespaceState,
+        Decision,
     )
 }
 """The records that have a table."""
@@ -58,7 +73,7 @@ _KINDS = "kinds"
 
 
 def fields(record: type[State]) -> dict[str, str]:
-    """The fields that the class of a record itself defines, each with its docstring on one line.
+    """The fields that the class of a record itself defines (not its base classes): name to docstring, as one line.
 
     :raises ValueError: a field has no docstring.
     """
@@ -76,9 +91,9 @@ def fields(record: type[State]) -> dict[str, str]:
 
 
 def fields_under_own_names(record: type[State]) -> dict[str, str]:
-    """The fields that the JSON object of a record has under their own names.
+    """The fields that have the same name in the JSON object of a record.
 
-    The object of a link has no ``traffic`` and no ``session``: it contains the fields of these two records directly.
+    The JSON object of a link has no ``traffic`` and no ``session``. It contains the fields of these two records directly.
     """
     inline = {"traffic", "session"} if record is LinkState else set()
     return {name: text for name, text in fields(record).items() if name not in inline}

@@ -61,8 +61,8 @@ def _columns(*rows: tuple[str, ...]) -> str:
 
 
 def shown(data: bytes) -> str:
-    """Bytes as the page writes them: a printable ASCII character unchanged; every other byte, a backslash, and a space at
-    the end as ``\\xNN``."""
+    """Bytes in the notation of the page. A printable ASCII character stays unchanged. Every other byte, a backslash, and a
+    space at the end become ``\\xNN``."""
     text = "".join(chr(b) if 0x20 <= b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in data)
     return f"{text[:-1]}\\x20" if text.endswith(" ") else text
 
@@ -71,24 +71,24 @@ def shown(data: bytes) -> str:
 
 
 def handshake_table() -> str:
-    """Every transition of the handshake."""
+    """The table of all transitions of the handshake."""
     rows = [(state, input_, after, action) for (state, input_), (after, action) in handshake.TRANSITIONS.items()]
-    return _table(("state", "what came", "next state", "what to do"), *rows)
+    return _table(("state", "input", "next state", "action"), *rows)
 
 
 def rate_change_table() -> str:
-    """Every transition of a change of rate."""
+    """The table of all transitions of a change of the baud rate."""
     rows = [(state, input_, after, action) for (state, input_), (after, action) in states.TRANSITIONS.items()]
-    return _table(("at", "what happens", "goes to", "and does"), *rows)
+    return _table(("state", "event", "next state", "action"), *rows)
 
 
 def channel_state_table() -> str:
-    """Every transition of a channel's state."""
+    """The table of all transitions of the state of a channel."""
     return _table(("state", "event", "next state"), *((s, e, after) for (s, e), after in channel_records.LIFE.items()))
 
 
 def error_table() -> str:
-    """Every error that a peer may send."""
+    """The table of all errors that a peer may send."""
     rows = []
     for cls in _error_classes():
         meaning = (cls.__doc__ or "").strip().split("\n")[0]
@@ -121,7 +121,7 @@ def counted_examples() -> str:
 
 
 def check_examples() -> str:
-    """The checks of texts with seed 0 and with the seeds of a session."""
+    """The frame checks of texts with seed 0 and with the seeds of a session."""
     rows = []
     for text, seed in ((b"123456789", 0), (b"123456789", TO_HUB), (b"KA", TO_HUB), (b"KA", TO_AGENT)):
         crc = frames.crc(text, seed)
@@ -362,7 +362,7 @@ def preset_text() -> str:
     return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
 
 
-SHORT_FORMS = (  # in hex; another implementation of deflate may produce other bytes with the same meaning
+SHORT_FORMS = (  # in hex; another implementation of deflate may produce different bytes with the same meaning
     "4d414e32049345a98929950aba860000",
     "8010",
     "80d012c1",
@@ -385,18 +385,18 @@ def short_form_examples() -> str:
 
 
 def operation_table() -> str:
-    """Every operation, as the code's table of operations describes it."""
+    """The table of all operations, from ``OPERATIONS``."""
     rows = []
     for row in operations.OPERATIONS:
         fields = row.message.FIELDS.items()
         needed = [name + "..." * kind.startswith("tuple") for name, (kind, default) in fields if default is MISSING]
         options = [_option(name, default) for name, (_, default) in fields if default is not MISSING]
-        how = f"in {', '.join(f'`{one.VERB}`' for one in row.inside)}" if row.inside else row.kind
+        form = f"in {', '.join(f'`{opening.VERB}`' for opening in row.inside)}" if row.inside else row.kind
         lane = f", {row.lane}" if row.kind == operations.OPENING else ""
         ends = f"{_end_names(row.senders)}, {_end_names(row.receivers)}" if len(row.senders) < 3 else "either"
         texts = (
             f"`{row.message.VERB}`",
-            how + lane,
+            form + lane,
             ends,
             row.permission,
             " ".join(needed),
@@ -408,8 +408,8 @@ def operation_table() -> str:
 
 
 def _end_names(ends: tuple[str, ...]) -> str:
-    """The names of the ends that may send or receive an operation. A script, and an agent that acts for itself, are both
-    called a client."""
+    """The names of the ends that may send or receive an operation. A script is called a client. An agent that acts for itself
+    is also called a client if a script may act in the same way."""
     both = {operations.SCRIPT, operations.AGENT} <= set(ends)
     names = ["client" if end == operations.SCRIPT else end for end in ends if not (both and end == operations.AGENT)]
     return " or ".join(names)
@@ -438,6 +438,16 @@ def message_examples() -> str:
         protocol.Send(topic="ready", items=("ip=10.0.0.7", "port=5001")),
         protocol.Receive(topic="ready", first=1, within="x8", Others=True),
         protocol.ReceiveAll(topic="ready", Role="client"),
+        protocol.GroupJoin(name="cluster", Terms='{"quorum":2}', Services='[{"id":1,"name":"disk"}]'),
+        protocol.GroupNext(member=7, after=17, done=17),
+        protocol.GroupNext(member=7, after=19, done=19, result="failed", text="no disk"),
+        protocol.GroupCast(member=7, epoch=12, data="thello"),
+        protocol.GroupAnnounce(member=7, services='[{"id":2,"name":"web","version":"1.4"}]'),
+        protocol.GroupMembers(name="cluster", count=3, timeout=60.0),
+        protocol.GroupRerun(name="cluster", service=2),
+        protocol.GroupStop(name="cluster"),
+        protocol.GroupShow(name="cluster"),
+        protocol.GroupLeave(name="cluster", tag="2"),
         protocol.Reset(names=("up", "flash")),
         protocol.NamespaceBegin(name="@Ab3dE6gH", pid=812, begin="48211", command="bash test.sh", watched=True),
         protocol.NamespaceEnd(name="@Ab3dE6gH"),
@@ -458,6 +468,7 @@ def message_examples() -> str:
         protocol.Hosts(),
         protocol.Status(),
         protocol.Namespaces(),
+        protocol.PolicyCheck("sut", "hub", "run"),
         protocol.Links(),
         protocol.Run(to="sut", argv=("sh", "-c", "echo 1 2"), env='{"A": "b"}', stdin=True, tell=True),
         protocol.FileRead(to="sut", path="/etc/hostname"),
@@ -505,7 +516,11 @@ def folded_examples() -> str:
 
 
 def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes, bytes]:
-    """Decode a complete stream. Return the frames and echoes, the foreign text, and the damaged pieces."""
+    """Decode a complete stream.
+
+    :param chunk: the size in bytes of the pieces in which the decoder gets the stream.
+    :return: the frames and echoes as texts, the foreign text, and the damaged pieces.
+    """
     events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
     events += decoder.receive_eof()
     found: list[str] = []
@@ -529,11 +544,11 @@ def stream_examples() -> str:
     own = frames.encode(frames.KEEP, b"", TO_HUB)
     printk = b"[ 1.5] usb 1-1\r\n"
     samples = (
-        ("text before, a line end made CR LF", b"login: " + poll[:-1] + b"\r\n"),
+        ("text before a frame, and the line changed the newline to CR LF", b"login: " + poll[:-1] + b"\r\n"),
         ("a kernel line inside a frame", bulk[:9] + printk + bulk[9:]),
         ("a control frame inside a bulk frame", bulk[:9] + poll + bulk[9:]),
-        ("our own frame comes back", own + poll),
-        ("a frame whose third byte from the end was hit, then a good one", poll[:-4] + b"?" + poll[-3:] + poll),
+        ("an echo of our own frame, then a frame of the peer", own + poll),
+        ("a frame whose fourth byte from the end is damaged, then a valid frame", poll[:-4] + b"?" + poll[-3:] + poll),
         ("a frame without its newline", poll[:-1] + poll),
     )
     rows = []
@@ -553,7 +568,7 @@ _RATE = 11520.0  # bytes a second: 115200 baud, 8N1
 
 
 class _SessionSimulation:
-    """Simulates an agent and a hub on a serial line, and records what each of them sends at which time."""
+    """Simulates an agent and a hub on a serial line, and records each sent frame with its time and its sender."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -571,8 +586,8 @@ class _SessionSimulation:
         for link in self.links.values():
             link.line_up(0.0, byte_rate=_RATE, shared=True)
 
-    def call_later(self, delay: float, what: Callable[[], None]) -> None:
-        heappush(self._scheduled, (self.now + delay, len(self.sent_frames) * 1000 + len(self._scheduled), what))
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        heappush(self._scheduled, (self.now + delay, len(self.sent_frames) * 1000 + len(self._scheduled), callback))
 
     def send_message(self, name: str, text: str) -> None:
         self.links[name].mux.send_message(0, text.encode())
@@ -631,7 +646,7 @@ class _SessionSimulation:
 
 
 def session() -> list[tuple[float, str, bytes]]:
-    """(seconds, sender, frame without its newline) of a short session."""
+    """The frames of a short session: (seconds since its start, sender, frame without its newline)."""
     simulation = _SessionSimulation()
     simulation.run(5.0)
     simulation.links["agent"].close("the agent was stopped")
@@ -640,7 +655,7 @@ def session() -> list[tuple[float, str, bytes]]:
 
 
 def explain(frame: bytes) -> str:
-    """A description of a frame of an example."""
+    """A description in words of a frame of an example."""
     length, at = digits.read_counted(frame, 2)
     kind, body = frame[1:2], frame[at : at + length]
     if kind in frames.DATA_KINDS:
@@ -719,7 +734,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def filled(page: str) -> str:
-    """The page with all its generated parts as the code generates them.
+    """The page with all its parts generated again.
 
     :raises KeyError: the page names a part that does not exist.
     """
@@ -727,7 +742,7 @@ def filled(page: str) -> str:
 
 
 def differences(page: str) -> list[str]:
-    """Lines of a diff from the page to the generated one; empty when they are equal."""
+    """The lines of a diff from the page to the generated page; empty if they are equal."""
     return list(difflib.unified_diff(page.splitlines(), filled(page).splitlines(), "page", "code", lineterm="", n=1))
 
 

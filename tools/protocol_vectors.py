@@ -1,7 +1,7 @@
 """Generates tests/vectors/*.json: valid and invalid encodings for other implementations of docs/protocol.md.
 
-    python -m tools.protocol_vectors            lists the files that differ from what the code generates
-    python -m tools.protocol_vectors --write    writes them
+    python -m tools.protocol_vectors            lists the files that differ from the generated files
+    python -m tools.protocol_vectors --write    writes the generated files
 
 This file defines the cases, and linesync's own code computes the results. The tests also check the results with an endpoint
 that does not use linesync's code. tests/vectors/README.md describes the files.
@@ -343,10 +343,10 @@ def _event(event: Event) -> list[Any]:
 
 
 def mux_events(credit: int, payloads: Sequence[bytes], *, expand: bool = False) -> tuple[list[list[Any]], bool]:
-    """Let a receiver, which opens channels with odd numbers, receive payloads of the bulk lane.
+    """The events of a receiver that gets these payloads on the bulk lane and opens channels with odd numbers.
 
-    :param credit: the credit that the receiver has given for each channel.
-    :param expand: the receiver accepts compressed records.
+    :param credit: the receiver's credit for each channel in bytes.
+    :param expand: whether the receiver accepts compressed records.
     :returns: the events, and whether the last payload is a protocol violation.
     """
     mux = Mux(odd=True, send_credit=1000, receive_window=credit, expand=expand)
@@ -492,6 +492,7 @@ _MESSAGES = (
     "hosts",
     "status",
     "namespaces",
+    "policy hub sut run user=1000",
     "links",
     'run sut sh -c echo%201%202 cwd=/tmp env={"A":%20"b"} stdin=1 timeout=1.5',
     "run sut caf%E9 %. -x",
@@ -629,8 +630,9 @@ def members_file() -> dict[str, Any]:
 def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
     """Decode a complete stream.
 
-    :param case: the receiver's parameters: ``longest``, ``eight``, ``seed`` and ``echo``.
-    :param chunk: the stream arrives in pieces of this many bytes.
+    :param case: the parameters of the receiver: ``longest``, ``eight``, ``seed`` and ``echo``.
+    :param chunk: the size in bytes of the pieces in which the stream arrives.
+    :returns: ``frames``, ``echoes``, ``text`` and ``damaged``, as in tests/vectors/streams.json.
     """
     decoder = Decoder(longest=case["longest"], eight=case["eight"])
     decoder.seeds, decoder.echo_seeds = (int(case["seed"], 16),), (int(case["echo"], 16),)
@@ -716,7 +718,7 @@ def streams_file() -> dict[str, Any]:
 
 # -- compressed records ------------------------------------------------------------------------------------------------
 
-# These bytes were made by zlib. Another implementation of deflate may produce other bytes with the same meaning.
+# zlib made these bytes. Another implementation of deflate may produce different bytes with the same meaning.
 _HELLO_THRICE = bytes.fromhex("ca48cdc9c957c840905c00000000ffff")  # data: "hello hello hello\n"
 _READY = bytes.fromhex("32049345a98929950aba860000")  # text: "1 sem ready -1"
 _RUN = bytes.fromhex("02692906ba14acaba4a8341500")  # text: "run sut /bin/true"
@@ -791,7 +793,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """JSON with one case per line."""
+    """The content as JSON text, with one line for each case."""
     parts = []
     for key, value in content.items():
         if isinstance(value, list):

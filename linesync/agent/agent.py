@@ -1,4 +1,4 @@
-"""The agent: one line to the hub, one socket for scripts, and the jobs that others run on this host."""
+"""The agent: one line to the hub, one socket for scripts, and the commands and copies that clients start on this host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.resuming import Resuming
-from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
 from ..protocol import (
     Activity,
     ExchangeOpen,
@@ -27,7 +27,6 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE
-from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.listening.entrance import Entrance
 from ..runtime.listening.reports import Reports
@@ -35,6 +34,7 @@ from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
 from ..runtime.streams import Stream
+from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
 from ..workers import run_blocking
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["Agent"]
 
 _TWIN_WAIT = 5.0  # seconds between attempts to register while another agent has our name
-_TO_END = 1.0  # seconds that commands have to end by themselves when the agent stops
-_TWIN_TRIES = 6  # attempts; enough for the lease (20 s) of a dead agent with our name to expire
+_TWIN_TRIES = 6  # the number of attempts; they take longer than the lease (20 s) of a dead agent with our name
+_TO_END = 1.0  # seconds within which commands may end by themselves when the agent stops
 
 
 class Agent:
@@ -89,17 +89,17 @@ class Agent:
         self._scripts = _Scripts(self)
         self._endpoint = ""
         self._line: asyncio.Future[None] | None = None
-        """Keeps the line to the hub connected."""
+        """The task that keeps the line to the hub connected."""
         self.runner = Runner(name, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """The jobs of this host for others."""
+        """The commands and copies on this host, with their limit."""
         self.resuming = Resuming(name, lambda: self.lease.seconds)
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
-        """The connections of scripts."""
-        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+        """Accepts the connections of scripts."""
+        self._tasks = Tasks("the agent", self._report)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
-        """The tasks of the commands that run here for others."""
+        """The tasks of the commands that run on this host."""
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # -- for the process ----------------------------------------------------------------------------------------------
@@ -118,14 +118,16 @@ class Agent:
         return self._listener.endpoint
 
     async def run(self, endpoint: str, *, once: bool = False) -> None:
-        """Keep the line to the hub connected until this is cancelled.
+        """Keep the line to the hub connected until the coroutine is cancelled.
 
-        :param once: return when the line ends, as an agent at the remote end of an ssh does.
+        :param once: return when the line ends. An agent at the remote end of an ssh connection uses this.
         :raises UsageError: the endpoint is invalid.
         :raises NotAllowed: the hub refuses this host's name.
         """
         self._endpoint = endpoint
-        line = self._line = asyncio.ensure_future(keep_connected(self._uplink, endpoint, self._report, once=once))
+        line = self._line = asyncio.ensure_future(
+            keep_connected(self._uplink.receiver, endpoint, self._report, once=once)
+        )
         try:
             await asyncio.wait({line, self._finished}, return_when=asyncio.FIRST_COMPLETED)
             for future in (line, self._finished):
@@ -136,13 +138,15 @@ class Agent:
             await asyncio.gather(line, return_exceptions=True)
 
     async def announce_shutdown(self, goes_down: Callable[[], bool]) -> None:
-        """If this system is going down, notify the hub before the goodbye, so that it waits for this host to come back.
+        """If this system is going down, notify the hub before the goodbye. The hub then waits until this host is back.
 
-        :param goes_down: whether the system is going down; it may block.
+        :param goes_down: returns whether the system is going down; it may block.
         """
         if not self.relayed.registered:
             return
-        with suppress(TimeoutError, LinesyncError):  # an older hub refuses it; the goodbye must not wait for longer
+        with suppress(
+            TimeoutError, LinesyncError
+        ):  # an older hub refuses the request; the goodbye must not wait longer
             async with asyncio.timeout(shutdown.PATIENCE):
                 if await run_blocking(goes_down, "/run/systemd"):
                     self._report("the system is going down")
@@ -150,11 +154,12 @@ class Agent:
                     await self._uplink.reply_to(pending)
 
     async def aclose(self, reason: str = "") -> None:
-        """Stop: notify the hub and the scripts, then end the commands that run for others.
+        """Stop the agent: notify the hub and the scripts, then end the commands on this host.
 
-        The goodbye comes first. Commands may take seconds to end, and a machine that is shut down may kill us before that.
+        The goodbye comes first, because commands may take seconds to end, and a system that goes down may kill this process
+        before their end.
 
-        :param reason: why, as a clause; by default, that the agent was stopped.
+        :param reason: the reason as a clause; by default, that the agent was stopped.
         """
         reason = reason or f"the agent on {self.name} was stopped"
         self.lease.stop()
@@ -167,8 +172,8 @@ class Agent:
         if self._listener is not None:
             await self._listener.aclose()
         farewell += [asyncio.ensure_future(peer.aclose(reason)) for peer in list(self.entrance.peers)]
-        await asyncio.sleep(0)  # the goodbyes are on their way
-        await stop(self._tasks, _TO_END, reason)
+        await asyncio.sleep(0)  # lets the tasks send the goodbyes
+        await self._tasks.stop(_TO_END, reason)
         await self.runner.aclose()
         await asyncio.gather(*farewell, return_exceptions=True)
         if not self._finished.done():
@@ -186,36 +191,22 @@ class Agent:
         self.entrance.leave(peer)
         peer.dismiss(reason)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._commands.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, LinesyncError):
-            self._report(str(error))
-        elif error is not None:
-            task.get_loop().call_exception_handler({"message": "a task of the agent failed", "exception": error})
-
     def spawn_for(self, stream: Stream, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start the task for a channel that was opened to or through this agent."""
-        task = self.spawn(work)
+        """Start the task for a channel that ends at this agent or passes through it."""
+        task = self._tasks.start(work)
         if is_command(operations.known_opening(stream.words), self.name):
             self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
         return task
 
     def activity(self) -> str:
-        """The reply to the hub's request for activity on this host: the number of commands, and the scripts."""
+        """The reply to the hub's request ``activity``: the number of commands on this host, and its scripts."""
         return protocol.encode_ok(str(len(self._commands)), *self.relayed.scripts())
 
     def report(self, sentence: str, *, peer: str = "") -> None:
-        """Write to the log.
+        """Write a sentence to the log.
 
-        :param peer: the endpoint of the peer that decides how often this is reported.
+        :param peer: the endpoint of the peer that causes the sentence; the log limits similar sentences of one peer.
         """
         self._report(sentence, peer=peer)
 
@@ -223,10 +214,10 @@ class Agent:
 
     def session_up(self) -> None:
         self.relayed.registered = False
-        self.spawn(self._register_host())
+        self._tasks.start(self._register_host())
 
     def session_continued(self, reply: Reply) -> None:
-        """The hub has restarted, and knows this host."""
+        """The hub has restarted, and continues the session of this host."""
         self.lease.begin(reply.options.get("lease", ""))
         self._report(f"{self.name} continues its session with the hub on {self._endpoint}")
         self.relayed.continued()
@@ -260,10 +251,10 @@ class Agent:
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def from_script(self, peer: Conversation, stream: Stream) -> Coroutine[Any, Any, None]:
-        """A script opens a channel, to this host or through the hub.
+    def from_script(self, peer: Peer, stream: Stream) -> Coroutine[Any, Any, None]:
+        """The work for a channel that a script opens, to this host or through the hub.
 
-        :raises LinesyncFailed: the channel needs a hub, and there is none.
+        :raises LinesyncFailed: the channel needs a hub, and there is no connection to a hub.
         """
         opening = operations.known_opening(stream.words)
         host = addressee(opening)
@@ -275,7 +266,7 @@ class Agent:
         return self._job(stream, host, script)
 
     async def _job(self, stream: Stream, host: str, script: Script | None) -> None:
-        """Serve a channel of a script, or join it with one to the hub."""
+        """Serve a channel of a script, or join it with a channel to the hub."""
         if host == self.name:
             await serve(stream, self.runner, self.jobs, self.resuming)
             return
@@ -307,7 +298,7 @@ class Agent:
         return protocol.encode(opening.but(age=(opening.age or 0.0) + stream.now() - began))
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
-        """The hub opens a channel to this host."""
+        """The work for a channel that the hub opens to this host."""
         return self.lease.bound(lambda: serve(stream, self.runner, self.jobs, self.resuming))
 
     def _after(self, request: Message | None, reply: str) -> str:
@@ -318,8 +309,10 @@ class Agent:
         return reply
 
     def _own_reply(self, request: Message | None) -> str | None:
-        """The reply to a request that we answer ourselves: ``lease``, and ``links`` while there is no hub (the reply is then
-        only our own end of the line). None for other requests."""
+        """The reply to a request that the agent answers itself, or None for other requests.
+
+        The agent answers ``lease``. While it cannot reach a hub, it also answers ``links``, with its own end of the line.
+        """
         if isinstance(request, Lease):
             return self.lease.answer()
         if isinstance(request, Links) and not self.relayed.reachable:
@@ -327,7 +320,7 @@ class Agent:
         return None
 
     def _watching(self) -> Owners:
-        """The object that watches the owners of namespaces; it is made when it is first needed."""
+        """The object that watches the owners of namespaces. It is created when it is first needed."""
         if self._owners is None:
             from ..jobs.owners import Owners
 
@@ -340,50 +333,49 @@ class Agent:
         return link_state(self._uplink, self._endpoint, self.name, "hub").as_json()
 
 
-class _Uplink(User):
+class _Uplink(User[Peer]):
     """Handles the events of the session with the hub."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         if hello.role == "c":
             self._agent.report("the other end of this line is an agent too; start 'linesync hub' there instead")
         self._agent.session_up()
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         self._agent.lease.stop()
         self._agent.relayed.down()
         self._agent.report(f"the session with the hub is over: {reason}", peer="the hub")
 
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+    def session_interrupted(self, peer: Peer, reason: str) -> None:
         self._agent.relayed.interrupted()
         self._agent.report(f"the session with the hub is interrupted: {reason}", peer="the hub")
 
-    def session_continued(self, peer: Conversation, reply: Reply) -> None:
+    def session_continued(self, peer: Peer, reply: Reply) -> None:
         self._agent.session_continued(reply)
 
-    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        assert isinstance(peer, Peer)
-        if peer.line is not None:  # the loss of the line is reported by itself
+    def line_quiet(self, peer: Peer, silent_for: float) -> None:
+        if peer.line is not None:  # keep_connected reports the loss of the line
             self._agent.report("the hub is silent; trying to reach it")
 
-    def line_back(self, peer: Conversation) -> None:
+    def line_back(self, peer: Peer) -> None:
         self._agent.report("the hub is back")
 
-    def rate(self, peer: Conversation, baud: int) -> None:
+    def rate(self, peer: Peer, baud: int) -> None:
         self._agent.report(f"the line is at {baud} baud now", peer="the hub")
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
+    def trouble(self, peer: Peer, sentence: str) -> None:
         self._agent.report(sentence, peer="the hub")
 
-    def requests_sent(self, peer: Conversation) -> None:
+    def requests_sent(self, peer: Peer) -> None:
         self._agent.relayed.take_held_back()
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
+    def channel(self, peer: Peer, stream: Stream) -> None:
         self._agent.spawn_for(stream, self._agent.from_hub(stream))
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         try:
             message = operations.read(text, operations.AGENT, note=number == NOTE)
         except LinesyncError as error:
@@ -399,14 +391,13 @@ class _Uplink(User):
             peer.answer(number, protocol.encode_error(refusal))
 
 
-class _Scripts(User):
+class _Scripts(User[Peer]):
     """Handles the events of the scripts' connections."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
-        assert isinstance(peer, Peer)
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         entrance = self._agent.entrance
         entrance.greeted(peer)
         crowded = entrance.crowded(peer, lambda: entrance.peers, entrance.places)
@@ -416,30 +407,27 @@ class _Scripts(User):
             return
         self._agent.relayed.join(peer)
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        assert isinstance(peer, Peer)
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         self._agent.entrance.session_over(peer)
         script = self._agent.relayed.leave(peer)
         for task in list(script.tasks) if script is not None else ():
             task.cancel()
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
-        assert isinstance(peer, Peer)
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         self._agent.entrance.leave(peer)
         peer.abandon("the script is gone")
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
-        assert isinstance(peer, Peer)
+    def trouble(self, peer: Peer, sentence: str) -> None:
         where = peer.info.endpoint if peer.info is not None else "a connection"
         self._agent.report(f"{where}: {sentence}", peer=where)
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
+    def request(self, peer: Peer, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)
 
-    def holds_back(self, peer: Conversation) -> bool:
+    def holds_back(self, peer: Peer) -> bool:
         return self._agent.relayed.holds_back(peer)
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
+    def channel(self, peer: Peer, stream: Stream) -> None:
         task = self._agent.spawn_for(stream, answered(stream, lambda stream: self._agent.from_script(peer, stream)))
         script = self._agent.relayed.script(peer)
         if script is not None:

@@ -1,6 +1,6 @@
-"""Finds the serial port on which a hub answers, by trying each port of the machine.
+"""Finds the serial port on which a hub answers. It tries each port of the machine.
 
-Only ``--port auto`` does this, because it sends unrequested bytes on every port.
+Only ``--port auto`` uses this module, because it sends bytes to every port, also to ports of other devices.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ..errors import LinesyncError
-from ..runtime.conversation import User
 from ..runtime.peer import Peer
+from ..runtime.user import User
 from ..transports import connect
 
 __all__ = ["find_port", "serial_ports"]
 
-_ANSWER_TIME = 3.0  # seconds within which a hub must answer; it normally answers the first call, within 0.2 s
+_ANSWER_TIME = 3.0  # seconds within which a hub must answer; normally it answers within 0.2 s
 _PAUSE = 2.0  # seconds between rounds
 
 
@@ -41,7 +41,7 @@ async def find_port(report: Callable[[str], None], ports: Callable[[], Sequence[
         text = f"no hub answers on {', '.join(found)}" if found else "this machine has no serial port"
         if text != reported:
             reported = text
-            report(f"{text}; trying again until one does")
+            report(f"{text}; trying again until a hub answers")
         await asyncio.sleep(_PAUSE)
 
 

@@ -1,16 +1,17 @@
-"""The agent's side of the lease: when the hub may count this host as lost, the agent ends everything that depends on the hub.
+"""The agent's side of the lease: when the hub may count this host as lost, the agent ends all work that depends on the hub.
 
-When the hub has not heard a host for the lease, it counts the host as lost. It reports that to the clients of commands on
-that host, and grants the holds of the host's scripts to others. The agent cannot receive that, so it applies the same rule
-on its side of the line: it ends the commands and notifies the scripts. A shorter interruption of the line has no effect.
+When the hub has not heard a host for the lease, it counts the host as lost. It reports the loss to the clients of commands on
+that host, and grants the holds of the host's scripts to other clients. The agent gets no report of this, because the line is
+silent. Therefore it applies the same rule on its side of the line: it ends the commands and notifies the scripts. A shorter
+interruption of the line has no effect.
 
-If we hear the hub, the hub may still not hear us: one direction of the line may fail earlier than the other. So
-the time that counts is when we sent the newest frame that the hub has acknowledged (:attr:`Link.acknowledged_at`). The hub
-heard us then or later.
+One direction of the line may fail earlier than the other, so the hub may not hear the agent although the agent hears the hub.
+The agent therefore uses the time at which it sent the newest frame that the hub has acknowledged
+(:attr:`Link.acknowledged_at`). The hub heard the agent at that time or later.
 
-While nothing depends on the hub, we send only keepalives, which nobody acknowledges. So the lease counts at the earliest from
-the time when something began to depend on the hub. From then on we ask the hub for an acknowledgement so often that, while
-the line works, the newest one is always much younger than the lease.
+While no work depends on the hub, the agent sends only keepalives, which the hub does not acknowledge. The lease therefore
+begins not earlier than such work. While there is such work, the agent asks the hub for acknowledgements. If the line works,
+the newest acknowledgement is always much younger than the lease.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from ..wire.link import Link
 
 __all__ = ["HubLease"]
 
-_CHECKS = 16  # checks in one lease
-_STOPPED = 1 / 8  # part of the lease: if a check is delayed by more than this, our own process was stopped
-_ASK_AT = 1 / 8  # part of the lease without an acknowledgement after which we ask the hub for one
-_SCRIPTS_ASK_AT = 1 / 16  # the same if a script asks: it ends its command early if the acknowledgement is old
-_SCRIPTS_ASK_LEAST = 0.2  # the minimum of that in seconds
+_CHECKS = 16  # the number of checks in one lease
+_STOPPED = 1 / 8  # part of the lease: after a longer delay of a check, the agent assumes that its process was stopped
+_ASK_AT = 1 / 8  # part of the lease: age of the newest acknowledgement at which the agent asks the hub for another
+_SCRIPTS_ASK_AT = 1 / 16  # the same for requests of scripts, which end their commands if the acknowledgement is old
+_SCRIPTS_ASK_LEAST = 0.2  # the least age for requests of scripts, in seconds
 
 
 class HubLease:
     """Watches the line to the hub during a session.
 
     :param uplink: the session with the hub.
-    :param has_holds: returns whether scripts have holds, which the hub takes back when this host is lost.
+    :param has_holds: returns whether scripts of this host have holds, which the hub takes back when this host is lost.
     :param lost: called with the reason when the lease has ended.
     """
 
@@ -46,7 +47,7 @@ class HubLease:
         self._lost = lost
         self.seconds = limits.LEASE
         """The lease in seconds."""
-        self._idle_at = 0.0  # when we last saw that nothing depends on the hub
+        self._idle_at = 0.0  # the last time at which no work depended on the hub
         self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -72,7 +73,8 @@ class HubLease:
             self._timer = None
 
     def answer(self) -> str:
-        """The reply to a script's ``lease``: how long ago the hub has certainly heard this host, at most the lease."""
+        """The reply to the request ``lease`` of a script: the seconds since the hub has certainly heard this host, at most
+        the lease."""
         link = self._uplink.link
         age = self.seconds
         if self._timer is not None and link is not None:
@@ -83,7 +85,8 @@ class HubLease:
         return protocol.encode_ok(f"{age:.6f}", lease=option)
 
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do this work. It is cancelled, with the reason, when the hub has acknowledged nothing for one lease."""
+        """Run work that depends on the hub. It is cancelled, with the reason, if the hub acknowledges no frame for one
+        lease."""
         task = asyncio.current_task()
         assert task is not None
         if not self._depends:
@@ -96,7 +99,7 @@ class HubLease:
 
     @property
     def _depends(self) -> bool:
-        """Whether anything depends on the hub."""
+        """Whether any work or hold depends on the hub."""
         return bool(self._tasks) or self._has_holds() or bool(self._uplink.interrupted)
 
     def _lease_end(self, link: Link) -> float:
@@ -114,11 +117,11 @@ class HubLease:
         if not self._depends:
             self._idle_at = now
         elif link is not None:
-            # If our own process was stopped, acknowledgements may still be unread.
+            # If this process was stopped (SIGSTOP), it may not have read the newest acknowledgements yet.
             was_stopped = now - due > self.seconds * _STOPPED
             if now >= self._lease_end(link) and not was_stopped:
                 why = f"the hub acknowledged nothing for {self.seconds:g} s"
-                tasks, self._tasks = self._tasks, set()  # each is cancelled once; a command gets some seconds to end
+                tasks, self._tasks = self._tasks, set()  # cancel each only once, because a command needs time to end
                 for task in tasks:
                     task.cancel(why)
                 self._lost(why)

@@ -1,9 +1,9 @@
 """Relays the requests of this host's scripts to the hub.
 
-Each request has two ids: the script's request id, which the script chose, and the hub's request id, which identifies it in
-the session with the hub. The agent maps one to the other. A confirmation or withdrawal of a script contains the script's
-request id, which the agent replaces by the hub's request id. If the deadline of a request passes while there is no line, the
-agent answers the request, and withdraws it at the hub when the line is connected again.
+Each request has two ids. The script chooses the *script's request id*. The agent chooses the *hub's request id*, which
+identifies the request in the session with the hub. A confirmation or withdrawal of a script contains the script's request id,
+and the agent replaces it by the hub's request id. If the deadline of a request passes while there is no line, the agent
+answers the request, and withdraws it at the hub when the line is connected again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..protocol import (
     Commit,
     Concurrent,
     Confirm,
+    GroupJoin,
     Message,
     NamespaceBegin,
     Note,
@@ -40,16 +41,17 @@ if TYPE_CHECKING:
 
 __all__ = ["GRACE", "Relayed", "Script", "no_reply_reason"]
 
-GRACE = 2.0  # seconds after a request's deadline in which the hub's own answer may still arrive
-_REPLY_TIME = 10.0  # seconds until the agent answers a request that does not wait for other hosts
-_GRANT_RETURNED = "the session with the hub has ended, so the grant was returned; you hold nothing; repeat the request"
+GRACE = 2.0  # seconds after a request's deadline in which the hub's answer may still arrive
+_REPLY_TIME = 10.0  # seconds after which the agent answers a request that does not wait for other hosts
+_GRANT_RETURNED = "the session with the hub has ended, so the hub took the grant back; repeat the request"
 _NOT_A_HUB = (
     "'register' is not allowed here: an agent listens on this socket for its scripts, not for other agents; start the agent that"
     " was refused with a --port that leads to a hub"
 )
 _QUEUE_MAX = 1 << 20  # if more bytes of requests than this wait for a session, the scripts' requests are held back
 _REMEMBERED = 1000
-"""The most answered requests of one script whose hub's request id the agent keeps, for a commit or a confirmation."""
+"""The most answered requests of one script for which the agent keeps the hub's request id. A commit or a confirmation needs
+it."""
 
 
 class _Request:
@@ -81,26 +83,26 @@ class Script:
         self.exchanges = 0
         """The number of exchanges in which it waits."""
         self.has_hold = False
-        """Whether the script has a hold, as far as the agent knows: one was granted, and none was lost since then."""
+        """Whether the script has a hold, as far as the agent knows: a hold was granted, and no hold was lost since then."""
         self.hub_may_hold = False
-        """Whether the hub may still keep a namespace or a hold of this script, so that the hub must be notified when the script
-        ends. It stays True when the agent counts the holds as lost, until the session with the hub ends."""
+        """Whether the hub may still keep a namespace, a member or a hold for this script. Then the agent notifies the hub when
+        the script ends. It stays True until the session with the hub ends, even when the agent counts the holds as lost."""
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
-        """The script's request ids of the grants that are returned unless they are committed."""
+        """The script's request ids of the grants that are not committed yet."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         self.jobs = Jobs(JOBS, "this script")
-        """The jobs of hosts for this script."""
+        """The commands and copies of this script on hosts, with their limit."""
         self.requests: dict[str, _Request] = {}  # bound: waits.WAITS_PER_CLIENT, relayed._QUEUE_MAX
-        """Its requests without an answer, by the script's request id."""
+        """The requests of the script without an answer, by the script's request id."""
         self.granted: OrderedDict[str, str] = OrderedDict()  # bound: relayed._REMEMBERED
-        """Its requests that succeeded: the script's request id to the hub's request id, until the request is committed or
-        confirmed."""
+        """The requests of the script that succeeded and are not committed or confirmed yet: the script's request id to the
+        hub's request id."""
 
 
 def no_reply_reason(waited: float) -> str:
-    """The reason why a script gets no reply, as a part of a sentence.
+    """The reason why a script gets no reply, as a clause.
 
-    :param waited: seconds.
+    :param waited: the seconds that the agent has waited for the hub.
     """
     return f"no answer from the hub in {waited:g} s, so the line is down or there is no hub at its other end"
 
@@ -109,7 +111,7 @@ class Relayed:
     """All scripts and their requests.
 
     :param uplink: the session with the hub.
-    :param after: may change a reply of the hub: (request, reply text) to reply text.
+    :param after: a function of a request and its reply; returns the reply for the script.
     :param answer_locally: returns the reply to a request that the agent answers itself, or None.
     :param owners: returns the object that watches the processes of this machine that own a namespace.
     :param report: writes to the log.
@@ -153,7 +155,7 @@ class Relayed:
         return self._scripts.get(peer)
 
     def leave(self, peer: Conversation) -> Script | None:
-        """A script has ended. The hub withdraws its requests."""
+        """Handle the end of a script. The hub withdraws its requests."""
         script = self._scripts.pop(peer, None)
         if script is None:
             return None
@@ -163,7 +165,7 @@ class Relayed:
             self._unqueue(request)
         self._held_back.pop(peer, None)
         known = script.requests or script.uncommitted or script.hub_may_hold
-        if known:  # without a session, the hub knows nothing of this script, and the note is dropped
+        if known:  # without a session, the hub does not know this script, and the note is dropped
             self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
@@ -173,8 +175,10 @@ class Relayed:
         return script is not None and not (script.requests or script.uncommitted or script.hub_may_hold or script.tasks)
 
     def scripts(self) -> list[str]:
-        """The numbers of the scripts that may act, with a ``*`` for those that can do several operations at the same time.
-        A script that waits in an exchange is left out, because the exchange has its own number."""
+        """The numbers of the scripts that may act. A ``*`` marks a script that can do several operations at the same time.
+
+        A script that waits in an exchange is omitted, because the exchange has its own number.
+        """
         return [
             f"{script.number}*" if script.concurrent else str(script.number)
             for script in self._scripts.values()
@@ -247,12 +251,13 @@ class Relayed:
 
     @property
     def _sends(self) -> bool:
-        """Whether requests go to the session with the hub, which may be interrupted."""
+        """Whether requests are passed to the session with the hub. If the session is interrupted, they wait in it."""
         return self.registered and (self._uplink.up or bool(self._uplink.interrupted))
 
     @staticmethod
     def _translate_commit(request: _Request, commit: Commit) -> bool:
-        """Replace the script's request id in a commit by the hub's. Return False if the session that granted it has ended."""
+        """Replace the script's request id in a commit by the hub's request id. Returns False if the session in which the hub
+        gave the grant has ended."""
         hub_id = request.script.granted.get(commit.request)
         if hub_id is None:
             return False
@@ -261,7 +266,8 @@ class Relayed:
         return True
 
     def _watch_owner(self, request: _Request, begin: NamespaceBegin) -> bool:
-        """Watch the owner of a new namespace. If that fails, answer the request with the error and return False."""
+        """Watch the owner of a new namespace. If that fails, answer the request with the error. Returns whether it
+        succeeded."""
         if not begin.pid:
             request.script.hub_may_hold = True
             return True
@@ -274,15 +280,15 @@ class Relayed:
         return True
 
     def owner_gone(self, pid: int, begin: str) -> None:
-        """The owner of namespaces has ended. Without a session, the hub has already ended them."""
+        """Report the end of a process that owned namespaces. Without a session, the hub has already ended the namespaces."""
         self._uplink.tell(protocol.encode(OwnerGone(pid=pid, begin=begin)))
 
     @staticmethod
     def _time_to_answer(message: Message | None) -> float | None:
-        """Seconds after which the agent itself answers a request while there is no line; None for never."""
+        """The seconds after which the agent itself answers a request if there is no line, or None for no limit."""
         if message is None or not operation(message).waits:
-            return _REPLY_TIME  # the hub answers such a request immediately, or refuses it
-        timeout: float | None = message.timeout  # type: ignore[attr-defined]
+            return _REPLY_TIME  # the hub would answer such a request immediately, or refuse it
+        timeout = _timeout(message)
         return None if timeout is None else timeout + GRACE
 
     def say_waiting(self, script: Script) -> None:
@@ -313,11 +319,13 @@ class Relayed:
         if not isinstance(reply, LinesyncError) and reply.startswith("ok"):
             if is_hold(request.message):
                 request.script.has_hold = request.script.hub_may_hold = True
+            if isinstance(request.message, GroupJoin):
+                request.script.hub_may_hold = True
             if grant_goes_back(request.message):
                 request.script.uncommitted.add(request.script_id)
             began = request.message
             if isinstance(began, NamespaceBegin) and began.pid and not self._owners().watches(began.pid, began.begin):
-                self.owner_gone(began.pid, began.begin)  # the owner had ended before there was a session
+                self.owner_gone(began.pid, began.begin)  # the owner had ended before the session began
             granted = request.script.granted
             if isinstance(request.message, Commit):
                 granted.pop(request.message.request, None)
@@ -341,10 +349,10 @@ class Relayed:
             request.timer = None
 
     def _deadline(self, request: _Request, waited: float) -> None:
-        """The deadline has passed without an answer."""
+        """Answer a request whose deadline has passed, unless the hub can be reached."""
         if self.reachable and request.hub_id:
             request.timer = self._loop.call_later(GRACE, self._deadline, request, waited + GRACE)
-            return  # the hub decides; its answer is on the way
+            return  # the answer of the hub will arrive soon
         deadline = _timeout(request.message)
         if request in self._queue:
             self._unqueue(request)
@@ -367,7 +375,7 @@ class Relayed:
         request = script.requests.get(message.request)
         hub_id = request.hub_id if request is not None else script.granted.pop(message.request, "")
         script.uncommitted.discard(message.request)
-        if not hub_id and message.arrival:  # the arrival id is enough to give a hold back
+        if not hub_id and message.arrival:  # the hub can return a hold by its arrival id alone
             hub_id = str(Id(NOTE, str(script.number)))
         if request is not None and request in self._queue:
             self._unqueue(request)
@@ -380,7 +388,7 @@ class Relayed:
                 self._uplink.note(note)
 
     def revoked(self, note: Revoked) -> None:
-        """The hub reports that a script has lost a hold."""
+        """Forward a note of the hub that a script has lost a hold."""
         for script in self._scripts.values():
             if str(script.number) == note.client:
                 script.peer.note(protocol.encode(note.but(client=NOTE)))
@@ -388,7 +396,7 @@ class Relayed:
     # -- the state of the session with the hub ------------------------------------------------------------------------
 
     def up(self) -> None:
-        """This host is registered with the hub: send the requests that waited for the registration."""
+        """Handle the registration of this host with the hub: send the requests that waited for it."""
         self.registered = True
         self.ready.set()
         queue, self._queue, self._queued = self._queue, [], 0
@@ -397,21 +405,21 @@ class Relayed:
         self.take_held_back()
 
     def interrupted(self) -> None:
-        """The session with the hub is interrupted, because the hub has restarted. It may continue."""
+        """Handle an interruption of the session, because the hub has restarted. The session may continue."""
         self.ready.clear()
         for script in self._scripts.values():
             if script.requests:
                 self.say_waiting(script)
 
     def continued(self) -> None:
-        """The session continues, and the requests that waited for it were sent."""
+        """Handle the continuation of the session, in which the waiting requests were sent."""
         if self.registered:
             self.ready.set()
             self.take_held_back()
 
     def down(self) -> None:
-        """The session with the hub has ended. Its unanswered requests have already been answered with an error. The hub's
-        request ids are not valid in the next session."""
+        """Handle the end of the session with the hub. All its requests have an answer or an error now. The hub's request ids
+        are not valid in the next session."""
         self.registered = False
         self.ready.clear()
         for script in self._scripts.values():
@@ -438,7 +446,7 @@ class Relayed:
 
 
 def _arrival(message: Message | None) -> str:
-    """The id of a request's arrival; empty if it has none."""
+    """The arrival id of a request; empty if it has none."""
     return str(getattr(message, "arrival", ""))
 
 

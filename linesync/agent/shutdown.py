@@ -1,4 +1,4 @@
-"""Whether this system is going down, for an agent that is ended by a signal."""
+"""Finds out whether this system is going down, when a signal ends the agent."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["PATIENCE", "system_goes_down"]
 
-PATIENCE = 0.5  # the longest time in seconds by which all of this delays the agent's goodbye
-_COMMAND = 0.4  # the longest time in seconds for the one command that is run
+PATIENCE = 0.5  # the longest delay of the agent's goodbye in seconds
+_COMMAND = 0.4  # the longest time for the command systemctl or runlevel, in seconds
 
 
 def _output(command: Sequence[str]) -> str:
-    """What a command prints; empty if it cannot be run or does not end in time."""
+    """The output of a command; empty if the command cannot be run or does not end in time."""
     import subprocess  # loaded only when the agent ends
 
     try:
@@ -25,13 +25,14 @@ def _output(command: Sequence[str]) -> str:
 
 
 def system_goes_down(run: str = "/run", output: Callable[[Sequence[str]], str] = _output) -> bool:
-    """Whether this system is being shut down or rebooted. This may block for 0.4 s.
+    """Whether this system is being shut down or rebooted. This function may block for 0.4 s.
 
-    1. systemd answers itself, if it can be asked. While the system starts, ``/run/nologin`` exists too.
-    2. Otherwise a shutdown has begun if ``/run/nologin`` exists, or if the runlevel is 0 or 6.
+    1. If systemd runs and answers, its answer is used. (``/run/nologin`` is not enough, because it also exists while the
+       system starts.)
+    2. Otherwise the system is going down if ``/run/nologin`` exists, or if the runlevel is 0 or 6.
 
-    :param run: the directory that is ``/run``.
-    :param output: runs a command and returns what it prints; empty if it cannot be run.
+    :param run: the path of ``/run``, which tests replace.
+    :param output: runs a command and returns its output, or an empty string if the command cannot be run.
     """
     systemd = os.path.isdir(os.path.join(run, "systemd/system"))
     state = output(("systemctl", "is-system-running")) if systemd else ""

@@ -24,6 +24,7 @@ __all__ = [
     "argument_type",
     "bytes_as_json",
     "connection",
+    "member_option",
     "namespace_option",
     "option",
     "option_values",
@@ -120,6 +121,10 @@ def timeout_option(parser: argparse.ArgumentParser, command: str = "") -> None:
         option(parser, command, "timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP)
     else:
         parser.add_argument("--timeout", type=seconds, metavar="S", help=_TIMEOUT_HELP.replace("; 0 does not wait", ""))
+
+
+def member_option(parser: argparse.ArgumentParser, command: str, verb: str) -> None:
+    option(parser, command, "as", metavar="MEMBER", dest="member", fallback="", help=f"{verb} as this member")
 
 
 def namespace_option(parser: argparse.ArgumentParser, command: str) -> None:

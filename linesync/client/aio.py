@@ -8,14 +8,13 @@ from typing import Self
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed
-from ..protocol import Note
-from ..runtime.conversation import Conversation, User
 from ..runtime.peer import Peer
 from ..runtime.reconnect import bring_back
 from ..transports import connect as open_line
 from ..transports.fd_pair import not_answered
 from ..wire.framing.frames import Hello
 from .arguments import checked
+from .notices import Notices
 from .operations import Operations
 
 __all__ = ["Client", "connect"]
@@ -23,42 +22,30 @@ __all__ = ["Client", "connect"]
 _GREETING = 10.0  # seconds within which the hub or agent must answer
 
 
-class _Notices(User):
+class _Notices(Notices[Peer]):
     """Handles the events of the session, and stores the last notice."""
 
     def __init__(self, endpoint: str, *, concurrent: bool = True) -> None:
+        super().__init__()
         self.last = ""
-        self.operations: Operations | None = None
         self.returning: asyncio.Task[None] | None = None
         """The task that connects again after the hub has restarted."""
         self._endpoint = endpoint
         self._concurrent = concurrent
 
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
+    def notice(self, text: str) -> None:
+        self.last = text
+
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         if self._concurrent:
             peer.note(protocol.encode(protocol.Concurrent()))
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        if self.operations is not None:
-            self.operations.session_over(reason)
-
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
-        assert isinstance(peer, Peer)
-        self.last = f"waiting for the hub: {reason}"
+    def session_interrupted(self, peer: Peer, reason: str) -> None:
+        super().session_interrupted(peer, reason)
         if self.returning is None or self.returning.done():
             self.returning = asyncio.ensure_future(bring_back(peer, self._endpoint, open_line))
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
-        if self.operations is not None and self.operations.heard_revoked(text):
-            return
-        try:
-            note = protocol.decode(text, Note)
-        except LinesyncError:
-            return
-        assert isinstance(note, Note)
-        self.last = note.text
-
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         why = error.message if error is not None else "it was closed at the other end"
         if not peer.interrupt(f"the connection was lost ({why})"):
             peer.abandon(f"the connection was lost ({why})")

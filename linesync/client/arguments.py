@@ -233,6 +233,10 @@ def _argument(parameter: str, value: Any) -> str:
     return value  # type: ignore[no-any-return]
 
 
+def _user(parameter: str, value: Any) -> int | None:
+    return None if value is None else _integer(0, 0xFFFFFFFF)(parameter, value)
+
+
 def _argv(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(
@@ -309,11 +313,32 @@ def _data(parameter: str, value: Any) -> Any:
     return value
 
 
+def _one_of(*allowed: str) -> Rule:
+    """The rule for a choice."""
+
+    def rule(parameter: str, value: Any) -> str:
+        if text(parameter, value) not in allowed:
+            raise _invalid(parameter, value, " or ".join(allowed))
+        return str(value)
+
+    return rule
+
+
+def _services(parameter: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise _wrong_type(parameter, value, "a list of Announced")
+    return tuple(value)
+
+
 RULES: dict[str, Rule] = {
     "self": _anything,
     "topic": name_of("topic"),
     "namespace": name_of("namespace"),
     "host": _host,
+    "from_host": _host,
+    "to_host": _host,
+    "permission": text,
+    "user": _user,
     "member": _accepted_by(check_member, optional=True),
     "members": _members,
     "arrival": _arrival,
@@ -334,6 +359,13 @@ RULES: dict[str, Rule] = {
     "token": _integer(0),
     "first": _integer(1),
     "most": _integer(1),
+    "quorum": _integer(0),
+    "retries": _integer(0),
+    "backoff": _timeout,
+    "init": _one_of("first", "in-turn"),
+    "activate": _one_of("after", "before"),
+    "on_failure": _one_of("retry", "exclude", "stop"),
+    "services": _services,
     "any": flag,
     "others": flag,
     "keep": flag,

@@ -7,13 +7,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from functools import wraps
 from types import TracebackType
 
-from .. import protocol
-from ..errors import LinesyncError
-from ..protocol import Note
 from ..runtime.blocking import BlockingPeer
-from ..runtime.conversation import Conversation, User
 from .arguments import an_instance, checked
 from .deadlines import Deadline
+from .notices import Notices
 from .operations import Operations
 
 TYPE_CHECKING = False
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
+    from .blocking_group import BlockingGroup
     from .changes import Following
 
     T = TypeVar("T")
@@ -80,30 +78,16 @@ def _documented(made: C, method: Callable[..., object]) -> C:
     return made
 
 
-class _Notices(User):
+class _Notices(Notices[BlockingPeer]):
     """Handles the events of the session, and reports notices."""
 
     def __init__(self, on_notice: Callable[[str], None] | None) -> None:
+        super().__init__()
         self._on_notice = on_notice
-        self.operations: Operations | None = None
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        if self.operations is not None:
-            self.operations.session_over(reason)
-
-    def session_interrupted(self, peer: Conversation, reason: str) -> None:
+    def notice(self, text: str) -> None:
         if self._on_notice is not None:
-            self._on_notice(f"waiting for the hub: {reason}")
-
-    def request(self, peer: Conversation, number: str, text: str) -> None:
-        if (self.operations is not None and self.operations.heard_revoked(text)) or self._on_notice is None:
-            return
-        try:
-            note = protocol.decode(text, Note)
-        except LinesyncError:
-            return
-        assert isinstance(note, Note)
-        self._on_notice(note.text)
+            self._on_notice(text)
 
 
 class BlockingClient:
@@ -170,18 +154,35 @@ class BlockingClient:
     status = _blocking(Operations.status)
     drain = _blocking(Operations.drain)
     links = _blocking(Operations.links)
+    check_policy = _blocking(Operations.check_policy)
+    wait_host = _blocking(Operations.wait_host)
+    reboot_host = _blocking(Operations.reboot_host)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
     exchange = _blocking(Operations.exchange)
     get_file = _blocking(Operations.get_file)
     put_file = _blocking(Operations.put_file)
     pass_file = _blocking(Operations.pass_file)
+    join_group = _blocking(Operations.join_group)
+    leave_group = _blocking(Operations.leave_group)
+    wait_group = _blocking(Operations.wait_group)
+    rerun_group = _blocking(Operations.rerun_group)
+    stop_group = _blocking(Operations.stop_group)
+    group_state = _blocking(Operations.group_state)
     start = _direct(Operations.start)
     console = _direct(Operations.console)
     trace = _direct(Operations.trace)
     locked = _block(Operations.locked)
     holding = _block(Operations.holding)
     namespace = _block(Operations.namespace)
+
+    def group(self, name: str, **options: Any) -> BlockingGroup:
+        """Become a member of a group. Parameters and errors are those of
+        :meth:`linesync.client.operations.Operations.group`."""
+        from .blocking_group import BlockingGroup
+
+        timeout = options.get("timeout")
+        return BlockingGroup(self, self._run(self.operations.group(name, **options), timeout))
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

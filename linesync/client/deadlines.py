@@ -14,7 +14,8 @@ from ..errors import LinesyncError, TimedOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..runtime.conversation import Conversation, Timeout
+    from ..runtime.conversation import Conversation
+    from ..runtime.driver import Timeout
 
 __all__ = ["GRACE", "Deadline", "limit", "remaining", "silence"]
 

@@ -14,8 +14,9 @@ from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, LinesyncError
 from ..jobs.paths import Source
 from ..protocol import ExchangeOpen, ExchangePart, FileEnd
 from ..protocol.operations import effect, given_up
-from ..runtime.conversation import Conversation, Timeout
+from ..runtime.conversation import Conversation
 from ..runtime.desk import Behind, Desk
+from ..runtime.driver import Timeout
 from ..runtime.streams import MESSAGE, Item, Stream
 from .deadlines import GRACE, limit, remaining, silence
 

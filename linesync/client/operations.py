@@ -20,20 +20,24 @@ from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
 from .files import FileOperations
+from .group_operations import GroupOperations
 from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..model.state.decision import Decision
     from ..model.state.hosts import HostState
     from ..model.state.namespace import NamespaceState
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
 
-__all__ = ["CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
 _RUN_IDS = (1 << 24) - 1
+REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
+"""The command that reboots a host in order."""
 
 OutputCallback = Callable[[int, bytes], None]
 """A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
@@ -118,7 +122,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations):
+class Operations(ExchangeOperations, FileOperations, GroupOperations):
     """All operations on one session."""
 
     _run_id = 0
@@ -147,6 +151,23 @@ class Operations(ExchangeOperations, FileOperations):
         from ..model.state.namespace import NamespaceState
 
         return read_each(NamespaceState, await self._json(protocol.Namespaces(), timeout))
+
+    @checked()
+    async def check_policy(
+        self, from_host: str, to_host: str, permission: str, *, user: int | None = None, timeout: float | None = None
+    ) -> Decision:
+        """Ask whether the policy of the hub allows an operation.
+
+        :param from_host: the host of the script that would do it; ``hub`` for a script on the controller.
+        :param to_host: the host that the operation works on.
+        :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
+        :param user: the user id of a script on the controller; None if it would connect over a network.
+        :raises UsageError: there is no such permission.
+        """
+        from ..model.state.decision import Decision
+
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if user is None else user)
+        return read_state(Decision, await self._json(message, timeout))
 
     @checked()
     async def links(self, *, timeout: float | None = None) -> list[LinkState]:
@@ -379,6 +400,38 @@ class Operations(ExchangeOperations, FileOperations):
         if check and result.exit_code:
             raise _command_failed(host, argv[0], result)
         return result
+
+    # -- waiting for a host -------------------------------------------------------------------------------------------
+
+    @checked(boot_after=text)
+    async def wait_host(self, host: str, *, boot_after: str = "", timeout: float | None = None) -> HostState:
+        """Wait until a host is up.
+
+        :param boot_after: the beginning of the ``boot`` or ``system`` id of an earlier life of the host. The host must have
+            registered with other ids.
+        :returns: the state of the host.
+        :raises TimedOut: the host is not up after the timeout. The message has its last state.
+        """
+        from .hosts import wait_host
+
+        return await wait_host(self, host, boot_after, timeout)
+
+    @checked()
+    async def reboot_host(
+        self, host: str, argv: list[str] | tuple[str, ...] = REBOOT, *, timeout: float | None = None
+    ) -> HostState:
+        """Reboot a host, and wait until it is up in a new boot of its system.
+
+        :param argv: the command that reboots the host; by default, the way of its system.
+        :param timeout: seconds within which the host must be up again.
+        :returns: the state of the host after the reboot.
+        :raises CommandFailed: the command failed, so the host does not reboot.
+        :raises LinesyncFailed: the host is not up.
+        :raises TimedOut: the host is not up in time.
+        """
+        from .hosts import reboot_host
+
+        return await reboot_host(self, host, argv, timeout)
 
     # -- the bytes of a line ------------------------------------------------------------------------------------------
 

@@ -6,14 +6,23 @@ from .. import protocol
 from ..errors import LinesyncError, NotSent, Unanswered
 from ..protocol import Message
 from ..protocol.operations import decode_request, never_sent, unanswered
-from ..runtime.conversation import Conversation, Pending
+from ..runtime.conversation import Conversation
+from ..runtime.pending import Pending
 from .deadlines import limit, silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .groups import Group
     from .validity import Validity
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "explained"]
+
+
+def explained(request: str, error: LinesyncError) -> LinesyncError:
+    """The error of a request: if the session ended before its reply, it names the possible effect."""
+    if isinstance(error, Unanswered):
+        return unanswered(request, error.why)
+    return never_sent(request, error.why) if isinstance(error, NotSent) else error
 
 
 class Requests:
@@ -32,11 +41,13 @@ class Requests:
         self.validities: dict[str, Validity] = {}
         """The holds of this connection: arrival id to the time until which the client certainly has the hold."""
         self._holding: set[str] = set()
+        self.groups: set[Group] = set()
+        """The groups of which this client is a member."""
 
     @property
     def holds(self) -> bool:
-        """Whether this client holds something that it must give back."""
-        return bool(self._holding)
+        """Whether this client has something that ends with its session: a hold, or a place in a group."""
+        return bool(self._holding or self.groups)
 
     def heard_revoked(self, text: str) -> bool:
         """Handle a note of the hub that revokes a hold. Returns False if the text is another note."""
@@ -69,10 +80,8 @@ class Requests:
         """Wait for the reply to a request. If the session ends first, the error names the possible effect."""
         try:
             return protocol.read_reply(await self.peer.reply_to(pending))
-        except Unanswered as error:
-            raise unanswered(request, error.why) from None
-        except NotSent as error:
-            raise never_sent(request, error.why) from None
+        except (Unanswered, NotSent) as error:
+            raise explained(request, error) from None
 
     async def _wait(
         self,
@@ -128,7 +137,7 @@ class Requests:
         except BaseException:  # cancelled, interrupted or timed out: return the units or the lock
             self.peer.tell(protocol.encode(protocol.Withdraw(request=number, arrival=arrival)))
             taken = decode_request(request)
-            if isinstance(taken, protocol.Semaphore) and not taken.Hold:
+            if isinstance(taken, protocol.Semaphore) and not taken.Hold and not arrival:
                 if pending.reply is None:
                     pending.done = lambda reply: self._return_units(taken, reply)
                 else:  # the reply arrived together with the cancellation
@@ -136,6 +145,7 @@ class Requests:
             raise
 
     def _return_units(self, taken: protocol.Semaphore, committed: str | LinesyncError) -> None:
-        """Return units that were committed although the caller was cancelled. A withdrawal cannot return committed units."""
+        """Return units that were committed although the caller was cancelled. A withdrawal returns committed units only if
+        their request has an arrival id."""
         if not isinstance(committed, LinesyncError) and committed.startswith("ok") and self.peer.asks:
             self.peer.ask(protocol.encode(protocol.Semaphore(name=taken.name, delta=-taken.delta, ns=taken.ns)))

@@ -20,7 +20,8 @@ from __future__ import annotations
 from .. import limits, protocol
 from ..errors import LinesyncError
 from ..jobs.handover import boottime
-from ..runtime.conversation import Conversation, Pending
+from ..runtime.conversation import Conversation
+from ..runtime.pending import Pending
 
 __all__ = ["Validity"]
 

@@ -1,1 +1,1 @@
-"""The hub: the controller's process, to which all lines lead."""
+"""The hub: the process on the controller that serves the lines to all hosts."""

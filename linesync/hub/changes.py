@@ -1,4 +1,4 @@
-"""The changes at the hub, for those who follow them."""
+"""The changes of the hub's state, for the clients that follow them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .follower import Follower
 
 __all__ = ["Changes", "lost"]
 
-_BEHIND = 1 << 18  # bytes that a follower may be behind before it loses the oldest changes
-_WHY = 500  # most characters of a reason
+_BEHIND = 1 << 18  # the most bytes of changes that wait for a follower; beyond that, it loses the oldest changes
+_WHY = 500  # the most characters of a reason
 
 
 class Changes:
-    """Numbers the changes of one hub, and passes each to all followers as a line of JSON."""
+    """Numbers the changes of one hub, and sends each change to all followers as a line of JSON."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -27,9 +27,10 @@ class Changes:
         self._followers: set[Follower] = set()  # bound: limits.CHANNELS, limits.SESSIONS
 
     def add(self, noted: Sequence[Noted], asker: Client | None) -> None:
-        """Pass on changes that happened now.
+        """Send changes that have just happened to the followers.
 
-        :param asker: the client whose request caused the changes that name no client; None if no request caused them.
+        :param asker: the client whose request caused the changes; None if no request caused them. A change that names a
+            client keeps that client.
         """
         if not self._followers:
             self.number += len(noted)
@@ -67,6 +68,7 @@ class Changes:
 def lost(count: int, number: int) -> bytes:
     """The line for a follower that has lost changes.
 
+    :param count: the number of lost changes.
     :param number: the number of the last lost change.
     """
     change = Change(

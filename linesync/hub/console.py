@@ -1,4 +1,4 @@
-"""The console log of each line: the bytes outside frames, limited in size, for readers that may follow it."""
+"""The console log of a line: the bytes outside frames. Its size is limited, and readers can follow it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from .follower import Follower
 
 __all__ = ["ConsoleLog", "escaped"]
 
-_KEPT = 1 << 20  # bytes of text that are kept of each line
-_FOLLOWER_MAX = 1 << 20  # bytes that a slow follower may be behind before it loses the oldest ones
-
-
+_KEPT = 1 << 20  # the bytes of text that are kept of each line
+_FOLLOWER_MAX = 1 << 20  # the most bytes that wait for a follower; beyond that, it loses the oldest bytes
 _NOT_SHOWN = re.compile(rb"\r(?!\n)|[^\t\n\r -~]")
 
 
 def escaped(data: bytes) -> bytes:
-    """Noise in the form in which it is shown: printable ASCII, tabs and line ends unchanged, and each other byte as
-    ``\\xNN``. A kernel message that begins like a frame counts as noise, and must stay readable."""
+    """Noise as text for display. Printable ASCII, tabs and line ends stay unchanged. Each other byte becomes ``\\xNN``.
+
+    Text stays readable, because a kernel message that begins like a frame also counts as noise.
+    """
     return _NOT_SHOWN.sub(lambda found: b"\\x%02x" % found[0][0], data)
 
 
 class ConsoleLog:
-    """The text of one line."""
+    """The console log of one line."""
 
     def __init__(self) -> None:
         self._kept = bytearray()  # bound: console._KEPT
@@ -37,7 +37,7 @@ class ConsoleLog:
 
     @property
     def text(self) -> bytes:
-        """The last mebibyte."""
+        """The last mebibyte of the log."""
         return bytes(self._kept[-_KEPT:])
 
     def follow(self, *, backlog: bool = True) -> Follower:

@@ -1,4 +1,4 @@
-"""Requests as calls of the model, and the grants of the model as text."""
+"""Converts requests to calls of the model, and grants of the model to replies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,37 @@ from typing import Any
 
 from .. import protocol
 from ..errors import UsageError
-from ..model.decisions import ArrivalId, Exchanged, Granted, Level, Messages, Names, Outcome, Posted, Released, Token
+from ..model.decisions import (
+    ArrivalId,
+    Batch,
+    Exchanged,
+    Granted,
+    Level,
+    Messages,
+    Names,
+    Outcome,
+    Posted,
+    Released,
+    Token,
+)
 from ..model.hosts.members import unfold
 from ..model.participants import Client
 from ..model.sync.barriers.terms import Reuse, Terms
 from ..model.sync.services import SyncServices
-from ..protocol import Barrier, EventSet, EventWait, Lock, Message, Receive, ReceiveAll, Semaphore, Send
+from ..protocol import (
+    Barrier,
+    EventSet,
+    EventWait,
+    GroupCast,
+    GroupMembers,
+    GroupNext,
+    Lock,
+    Message,
+    Receive,
+    ReceiveAll,
+    Semaphore,
+    Send,
+)
 
 __all__ = ["ARRIVALS", "granted"]
 
@@ -120,6 +145,39 @@ def _receive_all(
     )
 
 
+def _next(services: SyncServices, request: GroupNext, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    return services.groups.next(
+        arrival,
+        request.member,
+        client,
+        request.after,
+        now,
+        number=request.done,
+        result=request.result,
+        text=request.text,
+    )
+
+
+def _cast(services: SyncServices, request: GroupCast, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    return services.groups.cast(
+        arrival,
+        request.member,
+        client,
+        request.epoch,
+        request.data,
+        protocol.data_size(request.data),
+        now,
+        part=request.Part,
+        state=request.State,
+    )
+
+
+def _members_of(
+    services: SyncServices, request: GroupMembers, arrival: ArrivalId, client: Client, now: float
+) -> list[Outcome]:
+    return services.groups.wait(arrival, request.ns, request.name, request.count, client, now, request.timeout)
+
+
 ARRIVALS: dict[type[Message], Arrive] = {
     Barrier: _barrier,
     Semaphore: _semaphore,
@@ -129,14 +187,17 @@ ARRIVALS: dict[type[Message], Arrive] = {
     Send: _send,
     Receive: _receive,
     ReceiveAll: _receive_all,
+    GroupNext: _next,
+    GroupCast: _cast,
+    GroupMembers: _members_of,
 }
-"""The requests that end in an outcome of the model. Each function passes one to the model; it raises UsageError if a field of
-the request is invalid."""
+"""For each request that the model decides, the function that passes the request to the model and returns the outcomes. It
+raises UsageError if a field of the request is invalid."""
 
 
 @lru_cache(maxsize=8)
 def _members(text: str) -> frozenset[str]:
-    """The members of a folded list; cached because all members send the same list."""
+    """The members of a folded list. The results are cached, because all members send the same list."""
     return frozenset(unfold(text))
 
 
@@ -152,8 +213,11 @@ def granted(outcome: Granted) -> str:
         case Posted(number=number):
             return protocol.encode_ok(str(number))
         case Messages(messages=read):
-            rows = [(message.number, message.sender, message.items) for message in read]
-            return protocol.encode_ok(json.dumps(rows, separators=(",", ":")))
+            messages = [(message.number, message.sender, message.items) for message in read]
+            return protocol.encode_ok(json.dumps(messages, separators=(",", ":")))
+        case Batch(events=events):
+            rows = [(one.number, one.kind, one.service, one.sender, one.data) for one in events]
+            return protocol.encode_ok(*protocol.event_words(rows))
         case Released() as released:
             numbers = str(released.generation), str(released.position)
             count = 0 if released.count == len(released.parties) else released.count

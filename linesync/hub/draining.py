@@ -1,12 +1,13 @@
-"""The drain of a hub for an upgrade: the hub begins no new work, waits for what runs, and stops.
+"""The drain of a hub for an upgrade: the hub begins no new work, waits for the end of running work, and stops.
 
-1. A drain belongs to the requests for it. If all of them end early (at their deadline, or with their client), the hub accepts
-   work again.
-2. The hub waits for the channels of commands, copies and exchanges, because these end with the hub.
-3. The next hub continues the waits and the holds of a session whose replies are stored. The hub waits for those of other
-   sessions, because they would be lost.
-4. The reply is stored with the state, and sent after the file and the sockets are closed. So the next hub can start when it
-   comes. If it is lost, the next hub sends it again. A request without a stored reply would drain the next hub, too.
+1. A drain belongs to its requests. If all requests for a drain end early (at their deadline, or with their client), the hub
+   accepts work again.
+2. The hub waits for the channels of commands, copies and exchanges, because these channels end with the hub.
+3. The next hub continues the waits and the holds of a session whose replies are stored. The hub waits for the end of the waits
+   and holds of all other sessions, because they would be lost.
+4. The reply is stored with the state, and is sent after the file and the sockets are closed. The next hub can therefore start
+   as soon as the reply arrives. If the reply is lost, the next hub sends it again. Without the stored reply, the client would
+   repeat the request and drain the next hub, too.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAINS", "Draining"]
 
-DRAINS = 16  # most requests for a drain that wait
-_LOOK = 0.05  # seconds from a change until the hub looks again what it waits for
-_TO_ARRIVE = 5.0  # seconds in which the last reply may arrive
+DRAINS = 16  # the most requests for a drain that wait
+_LOOK = 0.05  # seconds from a change to the next check whether the hub is drained
+_TO_ARRIVE = 5.0  # seconds within which the last reply must arrive
 _REFUSAL = "the hub is being drained for an upgrade, so it does not begin new work; try again soon"
 _OK = protocol.encode_ok()
 
 
 class Draining:
-    """The requests for a drain, and what they wait for.
+    """The requests for a drain, and the work for whose end they wait.
 
     :param answer: sends a reply to a request of a session.
-    :param keeps_open: returns what else would be lost if the hub stopped now, as clauses.
+    :param keeps_open: returns the waits and holds that would be lost if the hub stopped now, as clauses.
     :param report: is called with each sentence for the log.
     """
 
@@ -51,18 +52,18 @@ class Draining:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._asked: dict[tuple[HubSession, str], asyncio.TimerHandle | None] = {}  # bound: draining.DRAINS
-        """The requests for a drain, each with its deadline."""
+        """The requests for a drain: (session, request id) to the timer of the deadline."""
         self._running: dict[asyncio.Task[None], str] = {}  # bound: limits.CHANNELS, limits.SESSIONS
-        """The channels that a drain waits for, as clauses."""
+        """The channels for whose end a drain waits: the task of the channel to a clause."""
         self._look_at: asyncio.TimerHandle | None = None
         self.over = False
-        """Whether the hub is drained. It then handles no further request, and stops."""
+        """Whether the hub is drained. A drained hub handles no further request, and stops."""
         self.on_over: Callable[[], None] = lambda: None
 
-    # -- what runs ----------------------------------------------------------------------------------------------------
+    # -- running work -------------------------------------------------------------------------------------------------
 
     def watch(self, task: asyncio.Task[None], opening: Message | None) -> None:
-        """A channel was opened."""
+        """Add a channel that was opened, if a drain must wait for its end."""
         if opening is not None and operations.operation(opening).work:
             self._running[task] = _in_words(opening)
             task.add_done_callback(self._ended)
@@ -80,21 +81,22 @@ class Draining:
             raise LinesyncFailed(_REFUSAL)
 
     def waits_for(self) -> list[str]:
-        """What the hub would wait for now, as clauses."""
+        """The work for whose end a drain waits now, as clauses."""
         return [*self._running.values(), *self._keeps_open()]
 
     @property
     def in_words(self) -> str:
-        """What the present drain waits for, as a clause; empty if the hub is not being drained."""
+        """The work for whose end the current drain waits, as a clause; empty if the hub is not being drained."""
         return _listed(self.waits_for()) if self._asked else ""
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def begin(self, session: HubSession, number: str, timeout: float | None, who: str) -> None:
-        """Drain the hub for this request.
+        """Drain the hub for a request.
 
-        :param timeout: seconds after which the request ends, or None.
-        :param who: its sender, for the log.
+        :param number: the id of the request.
+        :param timeout: seconds after which the request fails, or None.
+        :param who: the sender of the request, for the log.
         :raises LinesyncFailed: too many such requests wait.
         """
         if len(self._asked) >= DRAINS:
@@ -110,14 +112,15 @@ class Draining:
             self._asked[session, number] = self._loop.call_later(timeout, self._too_late, session, number, timeout)
 
     def end(self, session: HubSession, why: str, *, number: str = "", script: str | None = None) -> None:
-        """End requests early.
+        """End requests of a session early.
 
-        :param number: only the request with this id.
-        :param script: only the requests of this script behind the session's agent.
+        :param why: the reason as a clause.
+        :param number: only the request with this id; empty for all.
+        :param script: only the requests of this script behind the session's agent; None for all.
         """
         for asker, asked in list(self._asked):
-            mine = script is None or asked.partition(".")[2] == script
-            if asker is session and mine and number in ("", asked):
+            from_script = script is None or asked.partition(".")[2] == script
+            if asker is session and from_script and number in ("", asked):
                 self._end(asker, asked, LinesyncFailed(f"the drain of the hub was cancelled: {why}; drain it again"))
 
     def _too_late(self, session: HubSession, number: str, timeout: float) -> None:
@@ -142,7 +145,7 @@ class Draining:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Something has ended: look soon whether the hub is drained."""
+        """Check soon whether the hub is drained, because some work has ended."""
         if self._asked and not self.over and self._look_at is None:
             self._look_at = self._loop.call_later(_LOOK, self._look)
 
@@ -177,7 +180,7 @@ class Draining:
 
 
 async def _arrived(peer: Peer) -> None:
-    """Wait until everything that was sent on channel 0 has arrived, or the line is lost."""
+    """Wait until all data that was sent on channel 0 has arrived, or the line is lost."""
     while peer.up and not ((mark := peer.sent_mark) is not None and peer.has_arrived(mark)):
         await asyncio.sleep(0.01)
 

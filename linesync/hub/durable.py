@@ -1,12 +1,12 @@
 """Stores the hub's memory: the hub commits each change to a store before it sends the replies that depend on the change.
 
-1. One commit runs at a time. It has all rows that are marked when it begins. Changes during a commit share the next one, so a
-   busy hub syncs its disk once for many requests.
-2. If the disk is full, the rows of the failed commit are marked again, and their replies wait. The hub stores all marked rows
-   together as soon as there is free space. Until then :attr:`Durable.refusal` is the reason why the hub accepts no new
-   arrivals. Requests that already wait keep waiting.
+1. One commit runs at a time. It contains all rows that are marked when it begins. The next commit contains all changes that
+   are made during this commit, so a busy hub syncs its disk once for many requests.
+2. If the disk is full, the rows of the failed commit are marked again, and their replies wait. As soon as there is free space,
+   the hub stores all marked rows together. Until then the hub accepts no new arrivals, for the reason in
+   :attr:`Durable.refusal`. Requests that already wait continue to wait.
 3. If a write or an fsync fails, it is not known which rows are stored. The hub then sends no more replies, and must end. The
-   next hub begins with the rows on the disk, and the sessions continue there.
+   next hub starts from the rows on the disk, and continues the sessions.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ __all__ = ["Durable", "restore"]
 _RETRY_INTERVAL = 1.0  # seconds between attempts to store while the disk is full
 _SESSIONS = frozenset((SESSION, OPEN, REPLY, SERIALS))
 _COUNTED = ("host", "session", "wait", "semaphore", "lock", "barrier", "event", "message", "exchange", "namespace")
-"""The kinds of rows that the hub counts in its log when it starts."""
+"""The kinds of rows whose numbers the hub logs when it starts."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Durable:
-    """Commits a memory to a state.
+    """Commits the changes of a memory to a state file.
 
+    :param state: the open state file.
     :param report: is called with each sentence for the log.
     """
 
@@ -45,18 +46,18 @@ class Durable:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._storing: list[Callable[[], None]] = []  # bound: waits.WAITS
-        """The callbacks of the commit that runs."""
+        """The callbacks of the running commit."""
         self._waiting: list[Callable[[], None]] = []  # bound: waits.WAITS
         """The callbacks of the next commit."""
         self._running: asyncio.Future[None] | None = None
-        """The commit that runs."""
+        """The running commit."""
         self._disk_full: NotStored | None = None
         """The error of the last failed commit while the disk is full, or None."""
         self._again: asyncio.TimerHandle | None = None
 
     @property
     def refusal(self) -> str:
-        """Why new arrivals are refused; empty if they are not."""
+        """The reason for which new arrivals are refused; empty if they are accepted."""
         return self._disk_full.message if self._disk_full is not None else ""
 
     @property
@@ -66,11 +67,11 @@ class Durable:
 
     @property
     def congested(self) -> bool:
-        """Whether so many bytes wait for the disk that peers must wait until :meth:`room` returns."""
+        """Whether too many bytes wait for the disk. Then peers must wait until :meth:`room` returns."""
         return self.state.full
 
     async def room(self) -> None:
-        """Wait until the commits are not congested."""
+        """Wait until :attr:`congested` is false."""
         await self.state.room()
 
     def commit(self, done: Callable[[], None]) -> None:
@@ -82,11 +83,11 @@ class Durable:
     async def close(self) -> None:
         """Store all changes, and close the state.
 
-        :raises StateFailed: something is not stored.
+        :raises StateFailed: a write or an fsync failed, so some changes are not stored.
         :raises NotStored: the disk is full, so the last changes are not stored.
         """
         await self._idle()
-        self._begin()  # if the disk was full, try once more
+        self._begin()  # if the disk was full, try again
         await self._idle()
         if self._again is not None:
             self._again.cancel()
@@ -142,7 +143,7 @@ class Durable:
 def restore(
     state: State, rows: Iterable[Row], report: Report, *, lease: float = LEASE, first_token: int = 1
 ) -> Durable:
-    """Make the memory of a hub from the rows of a state, and report how many rows of each kind it has.
+    """Make the memory of a hub from the rows of a state file, and log the number of rows of each kind.
 
     :param lease: the hub's lease in seconds.
     :param first_token: the smallest fencing token that the hub may give.
@@ -162,7 +163,7 @@ def restore(
     except (ValueError, RecursionError) as error:
         raise LinesyncFailed(
             f"cannot restore the sessions of the hub: {error}; restore a backup of the state, or start the hub with an empty"
-            " one"
+            " state"
         ) from None
     parts = [f"{count[kind]} {kind}{'s' if count[kind] > 1 else ''}" for kind in _COUNTED if count[kind]]
     if parts:

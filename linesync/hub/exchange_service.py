@@ -212,6 +212,7 @@ class _Channel:
     def _open(self) -> None:
         """Arrive, and let the client give its data."""
         opening, members = self._opening, unfold(self._opening.members)
+        self._home.requests.services.exchanges.check_arrival(self._arrival, self._client)
         runs = self._home.requests.services.exchanges.is_open(opening.ns, opening.name)
         self._home.requests.check_arrival(opening.ns, self._arrival, self._client, runs=runs)
         earlier = self._home.enter(self)

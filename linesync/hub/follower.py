@@ -1,4 +1,4 @@
-"""A reader that follows a log or the changes: it has a limited queue, and it loses the oldest pieces if it is too slow."""
+"""A reader that follows a console log, a trace or the changes. Its queue is limited: a slow reader loses the oldest pieces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Follower"]
 
 
 class Follower:
-    """One reader, and the pieces that it has not taken yet.
+    """The queue of one reader.
 
     :param limit: the most bytes that wait for the reader; a single piece may be larger.
     """
@@ -30,10 +30,11 @@ class Follower:
         self._more.set()
 
     def take(self, most: int | None = None) -> tuple[int, list[bytes]]:
-        """Take the pieces that wait.
+        """Remove the waiting pieces from the queue.
 
-        :param most: about how many bytes to take; by default, all.
-        :returns: the number of pieces that were lost since the last call, and the pieces. All lost pieces came before these.
+        :param most: stop when the removed pieces have this number of bytes or more; by default, remove all pieces.
+        :returns: the number of pieces that were lost since the last call, and the removed pieces. All lost pieces are older
+            than the removed pieces.
         """
         lost, self._lost = self._lost, 0
         taken: list[bytes] = []
@@ -48,5 +49,5 @@ class Follower:
         return lost, taken
 
     async def more(self) -> None:
-        """Wait until there is something to take."""
+        """Wait until the queue is not empty."""
         await self._more.wait()

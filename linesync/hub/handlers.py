@@ -1,31 +1,38 @@
-"""The handlers of all requests and notes that are not arrivals: one small function for each operation.
+"""The handlers of all requests and notes that are not arrivals. Each operation has one small function.
 
-Requests that end in an outcome of the model are in :mod:`linesync.hub.dispatch`.
+The model decides the other requests (:mod:`linesync.hub.dispatch`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sized
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .. import protocol
-from ..errors import LinesyncFailed
+from ..errors import LinesyncFailed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Outcome
-from ..model.participants import Client, names_in_words
+from ..model.participants import HUB, Client, names_in_words
+from ..model.policy import Policy
+from ..model.state.group import Announced, Terms
 from ..model.state.hosts import HostState
+from ..model.state.principal import Principal
+from ..model.state.record import State
 from ..model.state.status import Status
 from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
-from ..protocol import Message
+from ..protocol import Message, operations
 from ..protocol.ids import Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
+from ..suggestions import near
 from .draining import Draining
 from .sessions import HubSession
 
 __all__ = ["HANDLERS", "Asked"]
+
+S = TypeVar("S", bound=State)
 
 
 class Hub(Protocol):
@@ -36,6 +43,10 @@ class Hub(Protocol):
     draining: Draining
     links: Callable[[], list[LinkState]]
     """Returns the rows of ``links``."""
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
 
     @property
     def services(self) -> SyncServices: ...
@@ -49,10 +60,13 @@ class Hub(Protocol):
 
 
 class Asked:
-    """One request or note.
+    """A request or note that the hub has received.
 
-    :ivar number: its id as text, which the reply repeats.
-    :ivar now: when it came, monotonic seconds.
+    :ivar session: the session in which it arrived.
+    :ivar number: its id as text, which the reply repeats; ``-`` for a note.
+    :ivar id: the same id, decoded.
+    :ivar message: the decoded request or note.
+    :ivar now: the time of its arrival in monotonic seconds.
     """
 
     __slots__ = ("id", "message", "now", "number", "session")
@@ -66,11 +80,11 @@ class Asked:
 
     @property
     def client(self) -> Client:
-        """The client that sent it."""
+        """The client that sent the message."""
         return self.session.client(self.id.script)
 
     def named(self) -> tuple[str, Client]:
-        """The arrival that a message names by the id of its request, and the client of the arrival."""
+        """The arrival to which a message refers by a request id, and the client of the arrival."""
         request = self.message.request
         arrival = self.session.arrival(request, self.message.arrival)
         return arrival, self.session.client(Id.read(request).script)
@@ -83,7 +97,7 @@ Handler = Callable[[Hub, Asked], str | None]
 def _commit(hub: Hub, asked: Asked) -> str:
     arrival, client = asked.named()
     hub.services.commit(arrival, client, asked.now)
-    if not asked.message.arrival:  # a retry is not possible, so the result need not be kept
+    if not asked.message.arrival:  # a retry is not possible, so the hub does not keep the result
         hub.services.confirm(arrival, client)
     return protocol.encode_ok()
 
@@ -117,9 +131,9 @@ def _reset(hub: Hub, asked: Asked) -> str:
     message = asked.message
     forgotten, waits, outcomes = hub.services.reset(message.ns, message.names, asked.client.host, asked.now)
     hub.tell(outcomes)
-    what = names_in_words(message.names, len(message.names)) if message.names else "all names"
+    names = names_in_words(message.names, len(message.names)) if message.names else "all names"
     hub.report(
-        f"{asked.client.principal} reset {what} of namespace '{message.ns}'; {_failed(waits)}",
+        f"{asked.client.principal} reset {names} of namespace '{message.ns}'; {_failed(waits)}",
         peer=asked.session.endpoint,
     )
     return protocol.encode_ok(str(forgotten), str(len(waits)))
@@ -131,7 +145,7 @@ def _begin_namespace(hub: Hub, asked: Asked) -> str:
         if not session.local:
             raise LinesyncFailed(
                 f"the hub cannot watch process {message.pid} over {session.line}: it may run on another machine; connect"
-                " over the hub's socket, or run an agent there and use the agent's socket"
+                " over the hub's socket, or run an agent on that machine and use the agent's socket"
             )
         hub.owners.watch(message.pid, message.begin)
     elif message.pid and not message.watched:
@@ -157,7 +171,72 @@ def _owner_gone(hub: Hub, asked: Asked) -> None:
 
 
 def _namespaces(hub: Hub, asked: Asked) -> str:
-    return protocol.encode_ok(json.dumps([one.as_json() for one in hub.services.namespace_states(asked.now)]))
+    return protocol.encode_ok(json.dumps([space.as_json() for space in hub.services.namespace_states(asked.now)]))
+
+
+def _join(hub: Hub, asked: Asked) -> str:
+    message, client = asked.message, asked.client
+    member, outcomes = hub.services.groups.join(
+        message.ns,
+        message.name,
+        f"{client.host}#{message.tag}" if message.tag else client.host,
+        client,
+        _read_state(Terms, message.Terms or "{}"),
+        _services(message.Services),
+        asked.now,
+        passive=message.Passive,
+    )
+    hub.tell(outcomes)
+    return protocol.encode_ok(str(member.number), member.name, str(member.seen))
+
+
+def _services(text: str) -> list[Announced]:
+    """Read the services of a member; raises UsageError."""
+    try:
+        rows = json.loads(text or "[]")
+        return [Announced.from_json(row) for row in (rows if isinstance(rows, list) else [rows])]
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"invalid services of a member: {error}") from None
+
+
+def _read_state(kind: type[S], text: str) -> S:
+    """Read a state from a field with JSON; raises UsageError."""
+    try:
+        return kind.from_json(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"invalid {kind.__name__.lower()} of a group: {error}") from None
+
+
+def _leave(hub: Hub, asked: Asked) -> str:
+    message, client = asked.message, asked.client
+    member = f"{client.host}#{message.tag}" if message.tag else client.host
+    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now))
+    return protocol.encode_ok()
+
+
+def _announce(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    hub.tell(hub.services.groups.announce(message.member, asked.client, _services(message.services), asked.now))
+    return protocol.encode_ok()
+
+
+def _rerun(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    service = message.service if message.service >= 0 else None
+    hub.tell(hub.services.groups.rerun(message.ns, message.name, service, asked.now))
+    return protocol.encode_ok()
+
+
+def _stop_group(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    hub.tell(hub.services.groups.stop(message.ns, message.name, asked.now))
+    hub.report(f"{asked.client.principal} stopped group '{message.name}'", peer=asked.session.endpoint)
+    return protocol.encode_ok()
+
+
+def _group(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    return protocol.encode_ok(json.dumps(hub.services.groups.state(message.ns, message.name, asked.now).as_json()))
 
 
 def _concurrent(hub: Hub, asked: Asked) -> None:
@@ -188,7 +267,10 @@ def _going_down(hub: Hub, asked: Asked) -> str:
 
 
 def _lease(hub: Hub, asked: Asked) -> str:
-    """The hub hears the client now. (An agent that does not know the request passes it on.)"""
+    """The age in the reply is 0, because the hub hears the client now.
+
+    A script on the controller sends this request. An older agent also forwards it, because it does not know the request.
+    """
     return protocol.encode_ok("0", lease=hub.lease_option)
 
 
@@ -198,6 +280,16 @@ def _hosts(hub: Hub, asked: Asked) -> str:
 
 def _status(hub: Hub, asked: Asked) -> str:
     return protocol.encode_ok(json.dumps(hub.status(asked.now).as_json()))
+
+
+def _policy(hub: Hub, asked: Asked) -> str:
+    message = asked.message
+    if message.permission not in operations.PERMISSIONS:
+        advice = near(message.permission, operations.PERMISSIONS, "the permissions are")
+        raise UsageError(f"unknown permission {message.permission!r}; {advice}")
+    uid = message.user if message.source == HUB and message.user >= 0 else None
+    principal = Principal(line="", host=message.source, script="", uid=uid)
+    return protocol.encode_ok(json.dumps(hub.policy.decide(principal, message.permission, message.to).as_json()))
 
 
 def _links(hub: Hub, asked: Asked) -> str:
@@ -214,6 +306,12 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.NamespaceBegin: _begin_namespace,
     protocol.NamespaceEnd: _end_namespace,
     protocol.Namespaces: _namespaces,
+    protocol.GroupJoin: _join,
+    protocol.GroupLeave: _leave,
+    protocol.GroupAnnounce: _announce,
+    protocol.GroupRerun: _rerun,
+    protocol.GroupStop: _stop_group,
+    protocol.GroupShow: _group,
     protocol.OwnerGone: _owner_gone,
     protocol.Concurrent: _concurrent,
     protocol.ClientGone: _client_gone,
@@ -224,5 +322,6 @@ HANDLERS: dict[type[Message], Handler] = {
     protocol.Lease: _lease,
     protocol.Hosts: _hosts,
     protocol.Status: _status,
+    protocol.PolicyCheck: _policy,
     protocol.Links: _links,
 }

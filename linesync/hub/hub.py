@@ -12,7 +12,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.resuming import Resuming
-from ..jobs.serve import HOST_JOBS, Jobs, addressee, answered, is_command, serve, stop
+from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
@@ -20,7 +20,6 @@ from ..model.sync.exchange import EXCHANGE_BYTES
 from ..model.sync.services import SyncServices
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, Run, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
-from ..runtime.conversation import Conversation, User
 from ..runtime.identity import BOOT
 from ..runtime.lines.link_state import LinkState
 from ..runtime.lines.link_status import link_state
@@ -30,13 +29,17 @@ from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
 from ..runtime.relay import splice
 from ..runtime.streams import Stream
+from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
+from .audit import Audit
+from .checks import Checks
 from .console import ConsoleLog, escaped
 from .durable import Durable
 from .exchange_service import Exchanging
 from .memory import Memory
 from .outbox import Outbox
+from .ports import Ports
 from .requests import Requests
 from .returning import Returning
 from .sessions import HubSession, Sessions
@@ -45,21 +48,22 @@ from .watch import serve_changes, serve_console, serve_trace
 
 __all__ = ["Hub"]
 
-_KEEP_AGENT = 600.0  # seconds that an agent's session waits for a line
-_TO_END = 1.0  # seconds in which commands on the hub may end by themselves when it stops
+_KEEP_AGENT = 600.0  # seconds after which an agent's session without a line ends
+_TO_END = 1.0  # seconds within which commands on the hub may end by themselves when the hub stops
 
 
-class Hub(User):
+class Hub(User[Peer]):
     """One hub.
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param report: is called with each sentence for the log.
+    :param boot: the boot id of this hub; by default, the boot id of the process.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
-    :param durable: stores the memory of the hub, and has the memory of an earlier process; sessions continue after a
-        restart. By default, nothing is stored.
     :param exchange_limit: the most bytes that one member gives to an exchange.
-    :param policy: the rules of the hub; by default, everything is allowed.
-    :param boot: the boot id of this hub; the process's boot id, unless there are several hubs in the process.
+    :param policy: the rules of the hub; by default, the defaults of :class:`Policy`.
+    :param audit: the audit log; by default, there is none.
+    :param durable: stores the memory of the hub, and contains the memory of an earlier process. Sessions then continue after
+        a restart. By default, nothing is stored.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Hub(User):
         tokens: Tokens | None = None,
         exchange_limit: int = EXCHANGE_BYTES,
         policy: Policy | None = None,
+        audit: Audit | None = None,
         durable: Durable | None = None,
     ) -> None:
         self._report = Reports(report)
@@ -81,9 +86,12 @@ class Hub(User):
             memory = durable.memory
         else:
             memory = Memory(SyncServices(lease=lease, first_token=tokens.first if tokens is not None else 1))
+        memory.services.groups.hub = boot
         self._sessions = Sessions(memory, self._keeping)
         self._commands: set[asyncio.Task[None]] = set()  # bound: serve.HOST_JOBS
-        """The commands that run on the hub itself for others."""
+        """The tasks of the commands that run on the controller."""
+        self._audit = audit
+        self._checks = Checks(self._report, policy or Policy(), audit)
         self._requests = Requests(
             self._sessions,
             lease,
@@ -94,7 +102,7 @@ class Hub(User):
             lambda: len(self._commands),
             self._host_changed,
             self._report,
-            policy,
+            self._checks,
             durable,
         )
         self._requests.on_replaced = self._replaced
@@ -103,37 +111,48 @@ class Hub(User):
         self._draining = self._requests.draining
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
-        self._ports: dict[Peer, str] = {}  # bound: options
+        self._ports = Ports()
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
         """The tasks that keep the ports open and the tokens reserved."""
         self._listeners: list[Listener] = []  # bound: options
         self._room: asyncio.Task[None] | None = None
-        """Waits until the store has room."""
-        self._tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+        """The task that waits until the store accepts more commits."""
+        self._tasks = Tasks("the hub", self._report)
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
         self.resuming = Resuming(HUB, lambda: self._requests.lease)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """The jobs of this host for others."""
+        """The commands and copies on the controller, with their limit."""
         if tokens is not None:
-            self._keepers.append(self._spawn(tokens.keep(self._requests.services.locks, self._report)))
+            self._keepers.append(self._tasks.start(tokens.keep(self._requests.services.locks, self._report)))
         self._knows_holds = self._keeping and memory.used
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
             self._requests.restore(self._peer)
 
+    def set_policy(self, policy: Policy) -> None:
+        """Use other rules from now on. Operations that were allowed before continue."""
+        self._checks.policy = policy
+        self._report(f"the policy has {len(policy.rules)} rules from now on")
+        if self._audit is not None:
+            self._audit.record(None, "policy", HUB, "changed", rules=[str(rule) for rule in policy.rules])
+
     # -- lines --------------------------------------------------------------------------------------------------------
 
     def add_port(self, endpoint: str) -> None:
         """Open a line and keep it open."""
-        peer = self._peer()
-        self._ports[peer] = endpoint
-        self._keepers.append(self._spawn(keep_connected(peer, endpoint, self._report)))
+        port = self._ports.add(endpoint, self._peer())
+        self._keepers.append(self._tasks.start(keep_connected(port.receiver, endpoint, self._report)))
 
     async def add_listener(self, endpoint: str, *, mode: int = 0o600, group: str | None = None) -> str:
-        """Accept lines; returns the endpoint with the values that the system chose."""
+        """Accept lines at an endpoint.
+
+        :param mode: the permission bits of a unix socket.
+        :param group: the Unix group of a unix socket, or None for the group of the process.
+        :return: the endpoint with its full path or its actual port.
+        """
         listener = await listen(
             endpoint, lambda: self._accept().receiver(), mode=mode, group=group, door=self._entrance
         )
@@ -141,7 +160,7 @@ class Hub(User):
         if listener.replaced and not self._knows_holds:
             self._requests.grant_no_holds_for_a_lease()
             self._report(
-                f"hosts may still hold locks of an earlier hub; this hub grants the first ones in {self._requests.lease:g} s"
+                f"hosts may still hold locks of an earlier hub; this hub grants the first locks in {self._requests.lease:g} s"
             )
         self.runner.extra.setdefault("LINESYNC_HUB", listener.endpoint)
         return listener.endpoint
@@ -159,19 +178,20 @@ class Hub(User):
     @property
     def _peers(self) -> set[Peer]:
         """The peers of all lines."""
-        return self._entrance.peers | self._ports.keys()
+        return self._entrance.peers | {port.peer for port in self._ports}
 
     def _label(self, peer: Peer) -> str:
         """The label of a line: its endpoint, with a number if the endpoint accepts several lines."""
-        if peer in self._ports:
-            return self._ports[peer]
+        endpoint = self._ports.endpoint(peer)
+        if endpoint is not None:
+            return endpoint
         return f"{peer.info.endpoint if peer.info else 'line'}#{next(self._accepted)}"
 
     def _log_of(self, label: str) -> ConsoleLog:
         return self._logs.setdefault(label, ConsoleLog())
 
     async def aclose(self, reason: str = "the hub was stopped", *, keep: bool = False) -> None:
-        """Stop: notify all sessions and close all lines, then end the commands that run here for others.
+        """Stop the hub: notify all sessions and close all lines, then end the commands that run on the controller.
 
         :param keep: do not end the sessions, because the next hub continues them.
         """
@@ -184,15 +204,15 @@ class Hub(User):
 
     @property
     def drained(self) -> bool:
-        """Whether the hub was drained. Its end then closes the store, too."""
+        """Whether the hub was drained. :meth:`aclose` of a drained hub also closes the store."""
         return self._draining.over
 
     def on_drained(self, stop: Callable[[], None]) -> None:
-        """Call this when the hub is drained and must be closed."""
+        """Set the function that is called when the hub is drained and must be closed."""
         self._draining.on_over = stop
 
     async def _hand_over(self) -> None:
-        """Give up the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        """Close the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
         self._requests.stop()
@@ -204,7 +224,7 @@ class Hub(User):
         await self._draining.confirm()
 
     async def _close(self, reason: str, keep: bool) -> None:
-        leave = self._requests.holds  # our sockets show the next hub that it must wait for a lease
+        leave = self._requests.holds  # the socket files show the next hub that it must wait for a lease
         if keep:
             self._requests.stop()
             for peer in self._peers:
@@ -216,36 +236,21 @@ class Hub(User):
             self._requests.end_all(reason)
             self._requests.stop()
         for keeper in self._keepers:
-            keeper.cancel()  # otherwise it would open its line again
+            keeper.cancel()  # otherwise this task would open its line again
         farewell = {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in list(self._peers)}
         for listener in self._listeners:
             await listener.aclose(leave=leave)
         farewell |= {peer: asyncio.ensure_future(peer.aclose(reason)) for peer in self._peers - farewell.keys()}
-        await asyncio.sleep(0)  # the goodbyes are on their way
-        await stop(self._tasks, _TO_END, reason)
+        await asyncio.sleep(0)  # lets the tasks send the goodbyes
+        await self._tasks.stop(_TO_END, reason)
         await self.runner.aclose()
         self._exchanging.close()
         await asyncio.gather(*farewell.values(), return_exceptions=True)
         self._report.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
+    # -- events of peers ----------------------------------------------------------------------------------------------
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, LinesyncError):
-            self._report(str(error))
-        elif error is not None:
-            task.get_loop().call_exception_handler({"message": "a task of the hub failed", "exception": error})
-
-    # -- reports of peers ---------------------------------------------------------------------------------------------
-
-    def session_up(self, peer: Conversation, hello: Hello) -> None:
-        assert isinstance(peer, Peer)
+    def session_up(self, peer: Peer, hello: Hello) -> None:
         session = self._sessions.begin(peer, self._label(peer))
         self._sessions.remember(peer)
         if peer not in self._ports:
@@ -253,7 +258,10 @@ class Hub(User):
             self._admit(session)
 
     def _admit(self, session: HubSession) -> None:
-        """Serve a new session on an accepted line, or only let it register a host if the other places are taken."""
+        """Check whether a new session on an accepted line may be a script.
+
+        If all places for scripts are taken, the session may only register a host.
+        """
         places, entered = self._entrance.places, self._entrance.peers
         most = places - int(places * limits.AGENTS_ONLY)
         crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), most)
@@ -277,8 +285,10 @@ class Hub(User):
         peer.dismiss(reason)
 
     def _idle(self, peer: Peer) -> bool:
-        """Whether an accepted peer does not need its place: a script that neither waits nor holds anything, or an agent
-        that is lost and has no line."""
+        """Whether an accepted peer does not need its place.
+
+        This applies to a script without waits and holds, and to an agent without a line whose host is lost.
+        """
         session = self._sessions.of(peer)
         if session is None:
             return False
@@ -286,8 +296,7 @@ class Hub(User):
             return peer.line is None and self._requests.absent(session.host) is not None
         return not session.tasks and not self._requests.services.keeps_for(session.client(""))
 
-    def session_down(self, peer: Conversation, reason: str, restarted: bool) -> None:
-        assert isinstance(peer, Peer)
+    def session_down(self, peer: Peer, reason: str, restarted: bool) -> None:
         session = self._sessions.end(peer)
         if session is None:
             return
@@ -296,8 +305,7 @@ class Hub(User):
             task.cancel(f"{session.host or 'the script'} is gone: {reason}")
         self._requests.session_over(session, Cause.RESTARTED if restarted else Cause.STOPPED, reason)
 
-    def line_lost(self, peer: Conversation, error: LinesyncError | None) -> None:
-        assert isinstance(peer, Peer)
+    def line_lost(self, peer: Peer, error: LinesyncError | None) -> None:
         session = self._sessions.of(peer)
         if session is None:
             self._entrance.leave(peer)
@@ -317,8 +325,7 @@ class Hub(User):
         self._entrance.leave(peer)
         peer.abandon(why)
 
-    def line_back(self, peer: Conversation) -> None:
-        assert isinstance(peer, Peer)
+    def line_back(self, peer: Peer) -> None:
         session = self._sessions.of(peer)
         if session is not None:
             if session.give_up is not None:
@@ -326,69 +333,70 @@ class Hub(User):
                 session.give_up = None
             self._requests.line_back(session)
 
-    def line_quiet(self, peer: Conversation, silent_for: float) -> None:
-        assert isinstance(peer, Peer)
+    def line_quiet(self, peer: Peer, silent_for: float) -> None:
         session = self._sessions.of(peer)
         if session is not None and session.host and peer.line is not None:
             self._report(f"{session.host} is silent on {session.line}; waiting for it", peer=session.host)
 
-    def resume_asked(self, peer: Conversation, hello: Hello) -> Conversation | None:
+    def resume_asked(self, peer: Peer, hello: Hello) -> Peer | None:
         known = self._sessions.known(hello.peer, hello.nonce)
-        if known is not None and known is not peer:
-            assert isinstance(peer, Peer)
-            self._entrance.leave(peer)
+        session = self._sessions.of(known) if known is not None else None
+        if known is not None and session is not None and known is not peer:
+            session.move(self._label(peer))
+            self._entrance.replace(peer, known)
+            self._ports.swap(peer, known)
         return known
 
-    def console_text(self, peer: Conversation, data: bytes, noise: bool) -> None:
-        assert isinstance(peer, Peer)
-        label = self._ports.get(peer)
+    def console_text(self, peer: Peer, data: bytes, noise: bool) -> None:
+        label = self._ports.endpoint(peer)
         if label is not None:
             self._log_of(label).add(escaped(data) if noise else data)
 
-    def trouble(self, peer: Conversation, sentence: str) -> None:
-        assert isinstance(peer, Peer)
-        where = self._ports.get(peer) or (peer.info.endpoint if peer.info else "a line")
-        self._report(f"{where}: {sentence}", peer=where)
+    def trouble(self, peer: Peer, sentence: str) -> None:
+        label = self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "a line")
+        self._report(f"{label}: {sentence}", peer=label)
 
-    def rate(self, peer: Conversation, baud: int) -> None:
+    def rate(self, peer: Peer, baud: int) -> None:
         self.trouble(peer, f"the line is at {baud} baud now")
 
-    def request(self, peer: Conversation, number: str, text: str) -> None:
-        assert isinstance(peer, Peer)
+    def request(self, peer: Peer, number: str, text: str) -> None:
         session = self._sessions.of(peer)
-        if session is not None and not self.drained:  # the next hub gets it
+        if session is not None and not self.drained:  # otherwise the peer sends the request to the next hub
             self._requests.take(session, number, text)
 
-    def holds_back(self, peer: Conversation) -> bool:
-        """While too much waits for the disk, all requests wait."""
+    def holds_back(self, peer: Peer) -> bool:
+        """Whether requests must wait, because too many bytes wait for the disk."""
         if self._durable is None or not self._durable.congested:
             return False
         if self._room is None or self._room.done():
-            self._room = self._spawn(self._go_on(self._durable))
+            self._room = self._tasks.start(self._take_when_stored(self._durable))
         return True
 
-    async def _go_on(self, durable: Durable) -> None:
+    async def _take_when_stored(self, durable: Durable) -> None:
+        """Wait until the store accepts more commits, and then handle the requests that wait."""
         await durable.room()
         for peer in list(self._peers):
             peer.take_requests()
 
     def sender(self, number: str, text: str) -> str:
-        """The number of the script behind an agent that sent a request. A note is about a request of its sender."""
+        """The number of the script that sent a request through its agent. A note refers to a request of its sender."""
         script = Id.read(number).script
         if not script:
-            with suppress(LinesyncError):  # a malformed item is refused when it is handled
+            with suppress(LinesyncError):  # a malformed request or note is refused when it is handled
                 message = operations.read(text, operations.HUB, note=number == NOTE)
                 named = getattr(message, "request", "")
                 return message.client if isinstance(message, ClientGone) else Id.read(named).script
         return script
 
-    def held_back(self, peer: Conversation, number: str, text: str) -> None:
-        """A script that is gone does not let the requests of other scripts behind its agent wait."""
-        assert isinstance(peer, Peer)
+    def held_back(self, peer: Peer, number: str, text: str) -> None:
+        """If a waiting note reports the end of a script, answer the waiting requests of that script.
+
+        The requests of other scripts of the same agent then wait for a shorter time.
+        """
         session = self._sessions.of(peer)
         if session is None or not session.host:
             return
-        with suppress(LinesyncError):  # a malformed item is refused when it is handled
+        with suppress(LinesyncError):  # a malformed request or note is refused when it is handled
             note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
                 gone = protocol.encode_error(LinesyncFailed("the script is gone"))
@@ -397,12 +405,11 @@ class Hub(User):
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
-    def channel(self, peer: Conversation, stream: Stream) -> None:
-        assert isinstance(peer, Peer)
+    def channel(self, peer: Peer, stream: Stream) -> None:
         session = self._sessions.of(peer)
         if session is None:
             return
-        task = self._spawn(answered(stream, lambda stream: self._channel_work(session, stream)))
+        task = self._tasks.start(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
         self._draining.watch(task, operations.known_opening(stream.words))
         if is_command(operations.known_opening(stream.words), HUB):
@@ -411,14 +418,15 @@ class Hub(User):
 
     def _channel_work(self, session: HubSession, stream: Stream) -> Coroutine[Any, Any, None]:
         opening = operations.read_opening(stream.words)
-        self._requests.check(session, "", opening)
+        self._checks.check(session, "", opening)
         host = addressee(opening)
         if host:
             returns = opening if isinstance(opening, Run) and opening.Got is not None else None
             if returns is None:
                 self._draining.refuse()
             done = self._job(stream, host, returns)
-            return done() if session.host else session.jobs.run(host, done)  # an agent speaks for many scripts
+            # The limit for one script does not apply to an agent, which forwards the channels of many scripts.
+            return done() if session.host else session.jobs.run(host, done)
         if isinstance(opening, ExchangeOpen):
             return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):
@@ -448,14 +456,14 @@ class Hub(User):
         onward = target.peer.open(words or stream.words, stream.lane)
         task = asyncio.current_task()
         assert task is not None
-        target.spawn(task)  # it ends when one of the two hosts is lost
+        target.spawn(task)  # the task ends when one of the two hosts is lost
         await splice(stream, onward)
 
     def _reachable(self, host: str) -> HubSession:
         session = self._sessions.host(host)
         absent = self._requests.absent(host)
         if session is None or absent is not None or not session.peer.up:
-            names = ", ".join(one.name for one in self._requests.hosts(0.0) if one.state != "lost")
+            names = ", ".join(known.name for known in self._requests.hosts(0.0) if known.state != "lost")
             why = (
                 f"it is lost ({absent})"
                 if absent not in (None, Cause.NEVER_SEEN)
@@ -465,14 +473,15 @@ class Hub(User):
         return session
 
     def _line_of(self, name: str) -> tuple[str, Peer]:
-        """The line of a host, or of a port's own name."""
+        """The label of a line and its peer, for the name of a host or of a port."""
         session = self._sessions.host(name)
         if session is not None:
             return session.line, session.peer
-        for peer, label in self._ports.items():
-            if label == name or label.partition(",")[0] == name:
-                return label, peer
-        known = ", ".join([*(s.host for s in self._sessions.all() if s.host), *self._ports.values()])
+        for port in self._ports:
+            if name in (port.endpoint, port.endpoint.partition(",")[0]):
+                return port.endpoint, port.peer
+        hosts = [session.host for session in self._sessions.all() if session.host]
+        known = ", ".join([*hosts, *(port.endpoint for port in self._ports)])
         raise UsageError(f"there is no host or port {name}; there are: {known or 'none'}")
 
     # -- hosts --------------------------------------------------------------------------------------------------------
@@ -486,14 +495,14 @@ class Hub(User):
             self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}{again}", peer=event.host)
             return
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
-        session = self._sessions.numbered(event.session)  # the host may have another session by now
+        session = self._sessions.numbered(event.session)  # by number, because the host may have another session now
         if session is not None:
             self._draining.end(session, f"host {event.host} is lost")
             for task in list(session.tasks):
                 task.cancel(f"host {event.host} is lost: {event.cause} ({event.why})")
 
     def _replaced(self, session: HubSession) -> None:
-        """A host has begun another session. This one is over, also if its line was lost without a goodbye."""
+        """End the old session of a host that has begun another session. Its line may be lost without a goodbye."""
         if session.peer not in self._ports:
             reason = f"the agent on {session.host} has begun another session"
             asyncio.get_running_loop().call_soon(self._end, session.peer, reason)
@@ -502,6 +511,6 @@ class Hub(User):
         found = []
         for peer in self._peers:
             session = self._sessions.of(peer)
-            label = session.line if session else self._ports.get(peer) or (peer.info.endpoint if peer.info else "")
+            label = session.line if session else self._ports.endpoint(peer) or (peer.info.endpoint if peer.info else "")
             found.append(link_state(peer, label, HUB, session.host if session else ""))
         return sorted(found, key=lambda link: (link.kind, link.line))

@@ -1,9 +1,9 @@
-"""The data that a hub keeps over its own restart: the model, the sessions, and the replies that may not have arrived.
+"""The data that a hub keeps when it restarts: the model, the sessions, and the replies that may not have arrived.
 
-1. A session has a number, which is part of the numbers of its clients and of the ids of their arrivals. It continues in
-   another link session after the hub has restarted, if the peer proves that it is the same one (docs/protocol.md, 8.6).
-2. A request that waits is *open* until its reply is decided. A reply is kept until it has arrived at the peer. So if the
-   peer sends a request again, this hub has never handled that request.
+1. A session has a number, which is part of the numbers of its clients and of the ids of their arrivals. After a restart of the
+   hub, the session continues in another link session, if the peer proves its identity (docs/protocol.md, 8.6).
+2. A request that waits is *open* until its reply is decided. The hub keeps a reply until the reply has arrived at the peer. If
+   a peer sends a request again after a restart, the hub has therefore never handled that request.
 3. Each open request, each kept reply and each session is one row. A change marks its row in the journal of the model. A store
    writes all marked rows in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
 
@@ -21,7 +21,8 @@ from ..model.sync.services import SyncServices
 __all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory"]
 
 SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
-"""The kinds of rows. Their keys: the session's number, ``session/request id``, ``session/number of the reply``, empty."""
+"""The kinds of rows. Their keys are: the number of the session; ``session/request id``; ``session/number of the reply``; an
+empty string."""
 _BLOCK = 1024  # session numbers that are reserved together
 
 
@@ -29,24 +30,24 @@ class SessionRow(State):
     """The row of a session."""
 
     hub: str
-    """the hub's nonce of its first link session"""
+    """the hub's nonce of the first link session"""
     peer: str
-    """the peer's nonce"""
+    """the peer's nonce of the first link session"""
     host: str
-    """the host that it registered, or empty for a script"""
+    """the registered host, or empty for a script"""
     uid: int | None
     """the user id of the peer, if it connected to a Unix socket"""
     line: str
-    """the label of its last line"""
+    """the label of the last line"""
     concurrent: bool
-    """the script does several operations at the same time"""
+    """whether the script does several operations at the same time"""
 
 
 class OpenRow(State):
     """The row of a request that waits."""
 
     arrival: str
-    """the id of its arrival"""
+    """the arrival id of the request"""
 
 
 class ReplyRow(State):
@@ -66,9 +67,12 @@ class SerialsRow(State):
 
 
 class KeptSession:
-    """One session.
+    """The data of one session that the hub keeps.
 
-    :ivar nonces: the nonces (the hub's, the peer's) of its first link session.
+    :ivar serial: the number of the session.
+    :ivar nonces: the hub's nonce and the peer's nonce of the first link session.
+    :ivar uid: the user id of the peer, if it connected to a Unix socket.
+    :ivar line: the label of the current or last line.
     """
 
     def __init__(self, memory: Memory, serial: int, nonces: tuple[str, str], uid: int | None, line: str) -> None:
@@ -79,31 +83,31 @@ class KeptSession:
         self.host = ""
         self.concurrent = False
         self.open: dict[str, str] = {}  # bound: waits.WAITS_PER_HOST
-        """The ids of the requests that wait, and their arrivals."""
+        """The open requests: request id to arrival id."""
         self.replies: dict[int, tuple[str, str]] = {}  # bound: limits.REPLIES_MAX
-        """The replies and notes that may not have arrived, in order: their numbers to (request id or ``-``, text)."""
+        """The replies and notes that may not have arrived, in order: number to (request id or ``-``, text)."""
         self.last_reply = 0
         """The number of the last reply or note."""
         self._memory = memory
 
     def changed(self) -> None:
-        """A field of the session has changed."""
+        """Mark the row of the session, because a field has changed."""
         if self.serial in self._memory.sessions:
             self._memory.remember(self)
 
     def register(self, host: str) -> None:
-        """The session has registered a host."""
+        """Store the host that the peer has registered."""
         self.host = host
         self._memory.remember(self)
 
     def opened(self, request: str, arrival: str) -> None:
-        """A request waits from now on."""
+        """Add an open request."""
         self._memory.journal.mark(OPEN, f"{self.serial}/{request}", new=request not in self.open)
         self.open[request] = arrival
         self._known()
 
     def closed(self, request: str) -> None:
-        """A request does not wait any more."""
+        """Remove an open request."""
         if self.open.pop(request, None) is not None:
             self._memory.journal.mark(OPEN, f"{self.serial}/{request}")
 
@@ -116,7 +120,7 @@ class KeptSession:
         return self.last_reply
 
     def arrived(self, number: int) -> None:
-        """All replies up to this one have arrived."""
+        """Remove all replies up to this number, because they have arrived."""
         for arrived in [arrived for arrived in self.replies if arrived <= number]:
             del self.replies[arrived]
             self._memory.journal.mark(REPLY, f"{self.serial}/{arrived}")
@@ -131,7 +135,7 @@ class KeptSession:
 
 
 class Memory:
-    """All data that a hub keeps over its own restart.
+    """All data that a hub keeps when it restarts.
 
     :param services: the model.
     """
@@ -149,7 +153,7 @@ class Memory:
         self.journal.source(SERIALS, lambda _: SerialsRow(reserved=self._reserved), lambda: [""])
 
     def next_serial(self) -> int:
-        """A session number that this hub has never used, not even before a restart."""
+        """A new session number, which this hub has never used, not even before a restart."""
         self._serial += 1
         if self._serial > self._reserved:
             self._reserved = self._serial + _BLOCK
@@ -157,12 +161,12 @@ class Memory:
         return self._serial
 
     def remember(self, session: KeptSession) -> None:
-        """Give a session a row, or change it."""
+        """Create or change the row of a session."""
         self.journal.mark(SESSION, str(session.serial), new=session.serial not in self.sessions)
         self.sessions[session.serial] = session
 
     def forget(self, session: KeptSession) -> None:
-        """A session has ended: remove its rows."""
+        """Remove the rows of a session, because it has ended."""
         if self.sessions.pop(session.serial, None) is None:
             return
         self.journal.mark(SESSION, str(session.serial))
@@ -176,17 +180,20 @@ class Memory:
         return self._reserved > 0
 
     def restarted(self) -> None:
-        """A new process of the hub starts with this memory: skip the session numbers that may be in use."""
+        """Skip the session numbers that may be in use, because a new process of the hub starts with this memory."""
         self._serial = self._reserved
 
     # -- rows, for a store --------------------------------------------------------------------------------------------
 
     def _keys(self, part: Callable[[KeptSession], Iterable[str | int]]) -> Iterator[str]:
-        """The keys of the rows of one kind, which belong to the sessions."""
+        """The keys of all rows of one kind.
+
+        :param part: returns the second parts of the keys for one session.
+        """
         return (f"{serial}/{rest}" for serial, session in self.sessions.items() for rest in part(session))
 
     def _find(self, key: str) -> tuple[KeptSession | None, str]:
-        """The session that a row belongs to, and the rest of the row's key."""
+        """The session of a row, and the second part of the row's key."""
         serial, _, rest = key.partition("/")
         return self.sessions.get(int(serial)), rest
 
@@ -237,7 +244,7 @@ class Memory:
 
 
 def _order(key: str) -> tuple[int, int, str]:
-    """Sorts keys by session, and then by number; ids of requests that are not numbers follow."""
+    """The sort key of a row's key: rows are sorted by session, then by the number or the request id."""
     serial, _, rest = key.partition("/")
     number = int(rest) if rest.isdecimal() else 0
     return int(serial or 0), number, rest

@@ -1,8 +1,8 @@
-"""Sends all messages of the hub to its peers, each after the changes that it depends on are stored.
+"""Sends the messages of the hub to its peers. Each message leaves only after the changes on which it depends are stored.
 
-A request changes the model, and its reply reports the change. If the hub ended after the reply but before the change is
-stored, the peer would know of a change that the next hub does not know. So a message waits until all rows that were marked
-before it are committed. All messages that wait share one commit. Without a store, each message is sent immediately.
+A request changes the model, and its reply reports the change. If the hub ended after the reply and before the change is
+stored, the peer would know of a change that the next hub does not know. A message therefore waits until all rows that were
+marked before it are committed. One commit serves all waiting messages. Without a store, each message is sent immediately.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TypeAlias
 __all__ = ["Commit", "Outbox"]
 
 Commit: TypeAlias = Callable[[Callable[[], None]], None]
-"""Commits all rows that are marked now, and calls the argument after that, in the event loop. Calls are answered in their
-order. With nothing to commit and no commit under way, it may call the argument immediately."""
+"""Commits all rows that are marked now, and then calls the argument in the event loop. Several calls keep their order. If
+there is nothing to commit and no commit is running, it may call the argument immediately."""
 
 
 class Outbox:
@@ -32,7 +32,10 @@ class Outbox:
         self._closed = False
 
     def put(self, send: Callable[[], None]) -> None:
-        """Send something after everything that has changed so far is stored. Messages leave in the order of their calls."""
+        """Send a message after all changes so far are stored. Messages leave in the order of the calls.
+
+        :param send: sends the message.
+        """
         if self._commit is None:
             send()
             return
@@ -42,13 +45,13 @@ class Outbox:
         self.changed()
 
     def changed(self) -> None:
-        """The state has changed: commit it soon."""
+        """Commit the state soon, because it has changed."""
         if self._commit is not None and not self._due and not self._closed:
             self._due = True
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
-        """Wait until everything that has changed so far is stored."""
+        """Wait until all changes so far are stored."""
         if self._commit is None or self._closed:
             return
         stored = asyncio.Event()
@@ -68,6 +71,6 @@ class Outbox:
         self._commit(leave)
 
     def close(self) -> None:
-        """Say and commit nothing more."""
+        """Send no more messages, and commit no more changes."""
         self._closed = True
         self._waiting = []

@@ -1,9 +1,8 @@
-"""How the hub handles requests: the model decides, and its outcomes become replies."""
+"""Handles the requests of all sessions: passes them to the model, and sends the decisions of the model as replies."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
 
 from .. import limits, protocol
@@ -13,20 +12,20 @@ from ..model.decisions import Event, Failed, Granted, HostLost, HostUp, Outcome,
 from ..model.participants import HUB, Cause, Client
 from ..model.policy import Policy
 from ..model.state.hosts import HostState
-from ..model.state.status import ClientState, Status
-from ..model.sync import deadlock
+from ..model.state.status import Status
+from ..model.sync.deadlock import Activity
 from ..model.sync.namespaces import Owner
 from ..model.sync.services import SyncServices
-from ..protocol import (
-    Message,
-    operations,
-)
+from ..protocol import operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
 from ..store.state import NotStored
+from .activity import Questions
 from .changes import Changes
+from .checks import Checks
+from .clients import client_states, ends_with_hub
 from .dispatch import ARRIVALS, granted
 from .draining import Draining
 from .durable import Durable
@@ -34,32 +33,28 @@ from .handlers import HANDLERS, Asked
 from .memory import Memory
 from .outbox import Outbox
 from .sessions import HubSession, Sessions
+from .ticks import Ticks
+from .waiting import Waiting
 
 __all__ = ["Requests"]
 
-_STALL = (
-    5.0  # if the hub itself is late by this many seconds (or a quarter of a lease), messages of hosts may be unread
-)
-_TICK = 1.0
-_LAST = (
-    1.0  # seconds after the lease when a session whose peer did not connect again ends; its host is lost before that
-)
+_LAST = 1.0  # seconds from the end of a lease to the end of a restored session; the host of the session is lost before
 _RESTARTED = "the hub has restarted"
-_REPEATS = 16  # most requests that repeat one arrival and wait for its outcome
-_ASK_AT = 0.45  # share of a lease without a frame after which the hub asks; keepalives are enough for 20 s, not for 2 s
+_ASK_AT = 0.45  # share of a lease without a frame after which the hub asks a host; needed if keepalives are too rare
 
 
 class Requests:
-    """The hub's requests and replies.
+    """Handles requests, and sends replies.
 
+    :param lease: the lease of the hosts in seconds.
     :param boot: the hub's boot id.
-    :param memory: the data that the hub keeps over a restart.
+    :param memory: the data that the hub keeps when it restarts.
     :param outbox: sends the messages of the hub.
     :param links: returns the state of each line.
-    :param commands: returns the number of commands that the hub itself runs for others.
+    :param commands: returns the number of commands that run on the controller.
     :param on_host: is called for each host that comes up or is lost.
     :param report: is called with each sentence for the log.
-    :param policy: the rules of the hub; by default, everything is allowed.
+    :param checks: the checks of the hub.
     :param durable: stores the memory; by default, nothing is stored.
     """
 
@@ -74,56 +69,55 @@ class Requests:
         commands: Callable[[], int],
         on_host: Callable[[HostUp | HostLost], None],
         report: Report,
-        policy: Policy | None = None,
+        checks: Checks,
         durable: Durable | None = None,
     ) -> None:
-        self.policy = policy or Policy()
+        self._checks = checks
         self.report = report
         self._sessions = sessions
         self.memory = memory
         self._services = memory.services
         self.outbox = outbox
         self._durable = durable
-        self._offset = durable.offset if durable is not None else 0.0
         self.lease = lease
-        self._tick = min(_TICK, lease / 4)
+        self._ticks = Ticks(lease, durable.offset if durable is not None else 0.0, self._tick)
         self._boot = boot
         self.links = links
-        self._commands = commands
         self.owners = Owners(HUB, self._owner_gone)
         self._on_host = on_host
-        self._waiting: dict[tuple[str, str], list[tuple[HubSession, str]]] = {}  # bound: waits.WAITS, requests._REPEATS
-        """(host, arrival) to the requests that wait for its outcome: the first one and its retries."""
+        self._waiting = Waiting()
+        self._questions = Questions(sessions, commands, self._answered)
         self.on_outcome: dict[tuple[str, str], Callable[[Outcome], None]] = {}  # bound: waits.WAITS
-        """(host, arrival) to the receiver of its outcome, for arrivals that are not requests."""
+        """For arrivals that are not requests: (host, arrival id) to the function that gets the outcome."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
+        """Called with the old session of a host that has begun another session."""
         self.on_connected: Callable[[], None] = lambda: None
         """Called when a host continues its session."""
-        """Called with the earlier session of a host that has begun another one."""
         self.changes = Changes()
-        self.draining = Draining(self.answer, self._ends_with_hub, report)
+        self.draining = Draining(self.answer, lambda: ends_with_hub(self._services, sessions, durable), report)
         self._asked: Asked | None = None
         """The request that is being handled."""
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._stopped = False
-        self._ticked = self.now()
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the hub."""
+        return self._checks.policy
 
     def now(self) -> float:
-        """The time of the model: the time of the event loop, or one that continues when the hub or its machine restarts."""
-        return self._loop.time() + self._offset
+        """The time of the model."""
+        return self._ticks.now()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def take(self, session: HubSession, number: str, text: str) -> None:
-        """Handle a request or a note that has arrived."""
+        """Handle a request or a note of a session."""
         session.forget_arrived()
         keep = False
         try:
             message = operations.read(text, operations.HUB, note=number == NOTE)
             asked = self._asked = Asked(session, number, Id.read(number), message, self.now())
-            self.check(asked.session, asked.id.script, message)
+            self._checks.check(asked.session, asked.id.script, message)
             if type(message) in _NEED_ROOM:
                 self._check_room()
             if operations.operation(message).work and type(message) not in ARRIVALS:
@@ -138,17 +132,20 @@ class Requests:
         except Exception as error:  # after an internal error, the client must still get an answer
             fault = LinesyncFailed(f"internal error of the hub ({error!r}); see its log, and report the error")
             reply = protocol.encode_error(fault)
-            self._forget(lambda asker, asked: asker is session and asked == number)
-            who = session.principal(number.partition(".")[2])
-            self._loop.call_exception_handler({"message": f"the request {text!r} of {who} failed", "exception": error})
+            self._waiting.forget(lambda asker, asked: asker is session and asked == number)
+            sender = session.principal(number.partition(".")[2])
+            self._loop.call_exception_handler(
+                {"message": f"the request {text!r} of {sender} failed", "exception": error}
+            )
         if reply is not None and number != NOTE:
             self.answer(session, number, reply, keep=keep)
         self._finish()
 
     def answer(self, session: HubSession, number: str, text: str, *, keep: bool = True) -> None:
-        """Send a reply, or a note with the number of notes. All messages of the hub on channel 0 pass through here.
+        """Send a reply or a note. All messages of the hub on channel 0 pass through this method.
 
-        :param keep: the peer cannot ask again, so it gets this again if it continues the session.
+        :param number: the id of the request; ``-`` for a note.
+        :param keep: whether the hub keeps the message and sends it again if the peer continues the session.
         """
         session.kept.closed(number)
         if keep and session.keeping:
@@ -159,96 +156,31 @@ class Requests:
         else:
             self.outbox.put(lambda: session.peer.answer(number, text))
 
-    def check(self, session: HubSession, script: str, message: Message) -> None:
-        """Refuse a message that its sender may not send or has no permission for, and report that.
-
-        :param script: the number of the script behind an agent; empty for the peer itself.
-        :raises NotAllowed: with the reason.
-        :raises LinesyncFailed: the hub has no place for another script.
-        :raises UsageError: it names something of another client.
-        """
-        try:
-            if isinstance(message, protocol.Register) and not script:
-                self._check_register(session, message)
-            elif isinstance(message, protocol.Continue) and not script:
-                self._check_continue(session)
-            else:
-                self._check(session, script, message)
-        except LinesyncError as error:
-            self._refused(session, script, message, error)
-            raise
-
-    def _check(self, session: HubSession, script: str, message: Message) -> None:
-        if script and not session.host:
-            raise NotAllowed("this agent has not registered with the hub; see its log for the reason")
-        if session.refusal and not session.host:
-            raise LinesyncFailed(session.refusal)
-        operations.check_sender(message, session.sender(script))
-        _check_named(script, message)
-        if self.policy:
-            permission = operations.operation(message).permission
-            self.policy.check(session.principal(script), permission, message.VERB)
-        session.acted = True
-
-    def _check_register(self, session: HubSession, message: protocol.Register) -> None:
-        """A session registers one name, before anything else and only once."""
-        if session.host:
-            raise NotAllowed(
-                f"this session has registered the host {session.host} already; it cannot register {message.name} too, so"
-                " start another agent for that host"
-            )
-        if session.acted:
-            raise NotAllowed(
-                f"this session has made requests as a script, so it cannot register the host {message.name}; start an agent"
-                " for that host"
-            )
-
-    @staticmethod
-    def _check_continue(session: HubSession) -> None:
-        """Only the first request of a session continues another one."""
-        if session.host or session.acted:
-            raise NotAllowed("'continue' is not allowed here: it comes before all other requests of a session")
-
-    def _refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
-        """Report a message that was refused, with its sender."""
-        if not session.refusal:  # that was reported once for the session
-            sender = session.principal(script)
-            self.report(f"refused '{message.VERB}' from {sender}: {error.message}", peer=session.endpoint)
-
     def _do(self, asked: Asked) -> str | None:
-        """Handle a message; returns the reply, or None if it comes later or never."""
+        """Handle a message. Returns the reply, or None if the reply follows later or the message is a note."""
         arrives = ARRIVALS.get(type(asked.message))
         if arrives is None:
             return HANDLERS[type(asked.message)](self, asked)
         session, number = asked.session, asked.number
         self._hear_of(session)
-        arrival = session.arrival(number, str(asked.message.arrival))
+        arrival = session.arrival(number, str(getattr(asked.message, "arrival", "")))
         client = asked.client
-        self.check_arrival(asked.message.ns, arrival, client)
-        key = client.host, arrival
-        waiting = self._waiting.setdefault(key, [])
-        if len(waiting) >= _REPEATS:
-            raise LinesyncFailed(
-                f"{_REPEATS} requests with the arrival id {arrival} wait already; wait for their outcome, or use another id"
-            )
-        waiting.append((session, number))
-        if session.keeping:
-            session.kept.opened(number, arrival)
+        if operations.operation(asked.message).work:
+            self.check_arrival(asked.message.ns, arrival, client)
+        self._waiting.add(session, number, client, arrival)
         try:
             outcomes = arrives(self.services, asked.message, arrival, client, asked.now)
-        except UsageError:
-            waiting.remove((session, number))
-            if not waiting:
-                del self._waiting[key]
+        except LinesyncError:
+            self._waiting.remove(session, number, client, arrival)
             raise
         self.tell(outcomes)
         return None
 
     def check_arrival(self, namespace: str, arrival: str, client: Client, *, runs: bool = False) -> None:
-        """Refuse a new arrival that the hub cannot store, or in a namespace that has ended, or during a drain. A retry still
-        gets its outcome.
+        """Refuse a new arrival if the hub cannot store it, if its namespace has ended, or during a drain. A retry of an
+        earlier arrival is accepted.
 
-        :param runs: it joins something that a drain waits for.
+        :param runs: whether the arrival belongs to work for whose end a drain waits. It is then accepted during a drain.
         :raises LinesyncFailed: the hub is being drained.
         :raises NotStored: the hub's disk is full.
         :raises Aborted: the namespace has ended.
@@ -264,7 +196,7 @@ class Requests:
             raise NotStored(self._durable.refusal)
 
     def register(self, session: HubSession, message: protocol.Register, now: float) -> str:
-        """Register a host; returns the reply."""
+        """Register a host. Returns the reply."""
         published = {}
         for item in message.published:
             key, equals, value = item.partition("=")
@@ -283,7 +215,7 @@ class Requests:
                 system=message.system,
             )
         except LinesyncError as error:
-            self._refused(session, "", message, error)
+            self._checks.refused(session, "", message, error)
             raise
         earlier = self._sessions.name(session, message.name)
         self.tell(events)
@@ -293,22 +225,20 @@ class Requests:
 
     @property
     def lease_option(self) -> str:
-        """The lease in seconds, as an option of a reply; empty if it is the usual one."""
+        """The lease in seconds, as an option of a reply; empty if it is the default lease."""
         return "" if self.lease == limits.LEASE else f"{self.lease:g}"
 
     # -- after a restart of the hub -----------------------------------------------------------------------------------
 
     def restore(self, peer: Callable[[], Peer]) -> None:
-        """Make the sessions that the hub remembers from an earlier life. Their peers have one lease to connect again.
+        """Restore the stored sessions after a restart of the hub. Their peers have one lease to connect again.
 
         :param peer: makes a peer without a line.
         """
         now = self.now()
         self._services.extend_all(now)
         for session in self._sessions.restore(peer):
-            for number, arrival in session.kept.open.items():
-                key = session.client("").host, arrival
-                self._waiting.setdefault(key, []).append((session, number))
+            self._waiting.restore(session)
             session.give_up = self._loop.call_later(
                 max(self.lease, limits.LEASE) + _LAST,
                 session.peer.abandon,
@@ -320,17 +250,18 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End everything that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and the
-        channels of exchanges."""
+        """End the clients that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and
+        the channels of exchanges."""
         clients = list(self._services.waits_by_client())
         for owner in self._services.namespaces.owners():
             if owner.pid and owner.host == HUB:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
+        clients += self._services.groups.clients()
         for client in clients:
             id_ = Id.read(client.number)
-            if id_.script.startswith("x"):  # an exchange, whose channel and data are gone
+            if id_.script.startswith("x"):  # an exchange, whose channel and data are lost
                 for arrival in self._services.arrivals_of(client):
                     self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
             elif client.host == HUB and self._sessions.numbered(id_.number) is None:
@@ -341,11 +272,11 @@ class Requests:
         """Watch a process on this machine that owns a namespace."""
         try:
             self.owners.watch(owner.pid, owner.begin)
-        except LinesyncError:  # it has ended in the meantime
+        except LinesyncError:  # the process has ended in the meantime
             self._owner_gone(owner.pid, owner.begin)
 
     def resume(self, session: HubSession, message: protocol.Continue) -> str:
-        """Continue an earlier session; returns the reply."""
+        """Continue an earlier session in a new link session. Returns the reply."""
         old = self._sessions.named(message.hub, message.own)
         if old is None:
             raise LinesyncFailed("the hub does not know this session: it has ended; begin again")
@@ -362,7 +293,7 @@ class Requests:
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def tell(self, events: Iterable[Event | Outcome]) -> None:
-        """Send the decisions of the model to the clients that they concern."""
+        """Carry out decisions of the model, and send the outcomes to their clients."""
         silent: dict[str, HostLost] = {}
         for event in events:
             if isinstance(event, HostUp | HostLost):
@@ -376,7 +307,7 @@ class Requests:
             elif not self._reply(event) and isinstance(event, Failed) and event.client.host in silent:
                 self._break_off(silent[event.client.host])
         for host in self._services.take_asked():
-            self._ask(host)
+            self._questions.ask(host)
 
     @property
     def services(self) -> SyncServices:
@@ -389,7 +320,7 @@ class Requests:
         self._finish()
 
     def _owner_gone(self, pid: int, begin: str) -> None:
-        """A process on the hub's machine that may own namespaces has ended."""
+        """Handle the end of a process on the controller that may own namespaces."""
         self.perform(lambda services, now: services.owner_gone(HUB, pid, begin, now))
 
     def _revoke(self, event: Revoked) -> None:
@@ -400,15 +331,18 @@ class Requests:
             self.answer(session, NOTE, protocol.encode(note))
 
     def _break_off(self, lost: HostLost) -> None:
-        """End the session of a lost host that had not confirmed a grant. The grant was returned, and another client may have
-        it now. So the reply with the grant must not reach the host when its line is back."""
+        """End the session of a lost host that had not confirmed a grant.
+
+        The grant was returned, and another client may have the unit or the lock now. The reply with the grant must therefore
+        not reach the host when its line returns.
+        """
         session = self._sessions.host(lost.host)
         if session is not None and session.id == lost.session:
-            # Later, after all outcomes of the loss were sent.
+            # End the session later, after all outcomes of the loss were sent.
             self._loop.call_soon(self._end_session, session, f"host {lost.host} was lost: {lost.why}")
 
     def _end_replaced(self, lost: HostLost) -> None:
-        """Another agent has the name of a host whose session was not continued since the hub restarted."""
+        """End a stored session that was not continued after a restart of the hub, because another agent has its host name."""
         session = self._sessions.numbered(lost.session)
         if session is not None and not session.peer.up:
             self._loop.call_soon(session.peer.abandon, lost.why)
@@ -418,87 +352,45 @@ class Requests:
         if session.peer.up:
             session.peer.end_session(why)
         else:
-            session.peer.abandon(why)  # it has not come back since the hub restarted
+            session.peer.abandon(why)  # the peer has not connected again since the hub restarted
             if session.peer.line is not None:
-                session.peer.line.close()  # its bytes belong to a link that is gone; a port opens it again
+                session.peer.line.close()  # a port opens the line again, with a new link
 
     def _reply(self, outcome: Granted | Failed) -> bool:
-        """Send an outcome to all requests that wait for it; returns whether there were any."""
+        """Send an outcome to all requests that wait for it. Returns whether there were such requests."""
         listener = self.on_outcome.get((outcome.client.host, outcome.arrival))
         if listener is not None:
             listener(outcome)
         provisional = isinstance(outcome, Granted) and outcome.provisional
         text = protocol.encode_error(outcome.error) if isinstance(outcome, Failed) else granted(outcome)
-        waiting = self._waiting.pop((outcome.client.host, outcome.arrival), [])
+        waiting = self._waiting.take(outcome.client, outcome.arrival)
         for session, number in waiting:
             if not provisional and outcome.arrival == session.arrival(number, ""):
-                # A retry is only possible with an arrival id, so without one the result need not be kept.
+                # Without an arrival id, a retry is not possible, so the model does not need to keep the result.
                 self._services.confirm(outcome.arrival, outcome.client)
             self.answer(session, number, text)
         return bool(waiting) or listener is not None
 
-    def _forget(self, gone: Callable[[HubSession, str], bool]) -> None:
-        """Forget the requests whose replies are no longer needed."""
-        for asked in self._waiting.values():
-            for session, number in asked:
-                if gone(session, number):
-                    session.kept.closed(number)
-        left = {key: [one for one in asked if not gone(*one)] for key, asked in self._waiting.items()}
-        self._waiting = {key: asked for key, asked in left.items() if asked}
-
-    # -- who is active where ------------------------------------------------------------------------------------------
-
-    def _ask(self, host: str) -> None:
-        """Ask a host whether it is alive, and which of its clients may act."""
-        if host == HUB:
-            scripts = [session for session in self._sessions.all() if not session.host]
-            activity = deadlock.Activity(
-                self._commands(),
-                frozenset(session.id for session in scripts if session.concurrent or not session.exchanges),
-                frozenset(session.id for session in scripts if session.concurrent),
-            )
-            # Later, because the code that asks has not finished.
-            self._loop.call_soon(self._answered, host, activity)
-            return
+    def _answered(self, host: str, activity: Activity) -> None:
+        """Pass the answer of a host to the request ``activity`` to the model."""
         session = self._sessions.host(host)
-        # A question that was not answered is not repeated: the session delivers it, so another one would only wait as well.
-        if session is not None and session.peer.up and not session.questioned:
-            session.questioned = True
-            session.peer.ask(
-                protocol.encode(protocol.Activity()), lambda reply: self._take_activity(session, host, reply)
-            )
-
-    def _take_activity(self, session: HubSession, host: str, reply: str | LinesyncError) -> None:
-        session.questioned = False
-        if isinstance(reply, LinesyncError):
-            return
-        try:
-            commands, *scripts = protocol.read_reply(reply)
-            numbers = [session.client(script.rstrip("*")).number for script in scripts]
-            concurrent = {number for number, script in zip(numbers, scripts, strict=True) if script.endswith("*")}
-            activity = deadlock.Activity(int(commands), frozenset(numbers), frozenset(concurrent))
-        except (LinesyncError, ValueError):
-            activity = deadlock.Activity(commands=1)  # an older agent: it is alive, and any client may be active there
-        self._hear_of(session)
-        self._answered(host, activity)
-
-    def _answered(self, host: str, activity: deadlock.Activity) -> None:
-        self.tell(self._services.answered(host, activity, self.now()))
-        self._finish()
+        if session is not None:
+            self._hear_of(session)
+        self.perform(lambda services, now: services.answered(host, activity, now))
 
     # -- sessions and timers ------------------------------------------------------------------------------------------
 
     def session_over(self, session: HubSession, cause: Cause, why: str) -> None:
-        """A session has ended: end everything that its host and its scripts wait for."""
+        """Handle the end of a session: end the waits and holds of its host and its scripts."""
         now = self.now()
         self.draining.end(session, f"its client is gone ({why})")
         if session.host:
             if cause is not Cause.RESTARTED and self._services.absent(session.host) is None:
-                self._hear_of(session)  # the hub takes its holds back one lease after this
+                self._hear_of(session)  # the hub takes the holds of the host back one lease after this time
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
-        self._forget(lambda asker, _: asker is session)
+        self._waiting.forget(lambda asker, _: asker is session)
         self._finish()
 
     def line_lost(self, session: HubSession, why: str) -> None:
@@ -511,13 +403,13 @@ class Requests:
             self._finish()
 
     def grant_no_holds_for_a_lease(self) -> None:
-        """Hosts may still have holds from an earlier hub that this hub does not know."""
+        """Grant no locks and no held units for one lease, because hosts may still have holds from an earlier hub."""
         self._services.grant_no_holds_before(self.now() + self.lease)
-        self._set_timer()
+        self._ticks.set(self._services.next_timer())
 
     @property
     def holds(self) -> bool:
-        """Whether anything is held."""
+        """Whether any client has a hold."""
         return self._services.holds
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
@@ -526,59 +418,22 @@ class Requests:
         return self._services.hosts(now)
 
     def status(self, now: float) -> Status:
-        """The state of the services, and their clients."""
-        return self._services.status(now, self._clients()).but(drain=self.draining.in_words)
-
-    def _ends_with_hub(self) -> list[str]:
-        """The waits and holds that the next hub cannot continue, by their clients, and what cannot be stored now."""
-        why = "this hub stores no state" if self._durable is None else "its linesync cannot continue its session"
-        found = []
-        for client, count in self._services.waits_by_client().items():
-            id_ = Id.read(client.number)
-            session = self._sessions.numbered(id_.number)
-            exchange = id_.script.startswith("x")  # a drain waits for its channel
-            if not exchange and (session is None or not session.keeping):
-                things = "1 wait or hold" if count == 1 else f"{count} waits and holds"
-                found.append(f"{things} of {client.principal}, which would be lost ({why})")
-        if self._durable is not None and self._durable.refusal:
-            found.append("room on the disk")
-        return found
-
-    def _clients(self) -> list[ClientState]:
-        """Each agent, and each script that waits for something or holds something."""
-        waits = self._services.waits_by_client()
-        found = []
-        for session in self._sessions.all():
-            scripts = [Id.read(client.number) for client in waits if client.host == (session.host or HUB)]
-            for script in ["", *(one.script for one in scripts if one.number == session.id and one.script)]:
-                client, principal = session.client(script), session.principal(script)
-                if not session.host and client not in waits:
-                    continue
-                found.append(
-                    ClientState(
-                        client=client.number,
-                        host=principal.host,
-                        script=principal.script,
-                        uid=principal.uid,
-                        line=principal.line,
-                        waits=waits.get(client, 0),
-                    )
-                )
-        return found
+        """The state of all barriers, locks and so on, and of the clients."""
+        return self._services.status(now, client_states(self._services, self._sessions)).but(
+            drain=self.draining.in_words
+        )
 
     def absent(self, host: str) -> Cause | None:
-        """Why a host cannot be reached; None while it is alive."""
+        """The reason why a host cannot be reached; None while it is alive."""
         return self._services.absent(host)
 
-    def tick(self) -> None:
-        """Check all sessions and all deadlines; called each second and when a deadline is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self.now()
-        if now - self._ticked > self._tick + min(_STALL, self.lease / 4):
+    def _tick(self, now: float, late: bool) -> None:
+        """Check all sessions and all deadlines.
+
+        :param late: whether the hub did not run for some time, so that messages of hosts may be unread.
+        """
+        if late:
             self._services.extend_all(now)
-        self._ticked = now
         self._hear(now)
         self.tell(self._services.handle_timer(now))
         self._finish()
@@ -596,10 +451,10 @@ class Requests:
         link = session.peer.link
         if session.host and link is not None and link.heard_at > session.heard_at:
             session.heard_at = link.heard_at
-            self.tell(self._services.heard(session.host, session.id, link.heard_at + self._offset))
+            self.tell(self._services.heard(session.host, session.id, link.heard_at + self._ticks.offset))
 
     def _finish(self) -> None:
-        """After each call of the services: pass on the changes, and set the timer."""
+        """Publish the changes and set the timer. Every call of the services must be followed by this."""
         self.draining.changed()
         self.outbox.changed()
         noted, asked = self._services.take_noted(), self._asked
@@ -607,21 +462,11 @@ class Requests:
         if noted:
             client = asked.client if asked is not None else None
             self.outbox.put(lambda: self.changes.add(noted, client))
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._stopped:
-            return
-        when = min(self._services.next_timer() or float("inf"), self._ticked + self._tick)
-        if self._timer is not None:
-            if self._timer_at <= when:
-                return  # a check that is too early costs less than a new timer with each request
-            self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(max(when - self._offset, self._loop.time()), self.tick), when
+        self._ticks.set(self._services.next_timer())
 
     def end_all(self, why: str) -> None:
-        """End everything that the sessions wait for or hold. The peers are notified by the goodbye. A script that misses it
-        gets its replies from the next hub process."""
+        """End all waits and holds of the sessions. The goodbye notifies the peers. A script that does not get the goodbye gets
+        its replies from the next hub process."""
         for session in self._sessions.all():
             if session.keeping and session.host:
                 self._sessions.end(session.peer)
@@ -632,31 +477,12 @@ class Requests:
         self.owners.close()
         self.outbox.close()
         self.draining.close()
-        self._stopped = True
+        self._ticks.stop()
         for session in self._sessions.all():
             if session.give_up is not None:
                 session.give_up.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 _NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
-"""The requests that are refused while the disk is full, besides new arrivals. Other requests end
-something, so they wait for space on the disk."""
-_OF_THE_HUB = re.compile(r"[0-9]+/.*")
-"""The ids of arrivals that the hub names itself: the session, and the request."""
-
-
-def _check_named(script: str, message: Message) -> None:
-    """Refuse a message that names a request or an arrival of another client.
-
-    :param script: the number of the script behind an agent that sent it. An agent speaks for all of its scripts.
-    """
-    named = getattr(message, "arrival", "")
-    if named and _OF_THE_HUB.fullmatch(named):
-        raise UsageError(
-            f"invalid arrival id '{named}': ids of digits and a slash belong to the hub; choose another one"
-        )
-    request = getattr(message, "request", "")
-    if script and request and Id.read(request).script != script:
-        raise NotAllowed(f"request {request} belongs to another client; name a request of your own")
+"""The requests that are refused while the disk is full, in addition to new arrivals. Other requests end waits or holds. They
+are accepted, and their replies wait for space on the disk."""

@@ -1,6 +1,8 @@
-"""The peers of the hub's sessions: each is an agent with a name and scripts behind it, or a script.
+"""The sessions of the hub. The peer of a session is either a script, or an agent, which forwards the requests of the scripts on
+its host.
 
-After a restart of the hub, a remembered session has a peer without a line until the peer continues the session."""
+After a restart of the hub, a stored session has a peer without a line until the peer continues the session.
+"""
 
 from __future__ import annotations
 
@@ -26,30 +28,32 @@ class HubSession:
         self.peer = peer
         self.kept = kept
         self.keeping = False
-        """Whether its peer can continue the session after a restart of the hub, so that the hub keeps its replies."""
+        """Whether the peer can continue the session after a restart of the hub. The hub then keeps the replies."""
         self._sent = 0
         """The number of the last kept reply that was sent to the peer in the current link session."""
         self._mark: tuple[int, int] | None = None
-        """A mark of the link session, and the number of the last kept reply before it."""
+        """A position in the data of the link session, and the number of the last kept reply before this position."""
         self._last: tuple[str, str, Client] | None = None
-        """The host, the script and the client of the last request, because a script often sends several."""
+        """The host, the script and the client of the last request. They are cached, because a script often sends several
+        requests."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
-        """The tasks that relay or serve its channels."""
+        """The tasks that relay or serve the channels of the session."""
         self.jobs = Jobs(JOBS, "this script")
-        """The jobs of hosts for it, if it is a script."""
+        """The commands and copies of the script on hosts, with their limit; not used for an agent."""
         self.give_up: asyncio.TimerHandle | None = None
+        """The timer that ends the session if its line does not return, or if a refused script does not register a host."""
         self.acted = False
-        """Whether it has made a request as a script, so that it cannot become the session of a host."""
+        """Whether the peer has sent a request of a script. It can then no longer register a host."""
         self.refusal = ""
-        """Why its requests are refused unless it registers a host; empty if they are not."""
+        """The reason for which all requests except a registration are refused; empty if they are accepted."""
         self.questioned = False
-        """Whether it was asked who is active on its host, and has not answered."""
+        """Whether the hub has sent the request ``activity`` to the agent, and the agent has not answered."""
         self.exchanges = 0
-        """The number of exchanges in which a script waits."""
+        """The number of exchanges in which the script waits."""
         self.cut = False
-        """Whether the connection of a script was lost in a way in which the script may not have noticed it."""
+        """Whether the connection of the script was lost, and the script may not have noticed it."""
         self.heard_at = float("-inf")
-        """When the frame came that last renewed the host's lease, monotonic seconds."""
+        """The arrival time of the frame that last renewed the host's lease, in monotonic seconds."""
 
     @property
     def serial(self) -> int:
@@ -61,7 +65,7 @@ class HubSession:
 
     @property
     def line(self) -> str:
-        """The line's label, one for each byte pipe."""
+        """The label of the line. Each line has its own label."""
         return self.kept.line
 
     @property
@@ -77,14 +81,14 @@ class HubSession:
     # -- replies ------------------------------------------------------------------------------------------------------
 
     def send(self, number: int) -> None:
-        """Send a kept reply or note, unless it was already sent in this link session or has arrived."""
+        """Send the kept reply or note with this number, unless it was already sent in this link session or has arrived."""
         reply = self.kept.replies.get(number)
         if reply is not None and number > self._sent and self.peer.up:
             self._sent = number
             self.peer.answer(*reply)
 
     def forget_arrived(self) -> None:
-        """Forget the replies that have arrived."""
+        """Remove the kept replies that have arrived."""
         while self.kept.replies:
             if self._mark is None:
                 mark = self.peer.sent_mark
@@ -105,14 +109,21 @@ class HubSession:
         self.kept.changed()
         self._sent, self._mark = 0, None
 
+    def move(self, line: str) -> None:
+        """Continue the session on the line with this label."""
+        self.kept.line = line
+        self.kept.changed()
+
     @property
     def endpoint(self) -> str:
-        """The endpoint of its line; the same for all lines that were accepted there."""
+        """The endpoint of the line. All lines that were accepted at one endpoint have the same endpoint."""
         return self.peer.info.endpoint if self.peer.info is not None else self.line
 
     def client(self, script: str) -> Client:
-        """The client for this script behind the agent, or for the peer itself if the number is empty. A number is never used
-        twice for one host, because it contains the number of the session."""
+        """The client for a script of the agent's host, or for the peer itself if ``script`` is empty.
+
+        The number of a client contains the number of the session, so it is never used again.
+        """
         host = self.host or HUB
         if self._last is None or self._last[:2] != (host, script):
             self._last = host, script, Client(host, str(Id(self.id, script)), self.principal(script))
@@ -124,7 +135,7 @@ class HubSession:
         return self.kept.uid is not None
 
     def sender(self, script: str) -> str:
-        """The kind of sender of a message with this script number: a script or an agent."""
+        """The kind of sender of a message with this script number: AGENT or SCRIPT."""
         return AGENT if self.host and not script else SCRIPT
 
     def principal(self, script: str) -> Principal:
@@ -134,7 +145,7 @@ class HubSession:
         return Principal(line=self.line, host=HUB, script=self.id, uid=self.kept.uid)
 
     def arrival(self, request: str, named: str) -> str:
-        """The arrival id of a request."""
+        """The arrival id of a request: the id that the request names, or else an id from the session and the request."""
         return named or f"{self.serial}/{request}"
 
     def spawn(self, task: asyncio.Task[None]) -> None:
@@ -146,7 +157,7 @@ class HubSession:
 class Sessions:
     """All sessions of a hub.
 
-    :param memory: has the sessions that the hub remembers.
+    :param memory: contains the sessions that the hub keeps when it restarts.
     :param keeping: whether sessions can continue after a restart of the hub.
     """
 
@@ -180,7 +191,7 @@ class Sessions:
         return session
 
     def restore(self, peer: Callable[[], Peer]) -> list[HubSession]:
-        """Make the sessions that the hub remembers; their peers have not connected again yet.
+        """Make the sessions of the memory. Their peers have not connected again yet.
 
         :param peer: makes a peer without a line.
         """
@@ -194,14 +205,18 @@ class Sessions:
         return restored
 
     def named(self, hub: str, peer: str) -> HubSession | None:
-        """The session that the hub remembers with these nonces, if its peer has not connected again yet."""
+        """The kept session with these nonces, if its peer has not connected again yet; else None.
+
+        :param hub: the hub's nonce.
+        :param peer: the peer's nonce.
+        """
         for session in self._by_serial.values():
             if session.kept.nonces == (hub, peer) and not session.peer.up:
                 return session
         return None
 
     def resume(self, old: HubSession, new: HubSession) -> None:
-        """A peer continues an old session in a new link session."""
+        """Continue an old session with the peer of a new session."""
         del self._by_peer[old.peer], self._by_serial[new.serial]
         for timer in (old.give_up, new.give_up):
             if timer is not None:
@@ -211,11 +226,11 @@ class Sessions:
         self._by_peer[old.peer] = old
 
     def known(self, ours: str, theirs: str) -> Peer | None:
-        """The peer whose session has this pair of nonces."""
+        """The peer whose link session has this pair of nonces, or None."""
         return self._by_nonces.get((ours, theirs))
 
     def remember(self, peer: Peer) -> None:
-        """Remember a session that is established, so that it can resume on another line."""
+        """Store the nonces of an established link session, so that the session can resume on another line."""
         link = peer.link
         if link is not None and link.session is not None:
             nonces = link.session.nonce, link.session.peer.nonce
@@ -225,11 +240,11 @@ class Sessions:
         return self._by_peer.get(peer)
 
     def numbered(self, serial: str) -> HubSession | None:
-        """The session with this number."""
+        """The session with this number, or None."""
         return self._by_serial.get(int(serial)) if serial.isdecimal() else None
 
     def name(self, session: HubSession, host: str) -> HubSession | None:
-        """Make this the session of a host. Returns the earlier one, if there was one."""
+        """Make this session the session of a host. Returns the earlier session of the host, or None."""
         if session.keeping:
             session.kept.register(host)
         else:

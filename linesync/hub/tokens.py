@@ -1,4 +1,6 @@
-"""The fencing tokens of a hub: reserved on the disk before they are given (:mod:`linesync.store.tokens`)."""
+"""The fencing tokens of a hub. It reserves tokens on the disk before it gives them to owners of locks
+(:mod:`linesync.store.tokens`).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ _LOOK = 2.0  # seconds between checks of the tokens that are left
 
 
 async def least_token(path: str) -> int:
-    """The first token of a hub that has a state file, unless the file contains a higher one. No earlier hub that kept only its
-    tokens has given this token.
+    """The least first token of a hub with a state file. It is larger than all tokens of earlier hubs without a state file.
 
-    :raises LinesyncFailed: the file of such hubs cannot be read, or is not valid.
+    :param path: the file in which hubs without a state file reserve their tokens.
+    :raises LinesyncFailed: this file cannot be read, or is not valid.
     """
     return max(int(time.time() * 1000), await run_blocking(lambda: reserved(path), path))
 
@@ -28,9 +30,10 @@ async def least_token(path: str) -> int:
 class Tokens:
     """Reserves tokens in a file.
 
+    :param path: the file.
     :ivar first: the first token that the hub may give.
-    :ivar last: the end of the reserved tokens; None if the file cannot be written, so that only the clock keeps the tokens
-        of the next hub larger.
+    :ivar last: the end of the reserved tokens; None if the file cannot be written. Then the tokens of the next hub are larger
+        only if the clock is not set back.
     """
 
     def __init__(self, path: str) -> None:
@@ -39,7 +42,7 @@ class Tokens:
         self.last: int | None = None
 
     async def begin(self, report: Report) -> None:
-        """Reserve the first tokens, which are at least the clock's milliseconds. If the file cannot be written, report it.
+        """Reserve the first tokens. They are at least the clock's time in milliseconds. If the file cannot be written, log it.
 
         :raises LinesyncFailed: the file cannot be read, or is not valid.
         """
@@ -57,7 +60,7 @@ class Tokens:
         self.last = self.first + BLOCK
 
     async def keep(self, locks: Locks, report: Report) -> None:
-        """Reserve more tokens whenever half of them are used, until cancelled."""
+        """Reserve more tokens whenever half of the tokens are used, until cancelled."""
         locks.last_token = self.last
         while self.last is not None:
             await asyncio.sleep(_LOOK)

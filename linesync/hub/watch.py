@@ -1,4 +1,4 @@
-"""Watching a line and the state: console logs, typing into a line, frames while they pass, and changes."""
+"""The channels with which clients watch a line or the state: the console log, the trace of frames, and the changes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ from .follower import Follower
 
 __all__ = ["serve_changes", "serve_console", "serve_trace"]
 
-_TRACE_BEHIND = 1 << 17  # bytes that a slow reader may be behind before it loses lines
+_TRACE_BEHIND = 1 << 17  # the most bytes of a trace that wait for a reader; beyond that, it loses the oldest lines
 _SLICE = 1 << 14  # bytes that are sent together; a slow reader loses only bytes that have not been sent yet
 
 
 async def serve_console(stream: Stream, opening: ConsoleOpen, log: ConsoleLog, peer: Peer) -> None:
-    """Send the log, and with ``follow`` also later text; write the bytes that come from the reader to the line."""
+    """Send the console log of a line to a reader.
+
+    With ``follow``, also send later text. With ``type``, also write the bytes that the reader sends to the line.
+    """
     follower = log.follow()
     try:
         if not opening.follow and not opening.type:
             await stream.send(1, b"".join(follower.take()[1]))
             stream.end()
             return
-        await _pass_on(stream, follower, _type(stream, opening, peer))
+        await _forward(stream, follower, _type(stream, opening, peer))
     except LinesyncError:
         pass
     finally:
@@ -63,7 +66,7 @@ async def _type(stream: Stream, opening: ConsoleOpen, peer: Peer) -> None:
 
 
 async def serve_trace(stream: Stream, peer: Peer) -> None:
-    """Send a text line for each frame that passes, until the reader leaves. A slow reader loses lines and sees how many."""
+    """Send a text line for each frame on the line, until the reader leaves. A slow reader loses lines and gets their number."""
     link = peer.link
     if link is None:
         raise LinesyncFailed("cannot trace the line: it has not been open yet; try again when it is open")
@@ -75,7 +78,7 @@ async def serve_trace(stream: Stream, peer: Peer) -> None:
 
     _watch(link, trace)
     try:
-        await _pass_on(stream, follower, _until_end(stream), lambda lost, _: b"... %d frames not shown\n" % lost)
+        await _forward(stream, follower, _until_end(stream), lambda lost, _: b"... %d frames not shown\n" % lost)
     except LinesyncError:
         pass
     finally:
@@ -88,23 +91,24 @@ async def serve_changes(stream: Stream, changes: Changes) -> None:
     follower, first = changes.follow(), changes.number
     try:
         stream.send_message(protocol.encode_ok(str(first)))
-        await _pass_on(stream, follower, _until_end(stream), lambda lost, last: lost_changes(lost, first + last))
+        await _forward(stream, follower, _until_end(stream), lambda lost, last: lost_changes(lost, first + last))
     except LinesyncError:
         pass
     finally:
         changes.unfollow(follower)
 
 
-async def _pass_on(
+async def _forward(
     stream: Stream,
     follower: Follower,
     reading: Coroutine[Any, Any, None],
     gap: Callable[[int, int], bytes] = lambda lost, last: b"",
 ) -> None:
-    """Send the pieces that arrive at a follower until the reader leaves. Raises the errors of :meth:`Stream.send`.
+    """Send the pieces of a follower until the reader leaves. Raises the errors of :meth:`Stream.send`.
 
     :param reading: handles the input of the reader, and ends when the reader leaves.
-    :param gap: makes the text that replaces lost pieces. Its arguments are their count and the number of the last one, from 1.
+    :param gap: makes the text that replaces lost pieces. Its arguments are the number of lost pieces, and the number of the
+        last lost piece, counted from 1.
     """
     leaving = asyncio.create_task(reading)
     passed = 0
@@ -125,7 +129,7 @@ async def _pass_on(
 
 
 async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
-    """Work until it is done or the reader ends."""
+    """Run ``work`` until it returns, or until the task ``end`` ends."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,7 +140,7 @@ async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> N
 
 
 class _Fan:
-    """Passes the frames of one link to several traces."""
+    """A trace that passes the frames of one link to several traces."""
 
     def __init__(self) -> None:
         self.traces: list[Trace] = []  # bound: limits.CHANNELS, limits.SESSIONS

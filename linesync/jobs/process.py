@@ -42,11 +42,13 @@ class Runner:
 
     :param name: the host's name, for messages and marks.
     :param report: called with a sentence for the log.
+    :ivar refusal: why it runs no commands for others, as a sentence; empty if it does.
     :ivar extra: environment variables for every command; those of a request take precedence.
     """
 
     def __init__(self, name: str, report: Callable[[str], None]) -> None:
         self.name = name
+        self.refusal = ""
         self.extra: dict[str, str] = {"LINESYNC_HOST": name}
         self._report = report
         self._control: socket.socket | None = None

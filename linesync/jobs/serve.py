@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .. import protocol
-from ..errors import EndOfStream, LinesyncError, LinesyncFailed
+from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
 from ..protocol import FileRead, FileWrite, Message, Run, operations
 from ..runtime.streams import Stream
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..jobs.process import Runner
     from ..jobs.resuming import Resuming
 
-__all__ = ["HOST_JOBS", "JOBS", "Jobs", "addressee", "answered", "is_command", "refuse", "serve", "settle", "stop"]
+__all__ = ["HOST_JOBS", "JOBS", "Jobs", "Tasks", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
 
 JOBS = 64  # the limit of commands and file copies of one script on one host at the same time
 HOST_JOBS = 512  # the same limit for all scripts together
@@ -97,6 +97,8 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) 
 async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     try:
         request = operations.read_opening(stream.words)
+        if isinstance(request, Run) and runner.refusal:
+            raise NotAllowed(runner.refusal)
         await jobs.run(runner.name, lambda: _job(stream, request, runner))
     except asyncio.CancelledError as error:
         refuse(stream, LinesyncFailed(_cancel_reason(error, runner)))
@@ -148,17 +150,48 @@ async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, 
         raise
 
 
-async def stop(tasks: Collection[asyncio.Task[None]], seconds: float, reason: str) -> None:
-    """Cancel tasks twice. The first cancellation ends a command with SIGTERM, the second kills it.
+class Tasks:
+    """The tasks of a hub or an agent.
 
-    :param seconds: the time to wait for the tasks after each cancellation.
-    :param reason: the reason, as a clause that names the host.
+    :param owner: the hub or agent as a noun phrase for the log, such as "the hub".
+    :param report: is called with the error of each task that fails with a LinesyncError.
     """
-    for _ in range(2):
-        for task in list(tasks):
-            task.cancel(reason)
-        if tasks:
-            await asyncio.wait(list(tasks), timeout=seconds)
+
+    def __init__(self, owner: str, report: Callable[[str], None]) -> None:
+        self._owner = owner
+        self._report = report
+        self._running: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LinesyncError):
+            self._report(str(error))
+        elif error is not None:
+            context = {"message": f"a task of {self._owner} failed", "exception": error}
+            task.get_loop().call_exception_handler(context)
+
+    async def stop(self, seconds: float, reason: str) -> None:
+        """Cancel all tasks twice. The first cancellation ends a command with SIGTERM, the second kills it.
+
+        :param seconds: the time to wait for the tasks after each cancellation.
+        :param reason: the reason, as a clause that names the host.
+        """
+        for _ in range(2):
+            for task in list(self._running):
+                task.cancel(reason)
+            if self._running:
+                await asyncio.wait(list(self._running), timeout=seconds)
 
 
 async def settle(stream: Stream) -> None:

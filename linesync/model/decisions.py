@@ -1,11 +1,11 @@
-"""The decisions of the sync services: small frozen events that the hub sends to the clients that they concern.
+"""The decisions of the sync services: small frozen records that the hub sends to the clients concerned.
 
-Every call of a service returns a list of these, in the order in which they happened. They follow three rules:
+Every call of a service returns a list of decisions in the order in which they happened. Decisions follow three rules:
 
 1. An arrival ends in exactly one final outcome: a ``Granted`` that is not provisional, or a ``Failed``.
-2. A provisional grant (units of a semaphore, or a lock) becomes final when its client confirms it. If the client is gone
-   before that, the grant is returned and a ``Failed`` with the same arrival id follows.
-3. An outcome names the arrival and the client that it goes to. A retry gets the same outcome, at its own client.
+2. A provisional grant (units of a semaphore, or a lock) becomes final when its client confirms it. If the client
+   disconnects before that, the hub takes the grant back, and a ``Failed`` with the same arrival id follows.
+3. An outcome names its arrival and its receiver. A retry gets the same outcome, and its own client is the receiver.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from .participants import Cause, Client
 
 __all__ = [
     "ArrivalId",
+    "Batch",
     "Event",
     "Exchanged",
     "Failed",
     "Granted",
+    "GroupEvent",
     "HostEvent",
     "HostLost",
     "HostUp",
@@ -39,17 +41,17 @@ __all__ = [
 ]
 
 ArrivalId: TypeAlias = str
-"""The client chooses it: 1 to 64 printable ASCII characters, for one arrival of its host and its retries."""
+"""The id of an arrival and its retries: 1 to 64 printable ASCII characters. The client chooses it; it is unique in its host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """A barrier is complete.
 
-    :ivar generation: the number of this use of the name, from 1; it grows and never repeats for one name.
-    :ivar parties: the parties in order of arrival; a name occurs once for each of its invocations. Empty if there are more
-        than 32 and the receiver did not ask for them.
-    :ivar position: the receiver's own place in the order of arrival, from 1.
+    :ivar generation: the number of this use of the name, from 1. It grows with each use, and no number repeats.
+    :ivar parties: the parties in order of arrival; a name occurs once for each of its arrivals. Empty if there are more
+        than 32 parties and the receiver did not ask for them.
+    :ivar position: the position of the receiver in the order of arrival, from 1.
     :ivar count: the number of parties that arrived.
     :ivar lost: the lost members that the barrier did not wait for, sorted.
     """
@@ -63,7 +65,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A lock is owned.
+    """A lock was granted.
 
     :ivar token: the fencing token, larger than all earlier tokens of this hub.
     """
@@ -75,7 +77,7 @@ class Token:
 class Level:
     """Units of a semaphore were given, taken or counted.
 
-    :ivar value: the units that are left, after the waiters that could be served got theirs; 0 or more.
+    :ivar value: the units that are left, 0 or more. Waiting clients that could be served have already got their units.
     """
 
     value: int
@@ -83,7 +85,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchanged:
-    """The data of all members of an exchange is here.
+    """The data of all members of an exchange is complete.
 
     :ivar generation: the number of this use of the name, from 1.
     :ivar members: all members, sorted.
@@ -109,7 +111,7 @@ class Names:
 class Posted:
     """A message was added to a topic.
 
-    :ivar number: its place in the topic, from 1.
+    :ivar number: its position in the topic, from 1.
     """
 
     number: int
@@ -119,8 +121,8 @@ class Posted:
 class Message:
     """A message of a topic.
 
-    :ivar number: its place in the topic, from 1; or its place among the messages of others if the reader asked only for
-        those.
+    :ivar number: its position in the topic, from 1; or its position among the messages of other members if the reader
+        asked only for these.
     :ivar sender: the member that sent it.
     :ivar items: its contents.
     """
@@ -140,17 +142,48 @@ class Messages:
     messages: tuple[Message, ...]
 
 
-Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages
+@dataclass(frozen=True, slots=True)
+class GroupEvent:
+    """One event of a group, for its members.
+
+    :ivar number: its place in the log of the group, from 1.
+    :ivar kind: one of the kinds of :mod:`linesync.model.groups.log`.
+    :ivar service: the service of a step; else -1.
+    :ivar sender: the member that sent a message; else empty.
+    :ivar data: the data of a message, the JSON of a view, or a text.
+    :ivar only: the numbers of the members that get it; None for all.
+    """
+
+    number: int
+    kind: str
+    service: int = -1
+    sender: str = ""
+    data: str = ""
+    only: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The next events of a group for one member. Such a result is not kept, because a member asks by number.
+
+    :ivar events: in the order of their numbers; none if a later request of the member replaced this one.
+    """
+
+    events: tuple[GroupEvent, ...]
+
+
+Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The arrival succeeded.
+    """An arrival succeeded.
 
     :ivar arrival: the arrival that has this outcome.
     :ivar client: the receiver.
     :ivar value: the result.
-    :ivar provisional: True if the grant is returned unless the client confirms it.
+    :ivar provisional: whether the client must confirm the grant. The hub takes an unconfirmed grant back when the client is
+        gone.
     """
 
     arrival: ArrivalId
@@ -161,7 +194,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The arrival failed and left nothing behind.
+    """An arrival failed, and nothing of it is left.
 
     :ivar arrival: the arrival that has this outcome.
     :ivar client: the receiver.
@@ -175,7 +208,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """A hold has ended although its client did not give it back: the host was lost, or the name was reset.
+    """A hold has ended although its client did not give it back: its host was lost, or the name was reset.
 
     :ivar arrival: the arrival of the hold.
     :ivar client: the former holder.
@@ -196,8 +229,9 @@ class HostUp:
 
     :ivar host: its name.
     :ivar session: its session.
-    :ivar resumed: True if the session survived the loss. The waits that failed with the loss stay failed.
-    :ivar again: how its earlier life ended, as a clause; empty if this is its first life, or if that is not known.
+    :ivar resumed: whether the session survived the loss. The waits that failed at the loss stay failed.
+    :ivar again: the end of the host's earlier life as a clause, such as "it was rebooted"; empty if this is its first life,
+        or if the end is not known.
     """
 
     host: str
@@ -208,8 +242,9 @@ class HostUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLost:
-    """A host's life is over, or its lease ran out; reported once for each loss, and again if a host that restarted does not
-    register within a lease.
+    """A host is lost: its session has ended, or its lease ran out.
+
+    Each loss is reported once. A host that restarted and does not register again in time is reported a second time.
 
     :ivar host: its name.
     :ivar session: its last session.
@@ -225,14 +260,14 @@ class HostLost:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A change of the state, for those who follow the changes. No client waits for it.
+    """A change of the state, for the clients that follow all changes. No client waits for it.
 
     :ivar kind: one of the kinds of :mod:`linesync.model.state.change`.
-    :ivar key: the namespace and the name of what has changed; the namespace of a host is empty.
-    :ivar who: the member or the host that changed it; empty if that is not one.
+    :ivar key: the namespace and the name of the changed object; the namespace of a host is empty.
+    :ivar who: the member or the host that changed it; empty if neither did.
     :ivar value: the number that belongs to the kind, or None.
-    :ivar why: the cause or the error; else empty.
-    :ivar client: the client that changed it; None for the sender of the present request.
+    :ivar why: the cause or the error; empty if there is none.
+    :ivar client: the client that changed it; None for the sender of the current request.
     """
 
     kind: str

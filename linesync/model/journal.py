@@ -1,13 +1,14 @@
 """Tracks which objects of a model have changed (dirty marks), and makes their rows for a store. It is not a log of changes.
 
 1. A service marks an object where it changes it. A mark is one dictionary entry, and makes no record.
-2. :meth:`Journal.take` makes the current record of each marked object, once. So an object that changed twice since the last
-   call costs one row, and an object that began and ended since then costs none.
+2. :meth:`Journal.take` makes one current record of each marked object. An object that changed twice since the last call
+   therefore costs one row. An object that was created and removed since then costs no row.
 3. A row has a kind, a key and a record (:mod:`linesync.model.kept`). The kind and the key identify the object.
-4. The order of objects survives a restart: they get increasing sequence numbers from :meth:`Journal.number`, their records
-   contain these numbers, and a restored model continues above the highest number.
+4. The order of objects survives a restart. Objects get increasing sequence numbers from :meth:`Journal.number`, and their
+   records contain these numbers. A restored model continues above the highest number.
 
-A journal that is off keeps no marks, so a hub that stores nothing pays one call and one comparison for each change.
+A journal that is off keeps no marks. In a hub that stores nothing, each change therefore costs only one call and one
+comparison.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Journal:
     def mark(self, kind: str, key: Key, *, new: bool = False) -> None:
         """Mark an object as changed.
 
-        :param new: the object did not exist before.
+        :param new: whether the object did not exist before this change.
         """
         if self.on:
             self._marks.setdefault((kind, key), new)
@@ -92,11 +93,11 @@ class Journal:
         """The rows of all objects, for an export."""
         rows: list[Row] = []
         for kind, (record, keys) in self._sources.items():
-            rows += [(kind, text_of(key), made) for key in keys() if (made := record(key)) is not None]
+            rows += [(kind, text_of(key), current) for key in keys() if (current := record(key)) is not None]
         return rows
 
     def number(self) -> int:
-        """The next sequence number; larger than all earlier ones."""
+        """Return a new sequence number, larger than all earlier numbers."""
         self._number += 1
         return self._number
 

@@ -1,7 +1,7 @@
-"""The rules for names, arrivals, members and times, for the hub and for the clients.
+"""The rules for names, arrival ids, members and times. The hub and the clients use them.
 
-Each function returns nothing or raises :class:`UsageError`, and changes nothing. So no invalid name or time reaches the tables
-of a service. This module imports little, because every small command uses it.
+Each function returns nothing, or raises :class:`UsageError` for an invalid value. The services check all names and times with
+these functions before they change their tables. This module imports little, because every small command uses it.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ __all__ = ["check_arrival", "check_host", "check_member", "check_name", "check_t
 NAME_BYTES = 200  # of UTF-8: names of barriers, semaphores ... and of namespaces
 ARRIVAL_CHARS = 64  # of an arrival id
 WORD_CHARS = 64  # of a host name or a member's tag
-TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; more is a mistake, and no arithmetic on it can overflow
+TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; no useful timeout is longer, and calculations with it cannot overflow
 
 _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
-_NAMES_KEPT = 1024  # names that were recently checked and are valid; most requests repeat a name
+_NAMES_KEPT = 1024  # the size of the set of valid names; most requests repeat a name that was already checked
 _good_names: set[tuple[str, str]] = set()
 _UNPRINTABLE = {"Cc", "Zl", "Zp"}  # controls, line and paragraph separators
 
 
-def check_name(what: str, name: str) -> None:
+def check_name(kind: str, name: str) -> None:
     """Refuse a name that is not 1 to 200 bytes of UTF-8 without control characters.
 
-    :param what: the kind of name, for the message: "barrier", "semaphore", "namespace" ...
+    :param kind: the kind of name, for the message: "barrier", "semaphore", "namespace" ...
     """
-    if (what, name) in _good_names:
+    if (kind, name) in _good_names:
         return
-    article = "an" if what[:1] in "aeiou" else "a"
-    kinds = set() if name.isascii() and name.isprintable() else _kinds(name[: NAME_BYTES + 1])
-    if "Cs" in kinds:  # a surrogate escape, which stands for a byte that is not UTF-8
-        raise UsageError(f"invalid {what} name: it is not UTF-8; use letters, digits and punctuation")
-    if kinds & _UNPRINTABLE:
+    article = "an" if kind[:1] in "aeiou" else "a"
+    categories = set() if name.isascii() and name.isprintable() else _categories(name[: NAME_BYTES + 1])
+    if "Cs" in categories:  # a surrogate escape, which stands for a byte that is not UTF-8
+        raise UsageError(f"invalid {kind} name: it is not UTF-8; use letters, digits and punctuation")
+    if categories & _UNPRINTABLE:
         raise UsageError(
-            f"{article} {what} name cannot contain control characters; use letters, digits and punctuation"
+            f"{article} {kind} name cannot contain control characters; use letters, digits and punctuation"
         )
     if not 1 <= len(name) <= NAME_BYTES or len(name.encode()) > NAME_BYTES:
-        raise UsageError(f"invalid {what} name: expected 1 to {NAME_BYTES} bytes")
+        raise UsageError(f"invalid {kind} name: expected 1 to {NAME_BYTES} bytes")
     if len(_good_names) >= _NAMES_KEPT:
         _good_names.clear()
-    _good_names.add((what, name))
+    _good_names.add((kind, name))
 
 
-def _kinds(text: str) -> set[str]:
-    """The categories of the characters of a text."""
+def _categories(text: str) -> set[str]:
+    """The Unicode categories of the characters of a text."""
     import unicodedata  # few names need it
 
     return {unicodedata.category(char) for char in text}

@@ -26,13 +26,13 @@ __all__ = [
     "seconds_in_words",
 ]
 
-HUB = "hub"  # the controller's own host name; no agent may take it
+HUB = "hub"  # the host name of the controller; no agent may use it
 
-NAMES_SHOWN = 12  # names in one error message; the others are only counted
+NAMES_SHOWN = 12  # the maximum number of names in one error message; further names are only counted
 
 
 class Cause(StrEnum):
-    """Why a party is absent, as errors, ``status`` and ``--json`` show it."""
+    """The cause of a party's absence, in the words of errors, ``status`` and ``--json``."""
 
     NEVER_SEEN = "never seen"
     LINE_LOST = "line lost"
@@ -47,7 +47,7 @@ class Cause(StrEnum):
 
 
 LOST = (Cause.LINE_LOST, Cause.STOPPED)
-"""The causes for which a host cannot arrive. A host that restarted can."""
+"""The causes with which a host cannot arrive any more. A host that restarted can still arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Client:
     """The owner of an arrival: the connection of one script.
 
     :ivar host: the host that the script runs on; ``hub`` for the controller's own scripts.
-    :ivar number: its number; the hub never uses a number twice for one host, even after the host restarts.
-    :ivar principal: who it is, for those who look; no decision depends on it. None if it is not known.
+    :ivar number: its number. The hub never uses a number twice for one host, even after the host restarts.
+    :ivar principal: the sender for display; None if it is not known. No decision depends on it.
     """
 
     host: str
@@ -70,12 +70,15 @@ def host_of(member: str) -> str:
 
 
 def cause_in_words(cause: str, why: str) -> str:
-    """``line lost: nothing heard for 20 s``: a cause, and the reason if it is known."""
+    """A cause, and the reason if it is known: ``line lost: nothing heard for 20 s``."""
     return f"{cause}: {why}" if why else str(cause)
 
 
 def names_in_words(names: Iterable[str], total: int) -> str:
-    """``a, b (3 times), and 5 more``: up to twelve different names, and how many of ``total`` are not named."""
+    """Up to twelve different names, and the number of further names: ``a, b (3 times), and 5 more``.
+
+    :param total: the number of all names, including those that ``names`` does not contain.
+    """
     counts = list(Counter(names).items())[:NAMES_SHOWN]
     parts = [f"{name} ({times} times)" if times > 1 else name for name, times in counts]
     rest = total - sum(times for _, times in counts)
@@ -83,5 +86,5 @@ def names_in_words(names: Iterable[str], total: int) -> str:
 
 
 def seconds_in_words(seconds: float) -> str:
-    """``0.412 s``, ``5 s``, ``3600 s``: three significant digits, and no exponent."""
+    """A duration with three significant digits and without an exponent: ``0.412 s``, ``5 s``, ``3600 s``."""
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"

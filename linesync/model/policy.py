@@ -1,61 +1,127 @@
-"""Who may do what: permissions, and rules that deny."""
+"""Who may do what: the rules of a hub, and its decision for each operation.
+
+1. A rule that denies decides first. Otherwise, a rule that allows decides.
+2. Without such a rule, everybody may use the synchronisation services and look at the state of the hub. The scripts of a host
+   may do everything on their own host. Root and the user of the hub may do everything at the hub's socket.
+3. Everything else is refused: for example, a script on a host under test may not run commands on the controller.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from ..errors import NotAllowed
+from .participants import HUB
+from .state.decision import Decision
 from .state.principal import Principal
 
-__all__ = ["Policy", "Rule"]
+__all__ = ["Policy", "Rule", "suggestion"]
+
+_FOR_EVERYBODY = frozenset(("sync", "look"))
+_OWN_HOST = frozenset(("run", "files", "forward", "console"))
+"""The permissions that the scripts of a host have on their own host."""
+_ACTIONS = {
+    "sync": "use the synchronisation services",
+    "look": "look at the state of the hub",
+    "run": "run commands on {to}",
+    "files": "copy files to or from {to}",
+    "forward": "forward connections to {to}",
+    "console": "use the console or the trace of {to}",
+    "admin": "administer the hub",
+}
+"""Each permission of :mod:`linesync.protocol.operations` as a verb phrase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; the first rule that matches decides.
+    """One rule.
 
     :ivar allow: whether it allows or denies.
-    :ivar permission: a permission of :mod:`linesync.protocol.operations`, or a pattern (``*``).
-    :ivar host: the host name of the principal, or a pattern.
-    :ivar uid: the user id of the principal; None matches every user.
+    :ivar do: the permissions, or ``*`` for all.
+    :ivar source: a pattern for the name of the principal's host.
+    :ivar to: a pattern for the name of the host that the operation works on.
+    :ivar users: the user ids of the principal at the hub's socket; None for every principal.
+    :ivar text: the rule as the policy file has it, for messages.
     """
 
     allow: bool
-    permission: str = "*"
-    host: str = "*"
-    uid: int | None = None
+    do: tuple[str, ...] = ("*",)
+    source: str = "*"
+    to: str = "*"
+    users: frozenset[int] | None = None
+    text: str = ""
 
-    def fits(self, principal: Principal, permission: str) -> bool:
+    def fits(self, principal: Principal, permission: str, to: str) -> bool:
+        """Whether the rule is about this operation."""
         return (
-            fnmatchcase(permission, self.permission)
-            and fnmatchcase(principal.host, self.host)
-            and self.uid in (None, principal.uid)
+            ("*" in self.do or permission in self.do)
+            and fnmatchcase(principal.host, self.source)
+            and fnmatchcase(to, self.to)
+            and (self.users is None or principal.uid in self.users)
+        )
+
+    def __str__(self) -> str:
+        return self.text or f"{'allow' if self.allow else 'deny'} {self.source} to do {', '.join(self.do)} on {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of a hub.
+
+    :ivar rules: the rules in the order of the file.
+    :ivar owners: the user ids that may do everything at the hub's socket.
+    :ivar path: the file of the rules, for messages.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    owners: frozenset[int] = field(default=frozenset((0,)))
+    path: str = ""
+
+    def decide(self, principal: Principal, permission: str, to: str = HUB) -> Decision:
+        """Decide about an operation.
+
+        :param permission: the permission that the operation needs; empty if it needs none.
+        :param to: the host that it works on.
+        """
+        if not permission:
+            return Decision(allowed=True, why="the operation needs no permission")
+        for rule in sorted(self.rules, key=lambda rule: rule.allow):
+            if rule.fits(principal, permission, to):
+                return Decision(
+                    allowed=rule.allow, why=f"the rule {rule} {'allows' if rule.allow else 'denies'} it", rule=str(rule)
+                )
+        if permission in _FOR_EVERYBODY:
+            return Decision(allowed=True, why="everybody may do that unless a rule denies it")
+        if principal.host == HUB and principal.uid in self.owners:
+            return Decision(allowed=True, why="root and the user of the hub may do everything at its socket")
+        if principal.host == to and to != HUB and permission in _OWN_HOST:
+            return Decision(allowed=True, why="the scripts of a host may do that on their own host")
+        return Decision(allowed=False, why="no rule allows it")
+
+    def check(self, principal: Principal, permission: str, to: str = HUB) -> None:
+        """Refuse an operation that is not allowed.
+
+        :raises NotAllowed: with the rule that denies it, or the rule that would allow it.
+        """
+        decision = self.decide(principal, permission, to)
+        if decision.allowed:
+            return
+        user = f" (user id {principal.uid})" if principal.uid is not None else ""
+        where = self.path or "the hub's policy file"
+        advice = (
+            f"change {where}"
+            if decision.rule
+            else f"to allow it, add this to {where} on the controller: {suggestion(principal, permission, to)}"
+        )
+        raise NotAllowed(
+            f"not allowed: a script on {principal.host}{user} may not {_ACTIONS[permission].format(to=to)}, because"
+            f" {decision.why}; {advice}",
+            details={"permission": permission, "from": principal.host, "to": to, "rule": decision.rule},
         )
 
 
-class Policy:
-    """The rules of a hub, in order. If no rule matches, everything is allowed."""
-
-    def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self._rules = tuple(rules)
-
-    def __bool__(self) -> bool:
-        """Whether there are rules."""
-        return bool(self._rules)
-
-    def check(self, principal: Principal, permission: str, what: str) -> None:
-        """Refuse an operation that the rules deny. An operation that needs no permission (an empty text) is always allowed.
-
-        :param what: the operation, for the message.
-        :raises NotAllowed: a rule denies it.
-        """
-        if not permission:
-            return
-        rule = next((rule for rule in self._rules if rule.fits(principal, permission)), None)
-        if rule is not None and not rule.allow:
-            raise NotAllowed(
-                f"'{what}' is not allowed for {principal}: it needs the permission '{permission}', which the hub's policy "
-                "denies; ask the person who runs the hub"
-            )
+def suggestion(principal: Principal, permission: str, to: str) -> str:
+    """The line of a policy file that would allow an operation."""
+    users = f", users = [{principal.uid}]" if principal.uid is not None else ""
+    return f'allow = [{{from = "{principal.host}"{users}, to = "{to}", do = ["{permission}"]}}]'

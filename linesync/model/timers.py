@@ -1,9 +1,9 @@
-"""Deadlines by key: at most one for each key, with quick access to the nearest.
+"""Deadlines by key: at most one deadline for each key, with fast access to the nearest deadline.
 
 1. A heap holds (due, serial, key), and a dictionary holds the current entry of each key. A deadline that is set again or
    cancelled leaves a stale entry in the heap, which is skipped when it reaches the top.
-2. When the heap has more than twice as many entries as there are deadlines, it is rebuilt. So its size stays small even
-   if a service sets and cancels long deadlines all day, and a stale entry adds only a constant average cost to a call.
+2. When the heap has more than twice as many entries as there are deadlines, it is rebuilt. The heap therefore stays small
+   even if a service sets and cancels long deadlines all day. A stale entry adds only a constant average cost to a call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Timers"]
 
 _Key = TypeVar("_Key", bound=Hashable)
 
-_SLACK = 64  # stale entries for which a rebuild is not worthwhile
+_SLACK = 64  # the number of stale entries up to which a rebuild is not worthwhile
 
 
 class Timers(Generic[_Key]):
@@ -32,7 +32,10 @@ class Timers(Generic[_Key]):
         return len(self._live)
 
     def set(self, key: _Key, due: float) -> None:
-        """Set the deadline of ``key``; it replaces an earlier one."""
+        """Set the deadline of ``key``, and replace its earlier deadline.
+
+        :param due: monotonic seconds.
+        """
         self._serial += 1
         self._live[key] = (due, self._serial)
         heapq.heappush(self._heap, (due, self._serial, key))

@@ -7,19 +7,21 @@ Each request and each reply is one message on channel 0::
     <id> err <code> <sentence> [<details in JSON>]
     - <verb> <words ...>                           a note, which gets no answer
 
-An id is a number that the requester chooses; behind an agent it is ``number.client``, where ``client`` is the agent's
-number of the script that sends the request. A channel opens with ``<verb> <words ...>``, without an id.
+The sender of a request chooses a number as its id. If an agent relays the request of a script, the id is
+``number.client``, and ``client`` is the agent's number of the script. A channel opens with ``<verb> <words ...>``, without
+an id.
 
-Each class below is one operation. Fields without a default are positional words in their order; the last one may be a
-tuple that takes all remaining words. Fields with a default are options, which are only sent if they differ from the
-default. The receiver ignores an option that it does not know, unless the key begins with a capital letter: then it refuses
-the operation. It also refuses an unknown verb.
+Each class of this package is one operation. Fields without a default are positional words in their order. The last field may
+be a tuple that contains all remaining words. Fields with a default are options, which are sent only if they differ from the
+default. The receiver ignores an unknown option, unless its key begins with a capital letter: then it refuses the operation.
+It also refuses an unknown verb.
 """
 
 from __future__ import annotations
 
-from . import hosts, jobs, look, sync
+from . import groups, hosts, jobs, look, sync
 from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply, text_of
+from .groups import *  # noqa: F403
 from .hosts import *  # noqa: F403
 from .jobs import *  # noqa: F403
 from .look import *  # noqa: F403
@@ -36,6 +38,7 @@ __all__ = [
     "read_reply",
     "text_of",
 ]
+__all__ += groups.__all__
 __all__ += hosts.__all__
 __all__ += jobs.__all__
 __all__ += look.__all__

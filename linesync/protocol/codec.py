@@ -1,4 +1,4 @@
-"""Operations as text, written and read by the rules of the package."""
+"""Encodes operations as text and decodes them, by the rules of the package."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ __all__ = [
 
 
 class Message(Record):
-    """Base of every operation; ``VERB`` is its first word."""
+    """The base class of every operation. ``VERB`` is the first word of its text."""
 
     VERB: ClassVar[str]
 
 
-_NUMBER = re.compile(r"-?[0-9]{1,19}")  # int() would also accept spaces, underscores and the digits of all scripts
+_NUMBER = re.compile(
+    r"-?[0-9]{1,19}"
+)  # int() would also accept spaces, underscores and the digits of all writing systems
 _SHORT = 4096  # the maximum length of a message whose decoded form is cached
 _SEPARATOR = "\x1f"  # between the items of an optional tuple
 
@@ -52,9 +54,10 @@ def _write(value: Any) -> str:
 
 
 def _read(kind: str, text: str) -> Any:
-    """Read a value of this type.
+    """Read a value of a type.
 
-    :raises ValueError: the text is invalid; the error is the reason, as a clause.
+    :param kind: the type as in an annotation.
+    :raises ValueError: the text is invalid. The message is the reason as a clause.
     """
     if kind in ("int", "int | None"):
         if not _NUMBER.fullmatch(text):
@@ -104,8 +107,8 @@ def text_of(cls: type[Message], *values: Any) -> str:
 def decode(text: str, *classes: type[Message]) -> Message:
     """Read an operation that is one of ``classes``.
 
-    :raises UsageError: it is malformed.
-    :raises LinesyncFailed: it is not one of these, or it has a required option that this side does not know.
+    :raises UsageError: the text is malformed.
+    :raises LinesyncFailed: the operation is not one of these, or it has a required option that this side does not know.
     """
     return (_decode_cached if len(text) <= _SHORT else _decode)(text, classes)
 
@@ -155,7 +158,7 @@ def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
 
 
 def encode_ok(*reply: str, **options: str | int | tuple[str, ...]) -> str:
-    """The text of a good reply, without its id. Options that are 0 or empty are left out."""
+    """The text of a positive reply, without its id. Options that are 0 or empty are omitted."""
     if not options:
         return " ".join(["ok", *map(escaping.quote, reply)])
     return escaping.join(["ok", *reply], {key: _write(value) for key, value in options.items() if value})
@@ -181,16 +184,16 @@ def read_error(text: str) -> LinesyncError | None:
 
         details = json.loads(positional[3]) if len(positional) > 3 else None
         return error_for(positional[1], positional[2], details if isinstance(details, dict) else None)
-    except (ValueError, IndexError, RecursionError):  # the last is the error for JSON with a thousand levels
+    except (ValueError, IndexError, RecursionError):  # RecursionError: the JSON has a thousand levels
         return LinesyncFailed(
             "the other side sent an error that cannot be read; update linesync on one of the two sides"
         )
 
 
 class Reply(list[str]):
-    """The words of a good reply.
+    """The positional words of a positive reply.
 
-    :ivar options: the ``key=value`` words after them, which an older reader ignores.
+    :ivar options: the options after these words; an older reader ignores them.
     """
 
     def __init__(self, positional: list[str], options: dict[str, str]) -> None:
@@ -198,15 +201,15 @@ class Reply(list[str]):
         self.options = options
 
     def texts(self, option: str) -> tuple[str, ...]:
-        """The texts of an option that has several."""
+        """The items of an option that is a list of texts."""
         text = self.options.get(option)
         return tuple(text.split(_SEPARATOR)) if text else ()
 
 
 def read_reply(text: str) -> Reply:
-    """The words of a good reply (without its id).
+    """Read a positive reply, without its id.
 
-    :raises LinesyncError: the error, if the reply is one.
+    :raises LinesyncError: the reply is this error, or it is malformed.
     """
     if text.startswith("ok ") and escaping.is_simple(text):
         return Reply(text.split(" ")[1:], {})

@@ -1,9 +1,9 @@
-"""Words: names, arguments and values in the text of a message.
+"""Escapes the words of a message: names, arguments and values.
 
-A message is a sequence of words that are separated by single spaces. A word is printable ASCII. Each other byte of its
-UTF-8 form, and each space, ``%`` and ``=``, is written ``%XX`` (two upper-case hex digits). The empty word is ``%.``. Bytes
-that are not UTF-8 (in a path or an argument) are preserved by surrogate escapes, as in :mod:`os`. An optional field is
-``key=value``; the unescaped ``=`` distinguishes it from a positional word.
+A message is a sequence of words that are separated by single spaces. A word consists of printable ASCII characters. Each
+other byte of its UTF-8 form, and each space, ``%`` and ``=``, is written as ``%XX`` (two upper-case hex digits). The empty
+word is ``%.``. Bytes that are not UTF-8 (in a path or an argument) are preserved by surrogate escapes, as in :mod:`os`. An
+option is ``key=value``; the unescaped ``=`` distinguishes it from a positional word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EMPTY = "%."
 
 
 def quote(text: str) -> str:
-    """Write any string (surrogate escapes allowed) as one word."""
+    """Write any string as one word. The string may contain surrogate escapes."""
     if not text:
         return _EMPTY
     if _is_plain(text) and "%" not in text:
@@ -30,9 +30,9 @@ def quote(text: str) -> str:
 
 
 def unquote(word: str) -> str:
-    """Read a word back.
+    """The string that :func:`quote` has written as a word.
 
-    :raises ValueError: the word is empty, has a byte that should have been escaped, or has an invalid escape.
+    :raises ValueError: the word is empty, contains a character that needs an escape, or contains an invalid escape.
     """
     if "%" not in word:
         if not word or not _is_plain(word):
@@ -44,23 +44,23 @@ def unquote(word: str) -> str:
         raise ValueError(f"not a word: {word[:40]!r}")
     if _INVALID_ESCAPE.search(word):
         raise ValueError(f"invalid escape in word: {word[:40]!r}")
-    # With = for %, a word is quoted-printable text without line breaks, which a library in C reads.
+    # With "=" instead of "%", a word is quoted-printable text without line breaks. A C library can read this.
     return a2b_qp(word.replace("%", "=").encode("ascii")).decode("utf-8", "surrogateescape")
 
 
 def _is_plain(text: str) -> bool:
-    """Whether no character of a word should have been escaped."""
+    """Whether no character of a word needs an escape."""
     return text.isascii() and (text.isprintable() or not text) and " " not in text and "=" not in text
 
 
 def is_simple(text: str) -> bool:
-    """Whether a message consists of positional words without escapes, so that it can be split at its spaces."""
+    """Whether a message contains only positional words without escapes, so that it can be split at its spaces."""
     plain = text.isascii() and text.isprintable() and "%" not in text and "=" not in text
     return plain and "  " not in text and text[:1] != " " and text[-1:] not in ("", " ")
 
 
 def join(positional: Iterable[str], options: Mapping[str, str] | None = None) -> str:
-    """Write a message: positional words first, then ``key=value`` words in the mapping's order."""
+    """Write a message: first the positional words, then the options in the order of the mapping."""
     words = [quote(text) for text in positional]
     if options:
         words += [f"{key}={quote(value)}" for key, value in options.items()]
@@ -68,7 +68,7 @@ def join(positional: Iterable[str], options: Mapping[str, str] | None = None) ->
 
 
 def split(text: str) -> tuple[list[str], dict[str, str]]:
-    """Read a message back into positional words and options.
+    """Read the positional words and the options of a message.
 
     :raises ValueError: a word is malformed, an option is repeated, or a positional word follows an option.
     """

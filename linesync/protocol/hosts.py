@@ -17,7 +17,7 @@ __all__ = [
 
 
 class Register(Message):
-    """Agent to hub: register this host. Reply: the hub's boot id; option ``lease``: seconds, if they are not 20."""
+    """Agent to hub: register this host. Reply: the hub's boot id; option ``lease``: the lease in seconds, if it is not 20."""
 
     VERB = "register"
     name: str
@@ -31,9 +31,9 @@ class Register(Message):
 
 
 class Continue(Message):
-    """Client or agent to hub, first in a new session: this is the session that the restart of the hub has interrupted. Reply:
-    the number of the session, then the ids of the requests that the hub has and has not answered; option ``lease`` as for
-    ``register``."""
+    """Client or agent to hub, as the first request of a new session: continue the session that a restart of the hub has
+    interrupted. Reply: the number of the session, then the ids of the requests that the hub knows and has not answered;
+    option ``lease`` as for ``register``."""
 
     VERB = "continue"
     hub: str
@@ -43,14 +43,14 @@ class Continue(Message):
 
 
 class GoingDown(Message):
-    """Agent to hub, before it ends the session: the system of this host is going down, so the host may come back."""
+    """Agent to hub, before it ends the session: the system of this host is going down, and the host may register again."""
 
     VERB = "goingdown"
 
 
 class Drain(Message):
-    """Client to hub: begin no new work, wait for what runs, and stop for an upgrade. The reply comes when the hub has stopped.
-    The drain ends early with the client, or when the client withdraws the request."""
+    """Client to hub: refuse new work, wait for the end of all running work, and stop for an upgrade. Reply: empty, when the
+    hub has stopped. The drain ends early if the client ends or withdraws the request."""
 
     VERB = "drain"
     timeout: float | None = None
@@ -64,20 +64,20 @@ class ClientGone(Message):
 
 
 class Concurrent(Message):
-    """Note, client to hub or agent: this client does several things at the same time, so a wait does not stop it."""
+    """Note, client to hub or agent: this client does several operations at the same time, so one wait does not stop it."""
 
     VERB = "concurrent"
 
 
 class Activity(Message):
-    """Hub to agent: a question whether the agent is alive and which clients can act on its host. Reply: the number of remote
-    commands that run there, then the number of each script, with a ``*`` if it does several things at the same time."""
+    """Hub to agent: ask for a sign of life and for the active clients of the host. Reply: the number of remote commands that
+    run on the host, then the number of each script, with a ``*`` if it does several operations at the same time."""
 
     VERB = "activity"
 
 
 class Note(Message):
-    """Note, agent to client: a sentence for the person who waits."""
+    """Note, agent to client: a sentence for the user."""
 
     VERB = "note"
     text: str

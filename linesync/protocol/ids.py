@@ -1,4 +1,5 @@
-"""Ids: a number, and behind an agent also the number of the script (docs/protocol.md, section 8.1)."""
+"""The ids of requests and clients: a number, and for a script of an agent also the number of the script
+(docs/protocol.md, section 8.1)."""
 
 from __future__ import annotations
 
@@ -7,12 +8,12 @@ from ..frozen_record import Record
 __all__ = ["NOTE", "Id"]
 
 NOTE = "-"
-"""The number of a message that gets no answer."""
+"""The id of a note, which gets no answer."""
 
 
 class Id(Record):
-    """``N``, or ``N.S`` behind an agent. Before the dot, the id of a request has the sender's own number, and the id of a
-    client of the hub has the number of its session."""
+    """``N``, or ``N.S`` for a script S of an agent. In the id of a request, N is the number that the sender chose. In the id
+    of a client of the hub, N is the number of its session."""
 
     number: str
     script: str = ""
@@ -20,7 +21,7 @@ class Id(Record):
 
     @classmethod
     def read(cls, text: str) -> Id:
-        """Read an id; any text is valid."""
+        """Read an id. Any text is valid."""
         number, _, script = text.partition(".")
         return cls(number, script)
 

@@ -29,17 +29,17 @@ class Run(Message):
     env: str = ""
     """A JSON object of variables to set."""
     stdin: bool = False
-    """Stream 0 is the command's standard input; otherwise the standard input is empty."""
+    """Whether stream 0 is the command's standard input; otherwise the standard input is empty."""
     timeout: float | None = None
     """Seconds after which the host ends the command."""
     tell: bool = False
-    """Report the process id (Started)."""
+    """Whether the host reports the process id (Started)."""
     id: int = 0
     """Identifies the command, so that its channel can continue on another channel (section 8.7); 0 if it cannot."""
     Got: int | None = None
     """The command was opened before. This is the position up to which the client has received its output."""
     age: float | None = None
-    """With ``Got``: seconds since the command was opened first."""
+    """With ``Got``: seconds since the command was first opened."""
 
 
 class Started(Message):
@@ -73,7 +73,7 @@ class DataEnd(Message):
 
 
 class Kill(Message):
-    """Client to host, inside a run: send the command a signal."""
+    """Client to host, inside a run: send a signal to the command."""
 
     VERB = "kill"
     signal: int
@@ -86,7 +86,7 @@ class FileRead(Message):
     to: str
     path: str
     Device: bool = False
-    """It may be a block device."""
+    """Whether the file may be a block device."""
 
 
 class FileWrite(Message):
@@ -100,9 +100,9 @@ class FileWrite(Message):
     size: int
     mode: int = 0o644
     tell: bool = False
-    """Report from time to time the number of bytes that have arrived (FileGot)."""
+    """Whether the host regularly reports the number of received bytes (FileGot)."""
     Device: int = 0
-    """1: ``path`` must be a block device, which is overwritten; 2: it may be one."""
+    """1: ``path`` must be a block device, which is overwritten; 2: it may be a block device; 0: it must not be one."""
 
 
 class FileHead(Message):
@@ -112,11 +112,11 @@ class FileHead(Message):
     size: int
     mode: int
     device: bool = False
-    """The contents are those of a block device."""
+    """Whether the source is a block device."""
 
 
 class FileGot(Message):
-    """The number of bytes of a file that have arrived."""
+    """The number of received bytes of a file."""
 
     VERB = "got"
     size: int

@@ -1,19 +1,23 @@
-"""The one table of operations: each request, note, opening and message, and who may send it to whom.
+"""The table of all operations: each request, note, opening and message, with its senders and receivers.
 
-The hub, the agents, the clients, the tests and docs/protocol.md (section 8.2) use this table. No other code looks at the
-text of a message to find out what it is.
+The hub, the agents, the clients, the tests and docs/protocol.md (section 8.2) use this table. No other code decides from the
+text of a message which operation it is.
 """
 
 from __future__ import annotations
 
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
 from ..frozen_record import Record
-from . import hosts, jobs, look, sync
+from . import groups, hosts, jobs, look, sync
 from .codec import Message, decode
 
 __all__ = [
+    "ADMIN",
     "AGENT",
     "BULK",
+    "CONSOLE",
+    "FILES",
+    "FORWARD",
     "HOST",
     "HUB",
     "INSIDE",
@@ -23,6 +27,7 @@ __all__ = [
     "PERMISSIONS",
     "PROMPT",
     "REQUEST",
+    "RUN",
     "SCRIPT",
     "Operation",
     "changes",
@@ -41,36 +46,37 @@ __all__ = [
 ]
 
 REQUEST, NOTE, OPENING, INSIDE = "request", "note", "opening", "in"
-"""The kinds of messages (section 8.1): answered on channel 0, unanswered there, opening a channel, inside a channel."""
+"""The kinds of messages (section 8.1): with a reply on channel 0, without a reply on channel 0, the opening of a channel, and
+a message inside a channel."""
 SCRIPT, AGENT, HUB, HOST = "script", "agent", "hub", "host"
-"""The kinds of senders and receivers. A host is an agent, or the hub as the host with that name."""
+"""The kinds of senders and receivers. A host is an agent, or the hub in its role as the host ``hub``."""
 PROMPT, BULK = "prompt", "bulk"
 """The lanes (section 5). Channel 0 is in the prompt lane."""
 SYNC, LOOK, RUN, FILES, FORWARD, CONSOLE, ADMIN = "sync", "look", "run", "files", "forward", "console", "admin"
 PERMISSIONS = (SYNC, LOOK, RUN, FILES, FORWARD, CONSOLE, ADMIN)
-"""What a policy allows or denies."""
+"""The permissions that a policy allows or denies."""
 
 
 class Operation(Record):
-    """One operation."""
+    """One operation, with the rules for its use."""
 
     message: type[Message]
     kind: str
     senders: tuple[str, ...]
     receivers: tuple[str, ...]
     answer: str = ""
-    """Its answer, as section 8.2 shows it."""
+    """The description of its reply in section 8.2."""
     permission: str = ""
-    """The permission that the sender needs; empty if it needs none, because it concerns only the sender's own session."""
+    """The permission that the sender needs; empty for an operation that concerns only the sender's own session."""
     lane: str = PROMPT
     inside: tuple[type[Message], ...] = ()
     """For a message inside a channel: the openings of such channels."""
     waits: bool = False
-    """Whether it may wait for others; then it has its own ``timeout``."""
+    """Whether it may wait for other clients; then it has its own ``timeout``, or waits without a limit."""
     holds: bool = False
-    """Whether its grant may be held until it is given back."""
+    """Whether its grant may be a hold, which lasts until it is given back."""
     numbered: bool = False
-    """Whether a note may also come with an id, as a request that is answered with ``ok``."""
+    """Whether the note may also have an id. It is then a request with the reply ``ok``."""
     work: bool = False
     """Whether it begins new work, which a hub refuses while it is being drained."""
     effect: str = ""
@@ -163,7 +169,7 @@ OPERATIONS = (
     _request(sync.Semaphore, "ok: value", SYNC, "the units may have been given", waits=True, holds=True, work=True),
     _request(sync.Lock, "ok: token", SYNC, waits=True, holds=True, work=True),
     _request(sync.Unlock, "ok", SYNC, "the lock may have been given back"),
-    _request(sync.GiveBack, "ok", SYNC, "what was held may have been given back"),
+    _request(sync.GiveBack, "ok", SYNC, "the hold may have been given back"),
     _request(sync.EventSet, "ok", SYNC, "the events may have been changed", work=True),
     _request(sync.EventWait, "ok: names ...", SYNC, waits=True, work=True),
     _request(sync.Send, "ok: number", SYNC, "the message may have been sent", work=True),
@@ -180,7 +186,16 @@ OPERATIONS = (
         effect="the other members may have got the data",
         work=True,
     ),
-    _request(sync.Commit, "ok", SYNC, "what was granted may have been taken"),
+    _request(sync.Commit, "ok", SYNC, "the grant may have been taken"),
+    _request(groups.GroupJoin, "ok: number member after", SYNC, "the member may have joined", work=True),
+    _request(groups.GroupLeave, "ok", SYNC, "the member may have left"),
+    _request(groups.GroupAnnounce, "ok", SYNC, "the services may have been replaced"),
+    _request(groups.GroupNext, "ok: number events ...", SYNC, "a report may have counted", waits=True),
+    _request(groups.GroupCast, "ok: number", SYNC, "the message may have been delivered", waits=True),
+    _request(groups.GroupMembers, "ok: members ...", SYNC, waits=True, work=True),
+    _request(groups.GroupRerun, "ok", SYNC, "another round may have begun", work=True),
+    _request(groups.GroupStop, "ok", SYNC, "the group may have been stopped"),
+    _request(groups.GroupShow, "ok: JSON, an object", LOOK),
     _note(sync.Confirm, (SCRIPT, AGENT), (HUB,)),
     _note(sync.Withdraw, (SCRIPT, AGENT), (HUB,), "the request's own reply", numbered=True),
     _note(sync.Revoked, (HUB, AGENT), (SCRIPT, AGENT)),
@@ -196,6 +211,7 @@ OPERATIONS = (
     _request(look.Hosts, "ok: JSON, an array", LOOK),
     _request(look.Status, "ok: JSON, an object", LOOK),
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
+    _request(look.PolicyCheck, "ok: JSON, an object", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
     _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),
@@ -219,15 +235,20 @@ _OF = {operation.message: operation for operation in OPERATIONS}
 
 
 def _messages(receiver: str, *, note: bool) -> tuple[type[Message], ...]:
-    """The messages that a receiver takes without an id, or with one."""
-    kinds = (NOTE,) if note else (REQUEST,)
-    mine = [one for one in OPERATIONS if receiver in one.receivers]
-    return tuple([one.message for one in mine if one.kind in kinds or (one.numbered and not note)])
+    """The messages that a receiver accepts: notes, or requests and notes with an id."""
+    kind = NOTE if note else REQUEST
+    return tuple(
+        [
+            entry.message
+            for entry in OPERATIONS
+            if receiver in entry.receivers and (entry.kind == kind or (entry.numbered and not note))
+        ]
+    )
 
 
 _REQUESTS = {receiver: _messages(receiver, note=False) for receiver in (HUB, AGENT, SCRIPT)}
 _NOTES = {receiver: _messages(receiver, note=True) for receiver in (HUB, AGENT, SCRIPT)}
-_OPENINGS = tuple([one.message for one in OPERATIONS if one.kind == OPENING])
+_OPENINGS = tuple([entry.message for entry in OPERATIONS if entry.kind == OPENING])
 
 
 def operation(message: Message) -> Operation:
@@ -236,22 +257,22 @@ def operation(message: Message) -> Operation:
 
 
 def read(text: str, receiver: str, *, note: bool) -> Message:
-    """Read a request or a note that has come to ``receiver``; raises as :func:`decode` does."""
+    """Read a request or a note for ``receiver``. The exceptions are those of :func:`decode`."""
     return decode(text, *(_NOTES if note else _REQUESTS)[receiver])
 
 
 def read_opening(text: str) -> Message:
-    """Read the opening of a channel; raises as :func:`decode` does."""
+    """Read the opening of a channel. The exceptions are those of :func:`decode`."""
     return decode(text, *_OPENINGS)
 
 
 def changes(message: Message) -> bool:
-    """Whether a request may change something at the hub, so that it must not be handled twice."""
+    """Whether a request may change the state of the hub, so that it must not be handled twice."""
     return operation(message).permission != LOOK and not isinstance(message, hosts.Continue)
 
 
 def known_opening(text: str) -> Message | None:
-    """The opening of a channel; None if it is malformed or unknown on this side. A newer peer may know it."""
+    """Read the opening of a channel; None if it is malformed or unknown on this side. A newer peer may know it."""
     try:
         return read_opening(text)
     except LinesyncError:
@@ -279,17 +300,17 @@ def decode_request(text: str) -> Message | None:
 
 
 def grant_goes_back(message: Message | None) -> bool:
-    """Whether the grant of this request goes back if its client ends before it has committed the grant."""
+    """Whether the hub takes back the grant of this request if the client ends before it has committed the grant."""
     return isinstance(message, sync.Lock) or (isinstance(message, sync.Semaphore) and message.delta < 0)
 
 
 def is_hold(message: Message | None) -> bool:
-    """Whether this request, if it succeeds, gives its client a hold."""
+    """Whether this request gives its client a hold if it succeeds."""
     return message is not None and operation(message).holds and getattr(message, "Hold", True)
 
 
 def effect(message: Message | None) -> str:
-    """The possible effect if this request was sent and no reply came, as a clause; empty if there is no lasting effect."""
+    """The possible effect of a request that got no reply, as a clause; empty if there is no lasting effect."""
     if message is None:
         return "it may have taken effect"
     if isinstance(message, sync.Semaphore) and message.delta <= 0:
@@ -309,30 +330,30 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
 
 
 def given_up(
-    what: str, changed: str, *, deadline: float | None = None, check: str = "check with 'linesync status'"
+    event: str, changed: str, *, deadline: float | None = None, check: str = "check with 'linesync status'"
 ) -> LinesyncError:
-    """The error of an operation whose outcome will stay unknown.
+    """The error of an operation whose outcome stays unknown.
 
-    :param what: what happened, as a clause.
+    :param event: the event that ended the operation, as a clause.
     :param changed: its possible effect (:func:`effect`), as a clause; empty if it certainly changed nothing.
     :param deadline: the timeout of the operation in seconds if it has passed, else None.
-    :param check: how to find out what was changed.
+    :param check: an instruction to find out the effect, as a clause.
     :returns: TimedOut if the timeout has passed and nothing was changed, else LinesyncFailed.
     """
     if changed:
-        return LinesyncFailed(f"{what}; {changed}, so {check} before you repeat it")
-    return _nothing_changed(what, deadline)
+        return LinesyncFailed(f"{event}; {changed}, so {check} before you repeat it")
+    return _nothing_changed(event, deadline)
 
 
 def never_sent(text: str, why: str, *, deadline: float | None = None) -> LinesyncError:
-    """The error of a request that was never sent; the parameters are those of :func:`unanswered`."""
+    """The error of a request that was never sent. The parameters are those of :func:`unanswered`."""
     return _nothing_changed(f"{_shown(text)} was not sent: {why}", deadline)
 
 
-def _nothing_changed(what: str, deadline: float | None) -> LinesyncError:
+def _nothing_changed(event: str, deadline: float | None) -> LinesyncError:
     if deadline is None:
-        return LinesyncFailed(f"{what}; nothing was changed, so check that the hub and the line work, and repeat it")
-    return TimedOut(f"timed out after {deadline:g} s: {what}; nothing was changed")
+        return LinesyncFailed(f"{event}; nothing was changed, so check that the hub and the line work, and repeat it")
+    return TimedOut(f"timed out after {deadline:g} s: {event}; nothing was changed")
 
 
 def _shown(text: str) -> str:

@@ -43,30 +43,32 @@ class Barrier(Message):
     member: str = ""
     """The member that arrives; with members, the client's host if it is absent."""
     arrival: str = ""
-    """The id of this arrival; a retry with the same id joins once. If absent, this request gets its own id."""
+    """The id of this arrival. A retry with the same id does not arrive again. If absent, this request gets its own id."""
     within: str = ""
-    """The arrival id of a hold (a lock or units) that the client has during the wait. The hub uses it to find deadlocks."""
+    """The arrival id of a hold (a lock or units) that the client has during the wait. The hub needs it to find deadlocks."""
     who: bool = False
-    """The reply names the parties even if there are more than 32."""
+    """Whether the reply names the parties even if there are more than 32."""
     Members: str = ""
     """The members, as a folded list."""
     Reuse: str = ""
     """``once`` or ``linger=S``; cyclic if absent."""
     Tolerate: bool = False
-    """The barrier does not wait for lost members."""
+    """Whether the barrier does not wait for lost members."""
     Rejoin: bool = False
-    """A member that had arrived may restart and arrive again."""
+    """Whether a member that has arrived may restart and arrive again."""
     Abort: str = ""
-    """A reason; the barrier fails for all."""
+    """The reason of an abort, which fails the barrier for all parties; empty for an arrival."""
 
 
 BARRIER_REPLY = ("generation", "position", "parties ...", "count=", "lost=")
-"""The parties in order of arrival; omitted if there are more than 32 and the request did not ask for them. ``count``: the
-number of parties, if it is not the number of names. ``lost``: the lost members that the barrier did not wait for."""
+"""The fields of the reply. The parties are in order of arrival; they are omitted if there are more than 32 and the request did
+not ask for them. ``count``: the number of parties, if it is not the number of names. ``lost``: the lost members that the
+barrier did not wait for."""
 
 
 class Semaphore(Message):
-    """Client to hub: give (above 0), take (below 0) or read (0). Reply: the value after that."""
+    """Client to hub: give units (``delta`` above 0), take units (below 0) or read the value (0). Reply: the value after the
+    request."""
 
     VERB = "sem"
     name: str
@@ -76,9 +78,9 @@ class Semaphore(Message):
     arrival: str = ""
     within: str = ""
     Hold: bool = False
-    """The units go back when the client gives them back or is gone."""
+    """Whether the client holds the units: they return to the semaphore when the client gives them back or is gone."""
     Bound: int = 0
-    """The maximum number of units of the semaphore; 0 keeps the present bound, if there is one."""
+    """The maximum number of units of the semaphore; 0 does not change the bound."""
 
 
 class Lock(Message):
@@ -91,7 +93,7 @@ class Lock(Message):
     arrival: str = ""
     within: str = ""
     Keep: bool = False
-    """The client's host owns it, even after the client has ended."""
+    """Whether the client's host owns the lock, even after the client has ended."""
 
 
 class Unlock(Message):
@@ -121,8 +123,8 @@ class EventSet(Message):
 
 
 class EventWait(Message):
-    """Client to hub: wait until all of these events are set at the same time, or any of them. Reply: the names of those that
-    are set."""
+    """Client to hub: wait until all of these events are set at the same time, or until any of them is set. Reply: the names
+    of the set events."""
 
     VERB = "await"
     names: tuple[str, ...]
@@ -134,7 +136,7 @@ class EventWait(Message):
 
 
 class Send(Message):
-    """Client to hub: add a message to a topic. Reply: its number there, from 1."""
+    """Client to hub: add a message to a topic. Reply: its number in the topic, from 1."""
 
     VERB = "send"
     topic: str
@@ -147,8 +149,8 @@ class Send(Message):
 
 
 class Receive(Message):
-    """Client to hub: read a topic, and wait for its message with a number. Reply: JSON in one field, a list of
-    ``[number, sender, [item, ...]]``."""
+    """Client to hub: wait for the message of a topic with a given number, and read the topic from this message on. Reply:
+    JSON in one field, a list of ``[number, sender, [item, ...]]``."""
 
     VERB = "receive"
     topic: str
@@ -162,7 +164,7 @@ class Receive(Message):
     most: int = 100
     """The maximum number of messages in the reply."""
     Others: bool = False
-    """Skip the reader's own messages: ``first`` counts only the messages of others."""
+    """Whether the reader's own messages are skipped: ``first`` then counts only the messages of other members."""
 
 
 class ReceiveAll(Message):
@@ -180,8 +182,8 @@ class ReceiveAll(Message):
 
 
 class Reset(Message):
-    """Client to hub: forget everything with these names (all names if there are none), and fail the waits. Reply: the number
-    of forgotten things and the number of failed waits."""
+    """Client to hub: forget all objects with these names (all names if the list is empty), and fail their waits. Reply: the
+    number of forgotten objects and the number of failed waits."""
 
     VERB = "reset"
     names: tuple[str, ...]
@@ -194,7 +196,7 @@ class NamespaceBegin(Message):
 
     VERB = "namespace"
     name: str
-    """A name that begins with ``@`` is a namespace only from this request to its end."""
+    """A name that begins with ``@`` can be used only between this request and the end of the namespace."""
     pid: int = 0
     """The process id of the owner."""
     begin: str = ""
@@ -202,11 +204,11 @@ class NamespaceBegin(Message):
     command: str = ""
     """The command of the owner, for display; at most 200 characters."""
     watched: bool = False
-    """An agent adds this when it relays the request: it watches the owner, and sends ``ownergone``."""
+    """Whether an agent has relayed the request, watches the owner, and will send ``ownergone``."""
 
 
 class NamespaceEnd(Message):
-    """Client to hub: end a namespace that has an owner. Reply: as to ``reset``."""
+    """Client to hub: end a namespace that has an owner. Reply: the same as for ``reset``."""
 
     VERB = "endnamespace"
     name: str
@@ -221,8 +223,8 @@ class OwnerGone(Message):
 
 
 class Commit(Message):
-    """Client to hub: the grant that answered this request has arrived; make it final. Reply: empty, or the reason why the
-    grant has gone back. The client reports success only after that reply."""
+    """Client to hub: make the grant of this request final, because the client has received it. Reply: empty, or the reason
+    why the hub has taken the grant back. The client reports success only after that reply."""
 
     VERB = "commit"
     request: str
@@ -231,7 +233,7 @@ class Commit(Message):
 
 
 class Confirm(Message):
-    """Note, client to hub: the outcome that answered this request has arrived, so the hub can forget it."""
+    """Note, client to hub: the client has received the outcome of this request, so the hub can forget it."""
 
     VERB = "confirm"
     request: str
@@ -248,8 +250,8 @@ class Withdraw(Message):
 
 
 GIVEN_UP = "given up"
-"""The reason with which a client resets the channel of an exchange that it gives up. If the channel ends in another way
-before the data of all members is complete, the client counts as dead."""
+"""The reason with which a client resets the channel of an exchange to give up the exchange. If the channel ends in another
+way before the data of all members is complete, the client counts as dead."""
 
 
 class Revoked(Message):
@@ -266,10 +268,11 @@ class Revoked(Message):
 class ExchangeOpen(Message):
     """Client to hub: give data, and get the data of all members.
 
-    The hub answers ``ok give``, and the client sends its bytes on stream 0. (For a retry whose bytes are already there, the
-    hub answers ``ok had``.) When all members have given, the hub sends an ExchangePart before the bytes of each member,
-    sorted by name, on stream 1, and finally FileEnd for all these bytes in that order. The client checks them and ends its
-    side, which confirms the arrival. Instead of any of these, the hub may send an error.
+    The hub answers ``ok give``, and the client sends its bytes on stream 0. (For a retry whose bytes the hub already has, the
+    hub answers ``ok had``.) When all members have given their data, the hub sends the bytes of each member on stream 1,
+    sorted by name, with an ExchangePart before each member. At the end it sends FileEnd for all these bytes in that order.
+    The client checks the bytes and ends its side of the channel, which confirms the arrival. At any time the hub may send an
+    error instead.
     """
 
     VERB = "exchange"
@@ -287,10 +290,10 @@ class ExchangeOpen(Message):
 
 
 class ExchangePart(Message):
-    """Hub to client, inside an exchange: the member whose bytes come next."""
+    """Hub to client, inside an exchange: the member whose bytes follow."""
 
     VERB = "part"
     member: str
     size: int
     total: int = 0
-    """In the first part: the number of bytes of all members."""
+    """In the first part, the number of bytes of all members together; else 0."""

@@ -1,8 +1,8 @@
 """A conversation that one thread drives with plain file descriptors, without asyncio.
 
-Coroutines that use :class:`~linesync.runtime.conversation.Conversation` run on a trampoline: each ``wait`` returns control
-to :meth:`BlockingPeer.run`, which moves bytes until something has changed. So the same operations work in asyncio programs
-and in small commands.
+:meth:`BlockingPeer.run` runs coroutines that use :class:`~linesync.runtime.conversation.Conversation`. Each ``wait`` of a
+coroutine returns control to :meth:`BlockingPeer.run`, which sends and receives bytes until something has changed (a
+*trampoline*). The same operations therefore work in asyncio programs and in small commands.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from ..transports.fd_pair import FdPair, not_answered, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
-from .conversation import Conversation, Pending, Timeout, User
+from .conversation import Conversation
+from .driver import Timeout
 from .identity import local_end, token
+from .pending import Pending
 from .streams import Stream
+from .user import User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingPeer"]
 
-_READ_SIZE = 1 << 17
+_READ_SIZE = 1 << 17  # bytes of one read
 _PIECE = 256  # records, frames and start characters that are handled in one turn
-_GREETING = 10.0  # seconds until the other end must have answered our hello
-_GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if it has sent bytes outside frames
-_CLOSING = 2.0  # the maximum time to send the queued data before the connection is closed, in seconds
+_GREETING = 10.0  # seconds within which the other end must answer the hello
+_GREETING_AFTER_OTHER_BYTES = 2.0  # the same, if the other end has sent bytes outside frames
+_CLOSING = 2.0  # the longest time for sending the queued data before the connection is closed, in seconds
 _CONNECT_INTERVAL = 0.2  # seconds between attempts to connect again
 _WORK_INTERVAL = 0.02  # seconds between checks whether a call in a thread is over
 
@@ -54,7 +57,7 @@ _turn = _Turn()
 
 
 class _Expired(BaseException):
-    """Thrown into a coroutine whose time is over, as asyncio throws CancelledError."""
+    """Thrown into a coroutine whose timeout has passed, as asyncio throws CancelledError."""
 
 
 class _Timeout(Timeout):
@@ -90,10 +93,10 @@ class BlockingPeer(Conversation):
     :param seconds: the longest time for connecting and for the first answer; None for 10 s each.
     :raises UsageError: the endpoint is invalid.
     :raises LinesyncFailed: the endpoint cannot be opened (:func:`~linesync.transports.fd_pair.open_fd_pair`).
-    :raises TimedOut: the time was over before the connection was made.
+    :raises TimedOut: the connection was not made in this time.
     """
 
-    def __init__(self, user: User, endpoint: str, seconds: float | None = None) -> None:
+    def __init__(self, user: User[BlockingPeer], endpoint: str, seconds: float | None = None) -> None:
         super().__init__(user)
         self.timeouts: list[_Timeout] = []  # bound: fixed
         """The timeouts of the blocks that run now."""
@@ -103,12 +106,15 @@ class BlockingPeer(Conversation):
         self._after_turns: list[Callable[[], bool]] = []  # bound: fixed
         self._dismissed = False  # the other end has ended the idle session
         self.keeping = self.starts_over = True
-        self._reconnect_at = 0.0  # when to connect again, while the session is interrupted
-        self._reconnect_by = 0.0  # when to stop these attempts
+        self._reconnect_at = 0.0  # the time of the next attempt to connect, while the session is interrupted
+        self._reconnect_by = 0.0  # the time after which there are no more attempts
         self._open(seconds)
 
     def _open(self, seconds: float | None) -> None:
-        """Connect, and call the other end."""
+        """Connect, and send hellos to the other end.
+
+        :param seconds: as for the constructor.
+        """
         self._seconds = seconds
         self._ready_by = None if seconds is None else self.now() + seconds
         self._line: FdPair | None = open_fd_pair(self.endpoint, seconds)
@@ -124,20 +130,20 @@ class BlockingPeer(Conversation):
         return time.monotonic()
 
     def kick(self) -> None:
-        """Nothing to do: the next turn sends the bytes."""
+        """Do nothing: the next turn sends the bytes."""
 
     def wait(self, key: Stream | Pending | Conversation) -> Awaitable[None]:
         return _turn
 
     def wake(self, key: Stream | Pending | Conversation) -> None:
-        """Nothing to do: the coroutine that waits checks its condition after each turn."""
+        """Do nothing: a waiting coroutine checks its condition after each turn."""
 
     def start_work(
         self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
     ) -> Work:
-        """Run the job now, because there is no event loop that it could block; in a thread if its time is limited."""
+        """Run the job now, because there is no event loop that it could block. With a timeout, run it in a thread."""
         if self.timeouts:
-            from .threads import Waited  # few callers limit the time of work on files
+            from .threads import Waited  # imported late, because few callers set a timeout for work on files
 
             self._work = Waited(job, about)
             return self._work
@@ -152,52 +158,55 @@ class BlockingPeer(Conversation):
         self._other_bytes = True
 
     def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        """Nothing to do: only a listening end is asked to resume a session."""
+        """Do nothing: only a listening end can adopt a line for another session."""
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, and send and receive bytes meanwhile.
+        """Run a coroutine until it returns, and send and receive bytes in the meantime.
 
-        :return: the coroutine's result.
+        :return: the result of the coroutine.
         :raises BrokenError: the connection was lost, and the coroutine did not handle that.
         """
         try:
             while True:
                 work.send(None)
-                late = next((one for one in self.timeouts if one.when is not None and one.when <= self.now()), None)
+                now = self.now()
+                late = next((block for block in self.timeouts if block.when is not None and block.when <= now), None)
                 if late is not None:
                     late.when, late.error = None, _Expired()
                     work.throw(late.error)
                 try:
                     self.turn(self._longest_turn())
                 except BrokenError:
-                    work.send(None)  # the coroutine sees that its wait ended, and raises the error that fits
+                    work.send(None)  # the coroutine sees the end of the connection, and raises its own error
                     raise
         except StopIteration as stop:
             value: T = stop.value
             return value
         finally:
             work.close()
-            # Send what is still queued (a confirmation, a hold that is given back) now, not in the next call.
+            # Send the queued bytes (a confirmation, the return of a hold) now, because the next call may come much later.
             if self._line is not None and self.link is not None:
-                with suppress(BrokenError):  # the next call raises it
+                with suppress(BrokenError):  # the next call raises this error
                     self._send(self._line, self.link)
 
     def _longest_turn(self) -> float | None:
-        """Seconds until the coroutine that runs must get control, or None."""
+        """The seconds after which the running coroutine must get control, or None for no limit."""
         now = self.now()
-        waits = [max(one.when - now, 0.0) for one in self.timeouts if one.when is not None]
+        waits = [max(block.when - now, 0.0) for block in self.timeouts if block.when is not None]
         if self._work is not None and not self._work.done():
             waits.append(_WORK_INTERVAL)
         return min(waits, default=None)
 
     def begin_again(self, seconds: float | None = None) -> None:
-        """Begin another session if the other end has said goodbye since the last call. It does so if a script is silent for
-        long (docs/protocol.md, 4.10), and a script sends nothing between two calls.
+        """Begin another session if the other end has ended the session since the last call.
+
+        The other end does so after a long silence of a script (docs/protocol.md, 4.10). Between two calls, a script sends
+        nothing.
 
         :param seconds: as for the constructor.
-        :raises LinesyncError: as the constructor and :meth:`ready`.
+        :raises LinesyncError: the errors of the constructor and of :meth:`ready`.
         """
         line, link = self._line, self.link
         if line is not None and link is not None and self.up and not self._streams:
@@ -213,7 +222,7 @@ class BlockingPeer(Conversation):
         """Wait until a session is established.
 
         :raises LinesyncFailed: no linesync hub or agent answers at the endpoint.
-        :raises TimedOut: none answers within the time for connecting.
+        :raises TimedOut: no hub or agent answers within the time for connecting.
         """
         scope = self.timeout(None)
         scope.reschedule(self._ready_by)
@@ -235,11 +244,14 @@ class BlockingPeer(Conversation):
 
     @property
     def descriptors(self) -> set[int]:
-        """The descriptors of the connection. The other end sees the end of the connection when no process has them open."""
+        """The descriptors of the connection. The other end sees its end when every process has closed them."""
         return {self._line.reader, self._line.writer} if self._line is not None else set()
 
     def watch(self, descriptor: int, callback: Callable[[], None] | None) -> None:
-        """Call a function whenever a descriptor can be read. None as the function ends that."""
+        """Call a function whenever a descriptor can be read.
+
+        :param callback: the function; None to stop the calls.
+        """
         if callback is None:
             self._watched.pop(descriptor, None)
         else:
@@ -266,13 +278,13 @@ class BlockingPeer(Conversation):
             return
         self._send(line, link)
         if self._line is None:
-            return  # it was lost
+            return  # the connection was lost
         now = self.now()
         timer = link.next_timer(now)
         waits = [max(time - now, 0.0) for time in (timer,) if time is not None]
         waits += [] if timeout is None else [timeout]
         poll = self._poll_watched()
-        behind = link.backlog  # received bytes are handled before others are read
+        behind = link.backlog  # whether received bytes are not handled yet; then no more bytes are read
         if behind:
             self.handle(link.receive_data(b"", now, _PIECE))
             waits.append(0.0)
@@ -303,9 +315,9 @@ class BlockingPeer(Conversation):
         self._after_turns = [callback for callback in self._after_turns if not callback()]
 
     def _reconnect(self, timeout: float | None) -> float:
-        """Connect again if it is time for an attempt: the hub was killed, and another may run now.
+        """Connect again if the time of the next attempt has come. The hub was killed, and another hub may run now.
 
-        :returns: the longest wait in seconds until this must be called again; at most ``timeout``.
+        :returns: the seconds until the next call of this method; at most ``timeout``.
         :raises BrokenError: the session did not continue within the lease.
         """
         now = self.now()
@@ -357,18 +369,18 @@ class BlockingPeer(Conversation):
         self.handle(link.receive_data(data, self.now(), _PIECE))
 
     def _read_rest(self, line: FdPair, link: Link) -> None:
-        """Read what the other end has sent before now, such as its reason to close the connection."""
+        """Read the bytes that the other end has sent so far, such as its reason for closing the connection."""
         with suppress(OSError):
             if data := os.read(line.reader, _READ_SIZE):
                 self.handle(link.receive_data(data, self.now()))
 
     def _lost(self, why: str) -> None:
-        """The connection was lost.
+        """Handle the loss of the connection, for the reason ``why``.
 
         :raises BrokenError: the session cannot continue.
         """
         self._shut()
-        farewell = "" if self.up else self._end_reason  # why the other end has ended the session
+        farewell = "" if self.up else self._end_reason  # the other end's reason for ending the session
         if self.link is not None:
             self.handle(self.link.line_down(self.now()))
         if not (self.up or self.interrupted) and self.refused:
@@ -390,7 +402,7 @@ class BlockingPeer(Conversation):
         """Say goodbye and close the connection."""
         if self._line is not None and self.link is not None:
             try:
-                self._send_all(self._line, self.link)  # before the goodbye, which would overtake queued data
+                self._send_all(self._line, self.link)  # first, because the goodbye would overtake queued data
                 self.link.close(reason)
                 if self._line is not None:
                     self._send_all(self._line, self.link)

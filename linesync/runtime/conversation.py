@@ -1,17 +1,17 @@
-"""The conversation of two ends over a link, for any driver: requests and their replies, channels, notes.
+"""The conversation of two ends over a link: requests and their replies, notes, and channels.
 
-A driver (asyncio or a plain socket) moves bytes and time. It passes the link's events to :meth:`Conversation.handle`, and
-implements three methods: ``kick`` (there is something to send), ``wait`` (until something changes for a key) and ``wake``.
+A driver (with or without asyncio) passes the events of the link to :meth:`Conversation.handle`, and implements the methods of
+:class:`~linesync.runtime.driver.Driver`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable
 
 from .. import limits
-from ..errors import LinesyncError, LinesyncFailed, NotSent, Unanswered
+from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Continue, encode, read_reply
-from ..protocol.ids import NOTE, Id
+from ..protocol.ids import NOTE
 from ..wire.channels.mux import Mux
 from ..wire.events import (
     ChannelClosed,
@@ -37,90 +37,58 @@ from ..wire.events import (
 from ..wire.framing import hello_flags
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
+from .driver import Driver
+from .pending import Done, Pending, PendingRequests
 from .refusal import REFUSAL_MOST, read_refusal
 from .streams import INTERRUPTED, MESSAGE, Item, Stream
-from .user import Done, Pending, Timeout, User
+from .user import User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
-    from .desk import Desk, Work
+    from .desk import Desk
     from .listening.fair_queue import FairQueue
     from .resumable import ResumableStream
 
-__all__ = ["Conversation", "Pending", "Timeout", "User"]
+__all__ = ["Conversation"]
 
 _STATIONS_MAX = 100  # the maximum number of other stations on the line that are reported
-_UNSENT_MAX = 1 << 20  # if more bytes of requests than this wait for a session to continue, no more are accepted
+_UNSENT_MAX = 1 << 20  # bytes of requests that wait for the continuation of a session, above which it is congested
 
 
-class Conversation:
+class Conversation(Driver):
     """One end of a session, above the link."""
 
     listens = False
-    """Whether this end listens: it is a hub, or an agent towards its scripts."""
+    """Whether this end listens, as a hub does, and an agent for its scripts."""
     keeping = False
     """Whether this end can continue a session after a restart of the hub (docs/protocol.md, 8.6)."""
     starts_over = False
-    """Whether the requests go to a new session if the hub has stored nothing of the one that was interrupted."""
+    """Whether the requests of an interrupted session are sent in a new session if the hub did not store the old session."""
 
-    def __init__(self, user: User) -> None:
-        self.user = user
+    def __init__(self, user: User[Any]) -> None:
+        self.user = user  # the constructor of each driver accepts only a user for its own class
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
         self._suspended: list[ResumableStream] = []  # bound: limits.CHANNELS
         """The streams that we opened and that wait until we can open another channel for them."""
-        self._pending: dict[str, Pending] = {}  # bound: waits.WAITS_PER_HOST
+        self._pending = PendingRequests(self.wake)
         self._untaken: FairQueue | None = None
-        """Requests and notes of the peer that wait, each with its id, its text, and its bytes on channel 0."""
-        self._next_request = 0
-        self._other_stations: set[str] = set()  # their boot ids; bound: conversation._STATIONS_MAX
+        """The waiting requests and notes of the peer, each with its id, its text, and its bytes on channel 0."""
+        self._other_stations: set[str] = set()  # the boot ids of reported stations; bound: conversation._STATIONS_MAX
         self._session_mux: Mux | None = None  # the mux of the session that began with the last SessionUp
-        self._end_reason = ""  # why the last session ended
+        self._end_reason = ""  # the reason for the end of the last session
         self._outside = b""  # text that arrived on this line before a session began; bound: refusal.REFUSAL_MOST
         self.interrupted = ""
-        """Why the session is interrupted; empty if it is not. An interrupted session may continue."""
-        self._kept_nonces: tuple[str, str] | None = None  # the hub's and ours, which identify the session at the hub
-        self._continuing = ""  # the id of our request to continue the session
-        self._answered = False  # a reply has arrived in this session, so the hub has stored it
-        self._waiting_bytes = 0  # size of the requests that wait until the session continues
+        """The reason for the interruption of the session; empty without an interruption. The session may continue."""
+        self._kept_nonces: tuple[str, str] | None = (
+            None  # the nonces of the hub and of this end, which identify the session
+        )
+        self._continuing = ""  # the id of the request of this end to continue the session
 
-    # -- methods of the driver ----------------------------------------------------------------------------------------
-
-    def kick(self) -> None:
-        """There is something to send."""
-        raise NotImplementedError
-
-    def wait(self, key: Stream | Pending | Self) -> Awaitable[None]:
-        """Wait until :meth:`wake` was called for this key."""
-        raise NotImplementedError
-
-    def wake(self, key: Stream | Pending | Self) -> None:
-        """Wake the tasks that wait for this key: something has changed."""
-        raise NotImplementedError
-
-    def now(self) -> float:
-        """The time in monotonic seconds."""
-        raise NotImplementedError
-
-    def timeout(self, seconds: float | None) -> Timeout:
-        """Limit the time of a block of a coroutine that this driver runs; None for no limit."""
-        raise NotImplementedError
-
-    def start_work(self, key: Stream | Self, job: Callable[[], object], about: str, *, spool: bool = False) -> Work:
-        """Run a job that may block, at a place where it blocks nothing else. ``key`` is woken when the job has ended.
-
-        :param about: the path that the job uses.
-        :param spool: it uses a temporary file of our own.
-        """
-        raise NotImplementedError
-
-    def bytes_outside_frames(self, data: bytes) -> None:
-        """Bytes outside frames have arrived. A driver may use them to find out what is at the other end."""
-
-    def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        """Give the line to another conversation, which has the session that the hello asks to resume."""
+    def adopted_by(self, other: Self, hello: Hello) -> None:
+        """Give the line to another conversation, whose session the hello wants to resume."""
         raise NotImplementedError
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -138,30 +106,26 @@ class Conversation:
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
         """Send a request. While the session is interrupted, the request waits until the session continues.
 
-        :param done: called before a waiter continues, with the text of the reply, or with an error if the session ends first.
-        :param suffix: appended to the id after a dot; it names the client for which the request is relayed.
+        :param done: called with the text of the reply, or with an error if the session ends first. It is called before
+            :meth:`reply_to` returns.
+        :param suffix: the number of the script for which the request is relayed. It is appended to the id after a dot.
         :return: the id of the request, and an object for :meth:`reply_to`.
         :raises LinesyncFailed: no session is established.
         """
         mux = None if self.interrupted else self._mux()
-        self._next_request += 1
-        number = str(Id(str(self._next_request), suffix))
-        pending = Pending(text, done)
-        self._pending[number] = pending
+        number, pending = self._pending.add(text, done, suffix)
         if mux is not None:
-            self._send_request(mux, number, pending)
+            self._pending.send(mux, number, pending)
+            self.kick()
         else:
-            self._waiting_bytes += len(text)
+            self._pending.unsent_bytes += len(text)
         return number, pending
 
-    def _send_request(self, mux: Mux, number: str, pending: Pending) -> None:
-        pending.sent = True
-        mux.send_message(0, f"{number} {pending.text}".encode("utf-8", "replace"))
-        self.kick()
-
     def tell(self, text: str) -> None:
-        """Send a note that changes something at the hub. It is dropped if no session is established. A hub that keeps the
-        session gets it as a request, which arrives once even if the hub restarts."""
+        """Send a note that must not be lost when the hub restarts. It is dropped if no session is established.
+
+        To a hub that stores sessions, it is sent as a request, which takes effect once even if the hub restarts.
+        """
         if self._kept_nonces is not None:
             self.ask(text)
         else:
@@ -191,32 +155,40 @@ class Conversation:
 
     @property
     def sent_mark(self) -> int | None:
-        """A mark for everything that was sent on channel 0; None while some of it waits."""
+        """The position after all messages that were sent on channel 0, for :meth:`has_arrived`.
+
+        None while some of these messages are not on the line yet.
+        """
         mux = self._current_mux()
         if mux is None or mux.queued(0) or self.link is None or self.link.session is None:
             return None
         return self.link.session.senders[Lane.PROMPT].next_seq
 
     def has_arrived(self, mark: int) -> bool:
-        """Whether everything before a mark of this session has arrived. The peer handles it even if the session ends now."""
+        """Whether all messages before a position of this session have arrived. The peer handles them even if the session ends
+        now."""
         session = self.link.session if self.link is not None else None
         return session is not None and session.senders[Lane.PROMPT].base >= mark
 
     @property
     def congested(self) -> bool:
-        """Whether much waits for the peer on channel 0, because it does not read or because the line is slow."""
+        """Whether many bytes wait for the peer on channel 0, because the peer does not read or the line is slow."""
         if self.interrupted:
-            return self._waiting_bytes > _UNSENT_MAX
+            return self._pending.unsent_bytes > _UNSENT_MAX
         mux = self._current_mux()
         return mux is not None and mux.full(0)
 
     def _holds_back(self) -> bool:
-        """Whether the peer's requests wait. Only a listener lets them wait for the peer to read its replies: if both ends did
-        that, both could wait forever."""
+        """Whether the requests of the peer must wait.
+
+        A listener lets them wait if the peer does not read its replies. A caller does not, because two ends that do so could
+        wait for each other forever.
+        """
         return (self.listens and self.congested) or self.user.holds_back(self)
 
     def take_requests(self) -> None:
-        """Handle the requests and notes that have waited, until the peer's requests must wait again. The senders take turns."""
+        """Handle the waiting requests and notes, until the requests of the peer must wait again. The senders are served in
+        turn."""
         mux = self._current_mux()
         failure: Exception | None = None
         while mux is not None and self._untaken and not self._holds_back():
@@ -232,9 +204,10 @@ class Conversation:
             raise failure
 
     def drop_requests(self, which: Callable[[str], bool]) -> list[str]:
-        """Remove requests that have waited, without handling them; the caller answers them. Returns their ids.
+        """Remove waiting requests without handling them. The caller must answer them.
 
-        :param which: whether to remove the request with this id.
+        :param which: returns whether to remove the request with an id.
+        :return: the ids of the removed requests.
         """
         mux = self._current_mux()
         if mux is None or self._untaken is None:
@@ -301,15 +274,15 @@ class Conversation:
         return self._current_mux() or self._mux()
 
     def consumed(self, stream: Stream, data: bytes) -> None:
-        """The user of a stream has received an item."""
+        """Return credit for an item that the user of a stream has received."""
         mux = self._current_mux()
         if mux is not None and self._streams.get(stream.number) is stream:
             mux.consumed(stream.number, data)
-            if mux.wants(Lane.PROMPT):  # there is credit to return
+            if mux.wants(Lane.PROMPT):  # the credit must be sent
                 self.kick()
 
     def forget(self, stream: Stream) -> None:
-        """Our end has reset a stream: nothing of it arrives here any more."""
+        """Remove a stream that this end has reset. Later data of the channel is dropped."""
         self._suspended = [other for other in self._suspended if other is not stream]
         if self._streams.get(stream.number) is stream:
             del self._streams[stream.number]
@@ -326,13 +299,16 @@ class Conversation:
     def _current_mux(self) -> Mux | None:
         """The mux of the current session, or None.
 
-        It is also None while we handle the last events of a session that the link has already ended or replaced.
+        It is also None during the last events of a session that the link has already ended or replaced.
         """
         session = self.link.session if self.link is not None else None
         return session.mux if session is not None and session.mux is self._session_mux else None
 
     def desk(self, about: str) -> Desk:
-        """A desk for calls that may block, for an owner without a channel."""
+        """A desk for calls that may block, without a channel.
+
+        :param about: the path on which the calls work.
+        """
         from .desk import Desk
 
         return Desk(self, self, about)
@@ -340,7 +316,8 @@ class Conversation:
     # -- events -------------------------------------------------------------------------------------------------------
 
     def handle(self, events: list[Event]) -> None:
-        """Handle the events of the link. If a handler fails, the other events are still handled; then its error is raised."""
+        """Handle the events of the link. If a handler fails, the other events are handled first, and then the error is
+        raised."""
         failure: Exception | None = None
         for event in events:
             try:
@@ -362,9 +339,7 @@ class Conversation:
             is_reply = text == "ok" or text.startswith(("ok ", "err "))
             if not is_reply and (self._untaken or self._holds_back()):
                 if self._untaken is None:
-                    from .listening.fair_queue import (
-                        FairQueue,  # most peers never send requests faster than they read replies
-                    )
+                    from .listening.fair_queue import FairQueue  # imported late, because few peers need it
 
                     self._untaken = FairQueue()
                 self._untaken.put(self.user.sender(number, text), (number, text, event.data))
@@ -375,22 +350,13 @@ class Conversation:
                 mux.consumed(0, event.data)  # after each batch of events, the driver returns the credit
             if not is_reply:
                 self.user.request(self, number, text)
-            elif number in self._pending:
-                self._answered = True
-                self._settle(self._pending.pop(number), text)
-            elif number == self._continuing:
+            elif not self._pending.take_reply(number, text) and number == self._continuing:
                 self._handle_continue_reply(text)
             return
         stream = self._streams.get(event.channel)
         if stream is not None:
             stream.put(Item(MESSAGE, event.data))
             self.wake(stream)
-
-    def _settle(self, pending: Pending, reply: str | LinesyncError) -> None:
-        pending.reply = reply
-        if pending.done is not None:
-            pending.done(reply)
-        self.wake(pending)
 
     def _channel_opened(self, event: ChannelOpened) -> None:
         stream = Stream(self, event.channel, event.lane, event.words.decode("utf-8", "replace"))
@@ -446,9 +412,9 @@ class Conversation:
         self._begin(event.peer)
 
     def _begin(self, hello: Hello) -> None:
-        """A new session has begun."""
+        """Begin a new session."""
         self._session_mux = self._link_mux()
-        self._next_request, self._answered = 0, False
+        self._pending.begin_session()
         self._enter(hello)
 
     def _enter(self, hello: Hello) -> None:
@@ -479,14 +445,12 @@ class Conversation:
             for stream in suspended:
                 stream.put_closed(reason)
                 self.wake(stream)
-        pending, self._pending, self._waiting_bytes = self._pending, {}, 0
-        for request in pending.values():
-            self._settle(request, Unanswered(reason) if request.sent else NotSent(reason))
+        self._pending.fail(reason)
         self.user.session_down(self, reason, restarted)
         self.wake(self)
 
     def _stop(self, reason: str, *, interrupted: bool = False) -> None:
-        """Receive nothing more of the link's session, and close its streams, or suspend them."""
+        """Ignore further events of the link's session, and close its streams, or suspend them."""
         self._session_mux, self._end_reason, self._continuing = None, reason, ""
         self._untaken = None
         streams, self._streams = self._streams, {}
@@ -500,7 +464,7 @@ class Conversation:
     # -- continuing a session after a restart of the hub --------------------------------------------------------------
 
     def interrupt(self, reason: str) -> bool:
-        """Keep the requests until the session continues. Return False, without a change, if it cannot continue."""
+        """Keep the requests until the session continues. If the session cannot continue, change nothing and return False."""
         if self._kept_nonces is None:
             return False
         self._stop(reason, interrupted=True)
@@ -510,7 +474,7 @@ class Conversation:
         return True
 
     def cannot_continue(self, reason: str) -> None:
-        """We have not heard the hub for so long that it counts us as lost. An interrupted session is over."""
+        """Give up the continuation of the session, because the hub counts this end as lost. An interrupted session ends."""
         self._kept_nonces = None
         if self.interrupted:
             self._session_over(reason)
@@ -518,46 +482,42 @@ class Conversation:
     def _ask_to_continue(self) -> None:
         mux = self._current_mux()
         assert mux is not None and self._kept_nonces is not None
-        self._next_request += 1
-        self._continuing = str(self._next_request)
+        self._continuing = self._pending.next_number()
         text = encode(Continue(hub=self._kept_nonces[0], own=self._kept_nonces[1]))
         mux.send_message(0, f"{self._continuing} {text}".encode())
         self.kick()
 
     def _handle_continue_reply(self, text: str) -> None:
-        """Handle the hub's reply to our request to continue the session. If the session continues, the hub has already sent the
-        replies that we may have missed. We send the requests that it does not have, in their order."""
+        """Handle the hub's reply to the request to continue the session.
+
+        If the session continues, the hub has already sent the replies that may be missing at this end. This end sends the
+        requests that the hub does not have, in their order.
+        """
         mux = self._current_mux()
         assert mux is not None and self.link is not None and self.link.session is not None
         self._continuing = ""
         try:
             reply = read_reply(text)
         except LinesyncError as error:
-            if self.starts_over and isinstance(error, LinesyncFailed) and not self._answered:
-                # The hub stores a session before it does anything for it, so our requests had no effect.
+            if self.starts_over and isinstance(error, LinesyncFailed) and not self._pending.answered:
+                # The hub stores a session before it handles a request of the session, so the requests had no effect.
                 self.interrupted = ""
                 self._enter(self.link.session.peer)
-                self._send_again(mux, ())
+                self._pending.send_again(mux, ())
+                self.kick()
                 return
             self._session_over(self.interrupted, restarted=True)
             self._begin(self.link.session.peer)
             return
         self.interrupted = ""
-        self._send_again(mux, reply[1:])
+        self._pending.send_again(mux, reply[1:])
+        self.kick()
         self.user.session_continued(self, reply)
         self._open_again()
         self.wake(self)
 
-    def _send_again(self, mux: Mux, known: Collection[str]) -> None:
-        """Send the requests without a reply, except those that the hub has."""
-        self._waiting_bytes = 0
-        known = set(known)
-        for number, pending in self._pending.items():
-            if number not in known:
-                self._send_request(mux, number, pending)
-
     def abandon(self, reason: str) -> None:
-        """End the session at our end for good. Open requests and channels fail with this reason, and its data is freed."""
+        """End the session at this end permanently. Open requests and channels fail with this reason, and its data is freed."""
         self._session_over(reason)
         self.link = None
 
@@ -577,7 +537,7 @@ class Conversation:
 
     @property
     def refused(self) -> str:
-        """The sentence with which the other end refused us a session; empty if it did not."""
+        """The sentence with which the other end refused the connection; empty if it did not refuse it."""
         return read_refusal(self._outside)
 
     def _foreign_text(self, event: ForeignText) -> None:
@@ -589,9 +549,6 @@ class Conversation:
     def _noise(self, event: Noise) -> None:
         self.bytes_outside_frames(event.data)
         self.user.console_text(self, event.data, True)
-
-    def set_rate(self, baud: int) -> None:
-        """Set the port to this baud rate, and notify the link. Only a driver of serial lines gets this call."""
 
     def _rate_wanted(self, event: RateWanted) -> None:
         self.set_rate(event.baud)
@@ -606,9 +563,9 @@ class Conversation:
         hello = event.hello
         if hello.boot not in self._other_stations and len(self._other_stations) < _STATIONS_MAX:
             self._other_stations.add(hello.boot)
-            what = "hub" if hello.role == "l" else "agent"
+            role = "hub" if hello.role == "l" else "agent"
             self.user.trouble(
-                self, f"another {what} (boot {hello.boot[:4]}…) sends on this line; connect only two machines to it"
+                self, f"another {role} (boot {hello.boot[:4]}…) sends on this line; connect only two machines to it"
             )
 
 

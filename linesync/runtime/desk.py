@@ -1,4 +1,5 @@
-"""The desk of a transfer: it runs calls that may block, one after the other, and abandons them when the channel ends.
+"""A desk runs the calls of one transfer that may block, such as a read of a file. It runs one call at a time. When the channel
+ends, it stops waiting for the call.
 
 The driver starts the calls (``start_work``): the asyncio driver in a thread, the blocking driver immediately.
 """
@@ -12,7 +13,7 @@ from ..errors import BrokenError, Hung
 
 __all__ = ["Behind", "Desk", "Done", "Starter", "Work"]
 
-_HELD = 1 << 20
+_HELD = 1 << 20  # bytes that wait for the disk, from which a writer waits
 
 
 class Work(Protocol):
@@ -21,7 +22,7 @@ class Work(Protocol):
     def done(self) -> bool: ...
     def result(self) -> Any: ...
     def leave(self, after: Callable[[], object]) -> None:
-        """Stop waiting for the call: ``after`` runs when it is over."""
+        """Stop waiting for the call. When the call has ended, ``after`` runs."""
 
 
 class Starter(Protocol):
@@ -32,7 +33,7 @@ class Starter(Protocol):
 
 
 class Done:
-    """A call that is over."""
+    """A call that the constructor runs, so that it has ended when the object exists."""
 
     def __init__(self, job: Callable[[], Any]) -> None:
         self._value: Any = None
@@ -58,9 +59,9 @@ class Desk:
     """The calls of one transfer.
 
     :param owner: the driver that starts the calls.
-    :param key: the channel, whose end ends the wait for a call; a conversation if there is no channel.
-    :param about: the path that the calls work on.
-    :param spool: whether that is a temporary file of our own.
+    :param key: the channel. Its end also ends the wait for a call. Without a channel, the conversation.
+    :param about: the path on which the calls work.
+    :param spool: whether this path is a temporary file of linesync.
     """
 
     def __init__(self, owner: Starter, key: object, about: str, *, spool: bool = False) -> None:
@@ -76,17 +77,17 @@ class Desk:
         return self._work is not None and not self._work.done()
 
     def start(self, job: Callable[[], object]) -> None:
-        """Start a call. The previous one must be over; if it raised an error, this raises it."""
+        """Start a call. The previous call must have ended. If it raised an error, this method raises that error."""
         work, self._work = self._work, None
         if work is not None:
             work.result()
         self._work = self._owner.start_work(self._key, job, self._about, spool=self._spool)
 
     async def finish(self, meanwhile: Callable[[], None] | None = None) -> Any:
-        """Wait for the call that was started last, and return its value; None if there is no call.
+        """Wait for the end of the last started call, and return its value, or None if there is no call.
 
-        :param meanwhile: called whenever something may have arrived on the channel.
-        :raises BrokenError: the channel is over; the call may still run.
+        :param meanwhile: called during the wait, whenever something may have arrived on the channel.
+        :raises BrokenError: the channel broke; the call may still run.
         """
         work = self._work
         if work is None:
@@ -102,12 +103,12 @@ class Desk:
         return work.result()
 
     async def do(self, job: Callable[[], object]) -> Any:
-        """Start a call and wait for it. Raises the errors of :meth:`finish` and of the call."""
+        """Start a call, wait for its end, and return its value. Raises the errors of :meth:`finish` and of the call."""
         self.start(job)
         return await self.finish()
 
     async def close(self, job: Callable[[], object]) -> None:
-        """Run a cleanup now, or after the call that still runs, without waiting for that."""
+        """Run a cleanup now. If a call still runs, the cleanup runs after that call, and this method does not wait for it."""
         work, self._work = self._work, None
         if work is not None and not work.done():
             work.leave(job)
@@ -118,13 +119,13 @@ class Desk:
         try:
             work.result()
         except Hung:
-            work.leave(job)  # no thread is free now; it runs later
+            work.leave(job)  # no thread is free now, so the cleanup runs later
 
 
 class Behind:
-    """Writes bytes at a desk while more bytes arrive.
+    """Writes bytes with calls of a desk, and accepts more bytes during a call.
 
-    :param write: writes bytes; it is called at the desk, one call at a time.
+    :param write: writes bytes; the desk runs one call at a time.
     :param most: the number of waiting bytes from which :meth:`put` waits.
     """
 
@@ -136,7 +137,8 @@ class Behind:
         self._held = 0
 
     async def put(self, data: bytes) -> None:
-        """Accept bytes; wait if too many are waiting. Raises the errors of :meth:`Desk.finish` and of ``write``."""
+        """Accept bytes, and wait if too many bytes wait to be written. Raises the errors of :meth:`Desk.finish` and of
+        ``write``."""
         self._pieces.append(data)
         self._held += len(data)
         if self._desk.busy:

@@ -1,4 +1,4 @@
-"""Our identity on a line: random tokens, the boot id of this process, and the parameters in our hello."""
+"""The identity of this process on a line: random tokens, the boot id, and the parameters in its hello; and its directories."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINE_FLAGS = hello_flags.NESTING + hello_flags.MASKED_FORM + _BOTH
 
 
 entropy: Callable[[int], bytes] = os.urandom
-"""Returns a number of random bytes. A test that must be reproducible replaces it with a seeded source."""
+"""A function that returns a given number of random bytes. A reproducible test replaces it with a seeded source."""
 
 
 def token() -> str:
@@ -30,21 +30,21 @@ def token() -> str:
 
 
 def runtime_folder() -> str:
-    """The directory for what lives only as long as this user's processes, such as their sockets; it may not exist."""
+    """The directory for the sockets of this user's processes. It may not exist."""
     if os.geteuid() == 0:
         return "/run/linesync"
     return os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/linesync-{os.geteuid()}"
 
 
 def state_folder() -> str:
-    """The directory for what must outlive this user's processes; it may not exist."""
+    """The directory for files that must stay after the end of this user's processes. It may not exist."""
     if os.geteuid() == 0:
         return "/var/lib/linesync"
     return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "linesync")
 
 
 def system_boot() -> str:
-    """The boot id of this machine's kernel; empty if it does not say."""
+    """The boot id of this machine's kernel, or an empty string if it cannot be read."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read(64).strip()
@@ -57,12 +57,12 @@ BOOT = token()
 
 
 def local_end(role: str, *, clean: bool, boot: str = BOOT, keeping: bool = False) -> LocalParameters:
-    """The parameters that our end sends in its hello.
+    """The parameters that this end sends in its hello.
 
-    :param role: ``c`` calls, ``l`` listens.
-    :param clean: the line carries every byte unchanged, like a socket or a pipe.
-    :param boot: our boot id.
-    :param keeping: our end can continue a session after a restart of the hub.
+    :param role: ``c`` for an end that calls, ``l`` for an end that listens.
+    :param clean: the line carries every byte unchanged, as a socket or a pipe does.
+    :param boot: the boot id of this end.
+    :param keeping: this end can continue a session after a restart of the hub.
     """
     return LocalParameters(
         role=role,

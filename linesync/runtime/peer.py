@@ -14,23 +14,29 @@ from ..wire.events import Event
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
 from ..wire.reliability.pacing import SLICE
-from .conversation import Conversation, Pending, User
+from .conversation import Conversation
 from .identity import BOOT, local_end, token
 from .lines.symptoms import Symptoms
+from .pending import Pending
 from .streams import Stream
+from .user import User
 
 if TYPE_CHECKING:
     from .desk import Work
 
 __all__ = ["LineEnd", "Peer"]
 
-_MUCH = 8 << 20  # bytes: a session that carried more may leave much freed memory in the process
+_MUCH = 8 << 20  # bytes of a session, above which the process may have much freed memory at its end
 _SYMPTOM_INTERVAL = 1.0  # seconds between checks of a shared line for symptoms
-_FAREWELL = 1.0  # most seconds for received bytes before our goodbye, and until a busy line must have accepted it
-_PAUSED_TICK = 0.05  # shortest timer in seconds while the transport accepts no bytes
-_SLICE = 0.005  # seconds for which received bytes are handled until others are scheduled
-_PIECE = 32  # records, frames and start characters that are handled between two looks at the clock
-_PIPE_TICK = limits.ACK_DELAY  # seconds between timer calls on a busy pipe, where no deadline of the link is earlier
+_FAREWELL = (
+    1.0  # the longest time in seconds for handling received bytes before the goodbye, and for sending the goodbye
+)
+_PAUSED_TICK = 0.05  # the shortest timer in seconds while the transport accepts no bytes
+_SLICE = 0.005  # seconds for which the received bytes of one peer are handled before other peers are scheduled
+_PIECE = 32  # records, frames and start characters that are handled between two readings of the clock
+_PIPE_TICK = (
+    limits.ACK_DELAY
+)  # seconds between timer calls on a busy pipe; no deadline of the link on a pipe is shorter
 
 
 class LineEnd:
@@ -39,6 +45,9 @@ class LineEnd:
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.line: Line | None = None
+        self.lost_why: LinesyncError | None = None
+        """The error that ended the line, or None if the other end closed it."""
+        self._lost = asyncio.Event()
 
     def line_made(self, line: Line) -> None:
         self.line = line
@@ -49,7 +58,7 @@ class LineEnd:
             self.peer.take_data(data)
 
     def eof_received(self) -> None:
-        """Nothing to do: ``line_lost`` follows, because a session cannot be closed in one direction only."""
+        """Do nothing: ``line_lost`` follows, because a session cannot be closed in one direction only."""
 
     def pause_writing(self) -> None:
         if self.peer.line is self.line:
@@ -63,16 +72,25 @@ class LineEnd:
         self.line = None
         self.peer.detach(self, error)
 
+    def over(self, why: LinesyncError | None) -> None:
+        """The line was lost, and its peer has handled everything that came before."""
+        self.lost_why = why
+        self._lost.set()
+
+    async def lost(self) -> None:
+        """Wait until the line is lost. Then ``lost_why`` says why."""
+        await self._lost.wait()
+
 
 class Peer(Conversation):
     """One end of a session on an asyncio loop.
 
-    :param user: is notified of what happens in the session.
-    :param role: ``c`` calls, ``l`` listens.
-    :param boot: the boot id of this end; by default, that of this process.
+    :param user: is notified of the events of the session.
+    :param role: ``c`` for an end that calls, ``l`` for an end that listens.
+    :param boot: the boot id of this end; by default, the boot id of this process.
     """
 
-    def __init__(self, user: User, role: str, boot: str = BOOT) -> None:
+    def __init__(self, user: User[Peer], role: str, boot: str = BOOT) -> None:
         super().__init__(user)
         self.role = role
         self.listens = role == "l"
@@ -81,21 +99,23 @@ class Peer(Conversation):
         self._boot = boot
         self.line: Line | None = None
         self.info: LineInfo | None = None
-        """The properties of the current line, or of the last one."""
+        """The properties of the current line, or of the last line if there is no line now."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._line_timers: dict[str, asyncio.TimerHandle] = {}  # bound: fixed
-        """Timers that end with the line. A timer that remained would keep all data of a closed session in memory."""
+        """The timers that end with the line. A remaining timer would keep the data of a closed session in memory."""
         self._flush_soon = False
         self._kicked = False
         self._paused = False
         self._closing = False
-        self._pipe = False  # there is a line, and it has no baud rate
+        self._pipe = False  # whether there is a line without a baud rate
         self._end: LineEnd | None = None
         self._unread = b""
-        self._behind = False  # received bytes wait for their slice, and reading pauses
-        self._ended: tuple[LineEnd, LinesyncError | None] | None = None  # the end of the line that follows these bytes
+        self._behind = False  # whether received bytes wait for the next slice; then reading pauses
+        self._ended: tuple[LineEnd, LinesyncError | None] | None = (
+            None  # the end of the line, reported after these bytes
+        )
         self._lost = asyncio.Event()
         self.symptoms: Symptoms | None = None
         """The symptoms of the current line, if other stations may send on it."""
@@ -152,7 +172,7 @@ class Peer(Conversation):
     def start_work(
         self, key: Stream | Pending | Conversation, job: Callable[[], object], about: str, *, spool: bool = False
     ) -> Work:
-        from .threads import start  # only once there is a file to read or write
+        from .threads import start  # imported late, because only transfers of files need it
 
         return start(self._loop, job, about, lambda: self.wake(key), spool=spool)
 
@@ -168,7 +188,7 @@ class Peer(Conversation):
                 break
             line.write(data)
             if self._pipe and len(data) < SLICE:
-                break  # there is no more to send
+                break  # all bytes were sent
         if link.session is not None and link.session.mux.events:
             self.handle(link.handle_timer(now))
         if self._closing:
@@ -176,7 +196,7 @@ class Peer(Conversation):
         self._set_timer(now, exactly=exactly)
 
     def _set_pipe_timer(self, now: float) -> None:
-        """On a busy pipe, call the link soon. Computing its next deadline after each message would cost more."""
+        """On a busy pipe, call the link soon. It would take more time to compute its next deadline after each message."""
         if self._timer is None or self._timer_at > now + _PIPE_TICK:
             self._call_at(now + _PIPE_TICK)
 
@@ -187,7 +207,7 @@ class Peer(Conversation):
             return
         when = link.next_timer(now) if link is not None and self.line is not None else None
         if when is None:
-            return  # an existing timer may run without need, which is cheaper than cancelling it
+            return  # an unnecessary call of an existing timer is cheaper than cancelling the timer
         if self._paused:
             when = max(when, now + _PAUSED_TICK)
         if self._timer is None or self._timer_at > when:
@@ -214,8 +234,10 @@ class Peer(Conversation):
     def attach(self, end: LineEnd, line: Line) -> None:
         """Continue the session on this line."""
         old, self._end = self._end, end
-        if old is not None and old.line is not None and old is not end:
-            old.line.abort()
+        if old is not None and old is not end:
+            if old.line is not None:
+                old.line.abort()
+            old.over(None)
         self.line, self.info = line, line.info
         self._pipe = line.info.byte_rate is None
         self._paused = False
@@ -259,7 +281,7 @@ class Peer(Conversation):
         line.set_baud(baud, done)
 
     def _check_symptoms(self, symptoms: Symptoms) -> None:
-        """Report a new symptom of the line, once a second."""
+        """Report a new symptom of the line. Runs once a second."""
         link = self.link
         if symptoms is not self.symptoms or self.line is None or link is None:
             return
@@ -283,9 +305,12 @@ class Peer(Conversation):
             self._handle_slice(link, data)
 
     def _handle_slice(self, link: Link, data: bytes | bytearray | memoryview = b"") -> None:
-        """Handle received bytes until the end of a slice. The rest waits until this peer is scheduled again."""
+        """Handle received bytes until the end of a slice. The other bytes wait until this peer is scheduled again."""
         now = began = self._loop.time()
-        asked, self._flush_soon = self._flush_soon, True  # all answers are sent in one write below
+        asked, self._flush_soon = (
+            self._flush_soon,
+            True,
+        )  # the answers must not cause a flush; one write below sends them all
         self._kicked = False
         try:
             self._take(link.receive_data(data, now, _PIECE))
@@ -297,7 +322,7 @@ class Peer(Conversation):
         if self.link is not link:
             return  # another peer adopted the line
         if link.backlog and not self._behind and self.line is not None:
-            from .listening.turns import turns_of  # most agents never need it
+            from .listening.turns import turns_of  # imported late, because most agents never need it
 
             self._behind = True
             self.line.pause_reading()
@@ -310,13 +335,13 @@ class Peer(Conversation):
             self._set_timer(now)
 
     def _catch_up(self) -> bool:
-        """Handle a slice of the bytes that wait; returns whether more of them wait."""
+        """Handle a slice of the waiting bytes. Returns whether more bytes wait."""
         link, line = self.link, self.line
         if link is not None and line is not None:
             try:
                 self._handle_slice(link)
             except Exception:
-                line.abort()  # as for an error while the line delivers bytes
+                line.abort()  # as after an error during the delivery of bytes
                 self._behind = False
                 raise
             if self.link is link and link.backlog and self.line is not None:
@@ -333,7 +358,8 @@ class Peer(Conversation):
         counters = self.link.counters if self.link is not None else None
         super()._session_over(reason, restarted=restarted)
         if counters is not None and counters.bytes_in + counters.bytes_out > _MUCH:
-            from .memory import return_soon  # with ctypes, which most agents never need
+            # Imported late, because it imports ctypes, which most agents never need.
+            from .freed_memory import return_soon
 
             return_soon(self._loop)
 
@@ -344,9 +370,10 @@ class Peer(Conversation):
 
     def detach(self, end: LineEnd, error: LinesyncError | None) -> None:
         if end is not self._end:
+            end.over(error)
             return
         if self._behind and not self._closing:
-            self._ended = end, error  # what came before the end is handled first
+            self._ended = end, error  # the bytes that were received before are handled first
             return
         self._end = self.line = self._ended = None
         self._pipe = False
@@ -359,6 +386,7 @@ class Peer(Conversation):
         refused = "" if self.up else self.refused
         self.lost_why = LinesyncFailed(refused) if refused else error
         self._lost.set()
+        end.over(self.lost_why)
         self.user.line_lost(self, self.lost_why)
 
     def _stop_line_timers(self) -> None:
@@ -366,8 +394,7 @@ class Peer(Conversation):
             timer.cancel()
         self._line_timers.clear()
 
-    def adopted_by(self, other: Conversation, hello: Hello) -> None:
-        assert isinstance(other, Peer)
+    def adopted_by(self, other: Peer, hello: Hello) -> None:
         end, line = self._end, self.line
         if end is None or line is None:
             return
@@ -386,11 +413,11 @@ class Peer(Conversation):
         return LineEnd(self)
 
     async def lost(self) -> None:
-        """Wait until the line is lost. Then ``lost_why`` says why."""
+        """Wait until the line is lost. Then ``lost_why`` contains the reason."""
         await self._lost.wait()
 
     def ask_alive(self) -> None:
-        """Ask the peer for a sign of life, unless it was asked and has not answered yet."""
+        """Ask the peer for an answer that shows that it is alive, unless an earlier request of this kind is unanswered."""
         session = self.link.session if self.link is not None and not self.link.quiet else None
         if session is not None and not session.awaits_answer:
             session.ask()
@@ -407,7 +434,7 @@ class Peer(Conversation):
             self.kick()
 
     def dismiss(self, reason: str) -> None:
-        """Say goodbye if there is a session, and close the line. Do not wait for a peer that may not read."""
+        """Say goodbye if there is a session, and close the line. This does not wait, because the peer may not read."""
         line, link = self.line, self.link
         if line is not None and link is not None and link.session is not None:
             link.close(reason)
@@ -423,12 +450,12 @@ class Peer(Conversation):
             await self._until(self)
 
     async def aclose(self, reason: str) -> None:
-        """Say goodbye and close the line. The goodbye goes before everything that a busy line has not accepted yet."""
+        """Say goodbye and close the line. The goodbye precedes all bytes that a busy line has not accepted yet."""
         if self._behind:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._handled(), _FAREWELL)
         if self.link is not None and self.line is not None:
-            self._flush()  # before the goodbye, which would overtake queued data
+            self._flush()  # first, because the goodbye would overtake queued data
             self.link.close(reason)
             self._closing = True
             self._flush()
@@ -449,6 +476,6 @@ class Peer(Conversation):
             await self._until(self)
 
     async def _departed(self) -> None:
-        """Wait until the line has accepted our goodbye, or is lost."""
+        """Wait until the line has accepted the goodbye, or is lost."""
         while self.line is not None and self.link is not None and self.link.departing:
             await self._until(self)

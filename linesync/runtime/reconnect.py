@@ -1,7 +1,7 @@
-"""Keep a peer connected: open its line, and open it again after it was lost.
+"""Keeps an endpoint connected: opens its line, and opens it again after a loss.
 
-A USB adapter is removed and plugged in again, an ssh ends, a hub is restarted: the peer keeps its session and resumes it on
-the next line. A fault is reported once for each new reason, not for each attempt.
+Examples of a loss: a USB adapter is unplugged, an ssh connection ends, a hub is restarted. The peer keeps its session and
+resumes it on the next line. A fault is reported once for each new reason, not for each attempt.
 """
 
 from __future__ import annotations
@@ -13,29 +13,41 @@ from .. import limits
 from ..errors import LinesyncError, UsageError
 from ..transports import connect
 from ..transports.interface import Line, LineReceiver
-from .peer import Peer
+from .peer import LineEnd, Peer
 
 __all__ = ["bring_back", "keep_connected"]
 
 _LOST = "the line"
-FIRST_WAIT = 0.2  # seconds before the line is opened again for the first time
-_LONGEST_WAIT = 2.0  # the maximum time between two attempts, in seconds
-_STEADY = 5.0  # seconds after which the loss of a line is reported again, even for the same reason
+FIRST_WAIT = 0.2  # seconds from the loss of a line to the first attempt to open it again
+_LONGEST_WAIT = 2.0  # the longest time between two attempts, in seconds
+_STEADY = (
+    5.0  # if a line was open for this time in seconds, its loss is reported even if the reason is the same as before
+)
 
 
-async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None], *, once: bool = False) -> None:
-    """Keep ``peer`` connected to ``endpoint`` until cancelled. Its line then stays open, so that it can say goodbye.
+async def keep_connected(
+    receiver: Callable[[], LineEnd], endpoint: str, report: Callable[[str], None], *, once: bool = False
+) -> None:
+    """Keep ``endpoint`` connected until cancelled. Its line then stays open, so that its peer can say goodbye.
 
-    :param report: called with a sentence for people when the line fails, and when it is open again.
+    :param receiver: returns the receiver of each line.
+    :param report: called with a sentence for the log when the line fails, and when it is open again.
     :param once: return when the line is lost.
     :raises UsageError: the endpoint is invalid.
     :raises LinesyncError: with ``once``, the line cannot be opened.
     """
     wait, reported = FIRST_WAIT, ""
     loop = asyncio.get_running_loop()
+    end: LineEnd | None = None
+
+    def open_end() -> LineEnd:
+        nonlocal end
+        end = receiver()
+        return end
+
     while True:
         try:
-            await connect(endpoint, peer.receiver)
+            await connect(endpoint, open_end)
         except UsageError:
             raise
         except LinesyncError as error:
@@ -49,12 +61,13 @@ async def keep_connected(peer: Peer, endpoint: str, report: Callable[[str], None
                 report(f"{endpoint} is open again")
                 reported = ""
             opened = loop.time()
-            await peer.lost()
+            assert end is not None
+            await end.lost()
             if once:
                 return
             if loop.time() - opened > _STEADY:
                 wait, reported = FIRST_WAIT, ""
-            why = f"{_LOST} {endpoint} is lost: {peer.lost_why or 'the other end closed it'}"
+            why = f"{_LOST} {endpoint} is lost: {end.lost_why or 'the other end closed it'}"
             if reported != why:
                 reported = why
                 report(f"{why} (opening it again)")

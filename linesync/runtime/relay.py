@@ -1,4 +1,4 @@
-"""Join two channels: the items of each are sent on the other, at the speed of the slower one."""
+"""Joins two channels: the items of each channel are sent on the other channel, at the speed of the slower channel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["splice"]
 
 
 async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | None = None) -> None:
-    """Copy items in both directions until both have ended.
+    """Copy items in both directions until both channels have ended.
 
-    A reset of one channel resets the other one. If this task is cancelled, it resets both with the reason of the
-    cancellation.
+    A reset of one channel resets the other channel. If this task is cancelled, it resets both channels with the reason of
+    the cancellation.
 
-    :param passes: called with each item that goes from right to left.
+    :param passes: called with each item that is copied from right to left.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -35,7 +35,7 @@ async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] 
         if source.broken is not None:
             raise BrokenError(source.broken)
 
-    source.on_broken = target.wake  # otherwise, a wait for a full target would not see that the source broke
+    source.on_broken = target.wake  # otherwise, a wait for a full target would not end when the source breaks
     try:
         while True:
             item = await source.receive()

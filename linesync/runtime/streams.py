@@ -30,12 +30,11 @@ class Item(Record):
     """A piece of data or a message that arrived on a channel."""
 
     stream: int
-    """The byte stream of the channel, 0 to 3, or MESSAGE."""
+    """The number of the byte stream of the channel, 0 to 3, or MESSAGE."""
     data: bytes
 
-    def __init__(
-        self, stream: int, data: bytes
-    ) -> None:  # written by hand, because it runs for each record of the line
+    # This constructor is faster than the constructor of Record, and it runs for each record on the line.
+    def __init__(self, stream: int, data: bytes) -> None:
         object.__setattr__(self, "stream", stream)
         object.__setattr__(self, "data", data)
 
@@ -57,9 +56,9 @@ class Owner(Protocol):
 class Stream:
     """One channel of a session.
 
-    :meth:`receive` returns the items in order. Then it raises EndOfStream (the peer ended the channel) or BrokenError (the
-    channel was reset, or its session is over). Credit is returned as items are received, so a reader that stops also stops
-    the writer at the other end, but no other channel. Writing waits while the channel is full.
+    :meth:`receive` returns the items in order. After the last item, it raises EndOfStream (the peer ended the channel) or
+    BrokenError (the channel was reset, or its session is over). The reader returns credit as it receives items. If a reader
+    stops, the writer at the other end therefore waits, but other channels continue. Writing waits while the channel is full.
 
     :ivar number: the channel's number in the session.
     :ivar lane: the lane of the channel.
@@ -70,7 +69,7 @@ class Stream:
         self.number = number
         self.lane = lane
         self.words = words
-        self.waiter: object = None  # belongs to the driver
+        self.waiter: object = None  # only the driver uses it
         self.on_broken: Callable[[], None] | None = None
         """Called when the channel is reset by the peer, or lost with its session."""
         self._owner = owner
@@ -118,19 +117,23 @@ class Stream:
     # -- for the user -------------------------------------------------------------------------------------------------
 
     def desk(self, about: str, *, spool: bool = False) -> Desk:
-        """A desk for the calls of this channel that may block. They are abandoned when the channel ends."""
-        from .desk import Desk  # only for channels that carry files
+        """A desk for calls of this channel that may block. When the channel ends, the desk does not wait for them any more.
+
+        :param about: the path on which the calls work.
+        :param spool: whether this path is a temporary file of linesync.
+        """
+        from .desk import Desk  # imported late, because only transfers of files need it
 
         return Desk(self._owner, self, about, spool=spool)
 
     @property
     def broken(self) -> str | None:
-        """Why the channel broke; None while it is open, or if it ended cleanly."""
+        """The reason why the channel broke; None if it is open or ended without an error."""
         return self._broken
 
     @property
     def full(self) -> bool:
-        """Whether the writer should wait."""
+        """Whether the channel is full, so that the writer should wait."""
         return self._full
 
     @property
@@ -143,11 +146,11 @@ class Stream:
         return self._owner.now()
 
     def receive_nowait(self) -> Item | None:
-        """The next item, or None if none has arrived yet.
+        """The next item, or None if no item has arrived yet.
 
         :raises EndOfStream: the peer has ended the channel, and all items were received.
         :raises BrokenError: the channel broke.
-        :raises ClosedError: we reset the channel.
+        :raises ClosedError: this end has reset the channel.
         """
         if self._items:
             item = self._items.popleft()
@@ -181,10 +184,10 @@ class Stream:
         return item.data.decode("utf-8", "replace")
 
     def send_nowait(self, stream: int, data: bytes) -> bool:
-        """Queue bytes. Returns False if the channel is full now.
+        """Queue bytes on a byte stream of the channel. Returns False if the channel is full now.
 
         :raises BrokenError: the channel broke.
-        :raises ClosedError: we reset the channel.
+        :raises ClosedError: this end has reset the channel.
         """
         self._check_open()
         if not self._owner.mux_of(self).send(self.number, stream, data):

@@ -1,4 +1,4 @@
-"""Starts calls that may block in threads, for both drivers."""
+"""Runs calls that may block in threads, for both drivers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from ..workers import FILES, PATIENCE, SPOOL, Call, Workers
 
 __all__ = ["Threaded", "Waited", "start"]
 
-_SHORT_CALL = 0.05  # seconds within which most calls on a file are over
+_SHORT_CALL = 0.05  # seconds within which most calls on a file end
 
-_MMAP_THRESHOLD = -3  # the parameter of mallopt(3)
-_PIECE = 1 << 17  # bytes: the C library's own value, until it increases it
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD, a parameter of mallopt(3)
+_PIECE = 1 << 17  # bytes: the initial value of this parameter, which the C library would increase
 
 
 class Threaded:
     """A call that runs in a thread.
 
-    :param about: the path that it works on.
-    :param done: called on the loop when the call is over.
+    :param loop: the event loop that is notified.
+    :param workers: the threads.
+    :param job: the call.
+    :param about: the path on which the call works.
+    :param done: called on the loop when the call has ended.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Threaded:
         if self._timer is not None:
             self._timer.cancel()
         if not future.cancelled():
-            future.exception()  # retrieved here, because the owner may have left
+            future.exception()  # marks the exception as retrieved, because the owner may not ask for it
         self._done()
 
     def done(self) -> bool:
@@ -64,10 +67,10 @@ class Threaded:
 
 @cache
 def _return_memory() -> None:
-    """Let the C library return large pieces to the system when they are freed.
+    """Let the C library return large pieces of memory to the system when they are freed.
 
-    By default it keeps them in the heaps of several threads for later use. A hundred transfers that end together would
-    leave their 100 MiB in a process that runs for months.
+    By default, it keeps these pieces in the heaps of the threads for later use. After a hundred transfers at the same time,
+    100 MiB would remain in a process that runs for months.
     """
     with suppress(OSError, AttributeError):  # a C library without mallopt has no such heaps
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _PIECE)
@@ -76,15 +79,18 @@ def _return_memory() -> None:
 def start(
     loop: asyncio.AbstractEventLoop, job: Callable[[], Any], about: str, done: Callable[[], None], *, spool: bool
 ) -> Threaded:
-    """Start a call in a thread: one of ``SPOOL`` with ``spool``, otherwise one of ``FILES``."""
+    """Start a call in a thread of ``FILES``.
+
+    :param spool: use a thread of ``SPOOL`` instead, for temporary files of linesync.
+    """
     _return_memory()
     return Threaded(loop, SPOOL if spool else FILES, job, about, done)
 
 
 class Waited:
-    """A call that runs in a thread of ``FILES`` while a driver without an event loop checks whether it is over.
+    """A call that runs in a thread of ``FILES``, for a driver without an event loop. The driver checks :meth:`done`.
 
-    :param about: the path that it works on.
+    :param about: the path on which the call works.
     """
 
     def __init__(self, job: Callable[[], Any], about: str) -> None:

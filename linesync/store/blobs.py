@@ -1,12 +1,12 @@
-"""Bytes that pass through the hub: written once, read by many, and freed as soon as they are not needed.
+"""*Blobs*: the data of exchanges that the hub stores between its arrival and its delivery to the members.
 
-1. The size of a blob is known when its space is reserved, so the hub never accepts data that would not fit.
-2. A blob is filled from start to end and then only read. A small blob stays in memory. A larger one, or one for which there
-   is no memory left, is in a temporary file without a name, which disappears with this process.
-3. Readers do not affect each other, because each gives the offset of the bytes it wants. A dropped blob keeps its bytes
-   until its last reader is done.
-4. Calls on a file may block: only :meth:`Blob.append` and :meth:`Blob.read` of a blob that is not ``in_memory``, and
-   ``dispose``. Any thread may call these two methods.
+1. The size of a blob is known when its space is reserved. The hub therefore never accepts data that it cannot store.
+2. A blob is written once from start to end, and then only read. A small blob stays in memory. A larger blob, or a blob for
+   which there is no memory left, is in a temporary file without a name. The file disappears with this process.
+3. A blob can have several readers. They do not affect each other, because each call of a reader contains the offset. A
+   dropped blob keeps its bytes until its last reader is done.
+4. Only these calls may block: ``dispose``, and :meth:`Blob.append` and :meth:`Blob.read` of a blob that is not
+   ``in_memory``. Any thread may call these two methods.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ..errors import LinesyncFailed
 
 __all__ = ["Blob", "Blobs"]
 
-IN_MEMORY = 256 << 10  # bytes of one blob that may stay in memory
-MEMORY = 32 << 20  # bytes of all blobs together that may stay in memory
-BOUND = 1 << 30  # bytes of all blobs together, in memory or in files
+IN_MEMORY = 256 << 10  # the maximum size in bytes of a blob that stays in memory
+MEMORY = 32 << 20  # the maximum size in bytes of all blobs in memory together
+BOUND = 1 << 30  # the maximum size in bytes of all blobs together, in memory and in files
 
 
 class Blobs:
     """All blobs of a process.
 
-    :param bound: the maximum bytes of all blobs together.
-    :param in_memory: the maximum bytes of a blob that stays in memory.
-    :param memory: the maximum bytes of all blobs in memory together.
-    :param folder: the directory for temporary files; None for the system's (TMPDIR).
-    :param dispose: runs a function that closes a file and may block.
-    :param number: returns a number that no blob had before; by default they are counted.
+    :param bound: the maximum size in bytes of all blobs together.
+    :param in_memory: the maximum size in bytes of a blob that stays in memory.
+    :param memory: the maximum size in bytes of all blobs in memory together.
+    :param folder: the directory for temporary files; None for the directory of the system (TMPDIR).
+    :param dispose: runs a function that closes a file and may block; by default in the calling thread.
+    :param number: returns a new number for a blob; by default the numbers 1, 2, 3 ...
     """
 
     def __init__(
@@ -67,8 +67,9 @@ class Blobs:
         return self._used
 
     def reserve(self, size: int) -> Blob:
-        """Reserve space for ``size`` bytes.
+        """Reserve space for a new blob.
 
+        :param size: the size of the blob in bytes.
         :raises LinesyncFailed: all blobs together would exceed the bound.
         """
         if size > self._bound - self._used:
@@ -84,7 +85,7 @@ class Blobs:
         return blob
 
     def drop(self, number: int) -> None:
-        """Free a blob as soon as it has no reader. An unknown number is ignored: that blob was dropped before."""
+        """Free a blob as soon as it has no reader. An unknown number is ignored, because that blob was already dropped."""
         blob = self._all.pop(number, None)
         if blob is not None:
             blob.dropped = True
@@ -100,13 +101,13 @@ class Blobs:
             self.drop(number)
 
     def freed(self, blob: Blob) -> None:
-        """Account for a blob that has freed its bytes."""
+        """Subtract the size of a blob that has freed its bytes."""
         self._used -= blob.size
         self._used_memory -= blob.size if blob.in_memory else 0
 
 
 class _Spool:
-    """A temporary file without a name, which the first write creates. Any thread may use it."""
+    """A temporary file without a name. The first write creates it. Any thread may use it."""
 
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
@@ -115,7 +116,7 @@ class _Spool:
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Append bytes. When the file is closed, the bytes are discarded."""
+        """Append bytes. After :meth:`close`, the bytes are discarded."""
         view = memoryview(data)
         with self._lock:
             try:
@@ -149,11 +150,11 @@ class _Spool:
 
 
 class Blob:
-    """Some bytes. :meth:`Blobs.reserve` makes one.
+    """The data of one member of an exchange. :meth:`Blobs.reserve` makes a blob.
 
     :ivar number: its number, which is unique in its :class:`Blobs`.
-    :ivar size: the bytes that it will have.
-    :ivar written: the bytes that it has.
+    :ivar size: its reserved size in bytes.
+    :ivar written: the number of bytes that were written.
     """
 
     def __init__(self, blobs: Blobs, number: int, size: int, spool: _Spool | None) -> None:
@@ -178,7 +179,7 @@ class Blob:
     def append(self, data: bytes) -> None:
         """Append bytes. The bytes for a freed blob are discarded.
 
-        :raises LinesyncFailed: they exceed the reserved size, or the file cannot be written.
+        :raises LinesyncFailed: the bytes exceed the reserved size, or the file cannot be written.
         """
         if self.written + len(data) > self.size:
             raise LinesyncFailed(
@@ -193,7 +194,7 @@ class Blob:
         self.written += len(data)
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to ``count`` bytes from ``offset`` on; fewer only at the end of the written bytes.
+        """Read up to ``count`` bytes from ``offset`` on; fewer only at the end of the written bytes.
 
         :raises LinesyncFailed: the file cannot be read, or the blob was freed.
         """
@@ -216,13 +217,13 @@ class Blob:
     @staticmethod
     @contextmanager
     def reading(blobs: Iterable[Blob]) -> Iterator[None]:
-        """Keep the bytes of these blobs until the end of the block, even if they are dropped meanwhile."""
-        held = list(blobs)
-        for blob in held:
+        """Count as a reader of these blobs until the end of the ``with`` block. Dropped blobs keep their bytes until then."""
+        in_use = list(blobs)
+        for blob in in_use:
             blob._readers += 1
         try:
             yield
         finally:
-            for blob in held:
+            for blob in in_use:
                 blob._readers -= 1
                 blob.free_if_unused()

@@ -1,15 +1,17 @@
 """The state of a hub, as rows and blobs: the operations for the hub's event loop, and the two errors of a commit.
 
-A *row* is a kind, a key and a value. The value is JSON text; the store does not look into it. A *blob* is bytes under a
-number, which are written piece by piece. A *commit* changes rows and removes blobs, all or nothing.
+A *row* is a kind, a key and a value. The value is JSON text that the store does not interpret. A *blob* is a sequence of bytes
+with a number; it is written in pieces. A *commit* changes rows and removes blobs. Either all of its changes are stored, or
+none.
 
-1. Commits are stored in their order. When a commit is done, it and all earlier ones are on the disk.
-2. :class:`NotStored` means that the disk is full. The commit is certainly not on the disk, and never will be. All commits
-   that were made after it and before the event loop got this error fail with it too, because they may depend on it. So the
-   disk has the rows as they were after the last commit that is done. The caller either undoes the changes of the failed
-   commits in its own memory, or puts their rows into a later commit. Later commits work again as soon as there is room.
-3. :class:`StateFailed` means that a write or a sync failed, so the commit may or may not be on the disk. It is final: every
-   later commit fails with it, and nothing is tried again. Only a hub that starts again can find out what is on the disk.
+1. Commits are stored in their order. When a commit is done, it and all earlier commits are on the disk.
+2. :class:`NotStored` means that the disk is full. The commit is not on the disk and will never be stored. All commits that
+   were made between it and the report of this error fail too, because they may depend on it. The disk then has the rows of
+   the last commit that is done. The caller either undoes the changes of the failed commits in its own memory, or puts their
+   rows into a later commit. Later commits succeed again as soon as the disk has space.
+3. :class:`StateFailed` means that a write or a sync failed. It is unknown whether the commit is on the disk. This error is
+   final: every later commit fails with it, and no write is tried again. Only a new start of the hub can read the state that
+   is on the disk.
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ Row: TypeAlias = tuple[str, str, str]
 """A kind, a key and a value."""
 Change: TypeAlias = tuple[str, str, str | None]
 """A kind, a key and the new value; None removes the row."""
-LONGEST = 64 << 20  # bytes of a value or a piece
+LONGEST = 64 << 20  # the maximum size in bytes of a row or of a piece of a blob
 
 
 class NotStored(LinesyncFailed):
-    """The disk is full. The commit is certainly not on the disk; later ones are tried again.
+    """The disk is full. The commit is not on the disk. Later commits may succeed.
 
-    :ivar path: the file that the disk has no space for.
+    :ivar path: the file for which the disk has no space.
     """
 
     path = "the hub's state"
 
 
 class StateFailed(LinesyncFailed):
-    """A write or a sync failed. The commit may be on the disk or not, and no later one will be."""
+    """A write or a sync failed. It is unknown whether the commit is on the disk. No later commit will be stored."""
 
 
 class State(Protocol):
@@ -51,15 +53,16 @@ class State(Protocol):
 
     @property
     def offset(self) -> float:
-        """Seconds to add to the monotonic clock to get the time in rows, which continues over restarts and reboots."""
+        """The difference in seconds between the time in rows and the monotonic clock. The time in rows continues over
+        restarts and reboots."""
 
     @property
     def full(self) -> bool:
-        """Whether so many bytes wait that the caller should accept no more input until :meth:`room` returns."""
+        """Whether too many bytes wait for the disk. The caller should then accept no more input until :meth:`room` returns."""
 
     @property
     def failed(self) -> StateFailed | None:
-        """The error after which nothing is stored any more, or None."""
+        """The error after which no commit is stored any more, or None."""
 
     async def room(self) -> None:
         """Wait until the state is not full."""
@@ -67,35 +70,39 @@ class State(Protocol):
     def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
         """Change rows and remove blobs.
 
-        :param remove: the numbers of blobs; unknown ones are ignored.
-        :return: done when all of that is on the disk; fails with :class:`NotStored` or :class:`StateFailed`.
+        :param changes: the changes of rows, in order.
+        :param remove: the numbers of the blobs to remove; unknown numbers are ignored.
+        :return: a future that is done when the commit is on the disk; it fails with :class:`NotStored` or
+            :class:`StateFailed`.
         :raises ValueError: a text is not valid Unicode, or is too long.
         """
 
     def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
         """Write a piece of a blob. A piece replaces an earlier piece with the same offset and length.
 
+        :param number: the number of the blob.
         :param offset: the number of bytes of the blob before the piece.
-        :return: as :meth:`commit`.
+        :return: a future like that of :meth:`commit`.
         :raises ValueError: the piece is too long.
         """
 
     def read(self, number: int, offset: int, count: int) -> asyncio.Future[bytes]:
-        """Read up to ``count`` bytes of a blob after all that was committed before; fewer only at its end. An unknown
-        number gives no bytes.
+        """Read up to ``count`` bytes of a blob from ``offset`` on; fewer only at its end. An unknown number gives no bytes.
 
-        :return: fails with a LinesyncFailed if the disk cannot be read.
+        All earlier commits take effect before the read.
+
+        :return: a future with the bytes; it fails with a LinesyncFailed if the disk cannot be read.
         """
 
     async def close(self) -> None:
         """Wait until all commits are done, and close the file. Later commits fail.
 
-        :raises StateFailed: something is not stored.
+        :raises StateFailed: a commit was not stored.
         """
 
 
 def check_change(change: Change) -> int:
-    """The approximate number of bytes that a change needs in the queue.
+    """Check a change, and return the approximate number of bytes that it needs in the queue.
 
     :raises ValueError: a text is not valid Unicode, or is too long.
     """

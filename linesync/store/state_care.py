@@ -1,9 +1,9 @@
-"""Creates and examines state files: a new file appears when it is complete, and an unsuitable one is refused, not changed.
+"""Creates and examines state files. A new file appears when it is complete. An unsuitable file is refused and not changed.
 
-1. A new file is made under another name, synced, and then renamed. So a file at the path always has a complete header.
-2. An existing file is examined before anything can write to it. SQLite would create files beside it, and move committed
-   pages into it. So the examination opens it read-only: as ``immutable`` if its write-ahead log is empty, or else with the
-   VFS ``unix-none``, which needs no shared memory.
+1. A new file is made with another name, synced, and then renamed. A file at the path therefore always has a complete header.
+2. An existing file is examined before it is opened for writing. A writing connection of SQLite would create other files
+   beside it, and move committed pages into it. The examination therefore opens the file read-only: as ``immutable`` if its
+   write-ahead log is empty, or else with the VFS ``unix-none``, which needs no shared memory.
 3. The caller has the lock of the file (:mod:`linesync.store.state_lock`).
 
 All functions may block.
@@ -24,14 +24,14 @@ from .state_schema import APPLICATION, build, migrate, newest_version
 __all__ = ["create", "examine", "make_folder", "reading", "set_meta", "sqlite_sentence", "use_log"]
 
 _MAGIC = b"SQLite format 3\0"
-_HEADER = 100  # bytes
+_HEADER = 100  # the size of the header of an SQLite file in bytes
 _BESIDE = ("-wal", "-journal", "-shm")  # suffixes of the files that SQLite creates beside a file
 
 
 def make_folder(path: str) -> None:
-    """Create the directory of a file, if it is missing, for this user only.
+    """Create the directory of a file if it is missing. Only this user can use the new directory.
 
-    :raises LinesyncFailed: it cannot be created.
+    :raises LinesyncFailed: the directory cannot be created.
     """
     folder = os.path.dirname(path) or "."
     try:
@@ -43,9 +43,9 @@ def make_folder(path: str) -> None:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file that may be a state file.
+    """Whether there is a regular file at a path.
 
-    :raises LinesyncFailed: something else has this path, or it cannot be examined.
+    :raises LinesyncFailed: another kind of file is at the path, or it cannot be examined.
     """
     try:
         found = os.lstat(path)
@@ -87,10 +87,10 @@ def check_owner(path: str) -> None:
 
 
 def examine(path: str) -> int:
-    """Check that a file is a sound state file, without changing it.
+    """Check that a file is an undamaged state file, without changing it.
 
     :return: the version of its tables.
-    :raises LinesyncFailed: it cannot be read, is not a state file, is damaged, or is newer than this program.
+    :raises LinesyncFailed: the file cannot be read, is not a state file, is damaged, or is newer than this program.
     """
     _check_header(path)
     with reading(path) as connection:
@@ -100,9 +100,9 @@ def examine(path: str) -> int:
                 f"{path} was written by a newer linesync: it has state version {version}, and this linesync knows up to"
                 f" {newest_version()}; use that linesync, or choose another file"
             )
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok" or version < 1:
-            raise _damaged(path, found if found != "ok" else "it has no version")
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok" or version < 1:
+            raise _damaged(path, result if result != "ok" else "it has no version")
     return version
 
 
@@ -118,30 +118,30 @@ def _check_header(path: str) -> None:
     finally:
         os.close(descriptor)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
-        what = "it is empty" if not header else "it is not an SQLite file, or its header is damaged"
-        raise LinesyncFailed(f"{path} is not the state file of a hub: {what}; choose another file")
+        reason = "it is empty" if not header else "it is not an SQLite file, or its header is damaged"
+        raise LinesyncFailed(f"{path} is not the state file of a hub: {reason}; choose another file")
     if int.from_bytes(header[68:72], "big") != APPLICATION:
         raise LinesyncFailed(
             f"{path} is not the state file of a hub: it is an SQLite file of another program; choose another file"
         )
 
 
-def _damaged(path: str, why: str) -> LinesyncFailed:
-    return LinesyncFailed(f"the state file {path} is damaged: {' '.join(why.split())}; restore it from a backup")
+def _damaged(path: str, reason: str) -> LinesyncFailed:
+    return LinesyncFailed(f"the state file {path} is damaged: {' '.join(reason.split())}; restore it from a backup")
 
 
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
-    """Open a connection that changes nothing on the disk.
+    """Open a connection that does not change any file.
 
     :raises LinesyncFailed: SQLite cannot read the file.
     """
     try:
-        waiting = os.path.getsize(f"{path}-wal")
+        log_size = os.path.getsize(f"{path}-wal")
     except OSError:
-        waiting = 0
-    how = "vfs=unix-none" if waiting else "immutable=1"
-    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}?mode=ro&{how}"
+        log_size = 0
+    option = "vfs=unix-none" if log_size else "immutable=1"
+    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}?mode=ro&{option}"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         try:
@@ -154,22 +154,22 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
 
 
 def sqlite_sentence(error: Exception) -> str:
-    """An error of SQLite in words, with its name."""
+    """The message of an error of SQLite, with the name of the error."""
     name = getattr(error, "sqlite_errorname", "")
     return f"{error} ({name})" if name else str(error)
 
 
 def create(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], version: int | None = None) -> None:
-    """Create a state file. It appears when it is complete and on the disk.
+    """Create a state file. It appears at its path when it is complete and on the disk.
 
     :param hub: the id of the hub.
-    :param fill: writes the initial rows and blobs.
-    :param version: the version of the tables that ``fill`` writes; by default the newest.
+    :param fill: writes the initial rows and blobs. Its errors are raised, and then there is no file.
+    :param version: the version of the tables that ``fill`` writes; by default the newest version.
     :raises UsageError: there is already a file.
-    :raises LinesyncFailed: it cannot be created. Errors of ``fill`` are raised, too; then there is no file.
+    :raises LinesyncFailed: the file cannot be created.
     """
     version = newest_version() if version is None else version
-    fresh = f"{path}.new"
+    new_path = f"{path}.new"
     beside = [name for end in _BESIDE if os.path.lexists(name := f"{path}{end}")]
     if os.path.lexists(path):
         raise UsageError(f"{path} exists already; choose another file, or remove it if you do not need it")
@@ -179,16 +179,16 @@ def create(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], ve
             f" {beside[0]} if you do not need it"
         )
     try:
-        _remove(fresh)
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        _write(fresh, hub, fill, version)
-        os.rename(fresh, path)
+        _remove(new_path)
+        os.close(os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        _write(new_path, hub, fill, version)
+        os.rename(new_path, path)
         _sync(os.path.dirname(path) or ".")
     except (OSError, sqlite3.Error) as error:
-        why = error.strerror or str(error) if isinstance(error, OSError) else sqlite_sentence(error)
-        raise LinesyncFailed(f"cannot create the state file {path}: {why}; choose another file") from None
+        reason = error.strerror or str(error) if isinstance(error, OSError) else sqlite_sentence(error)
+        raise LinesyncFailed(f"cannot create the state file {path}: {reason}; choose another file") from None
     finally:
-        _remove(fresh)
+        _remove(new_path)
 
 
 def _write(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], version: int) -> None:
@@ -210,7 +210,7 @@ def _write(path: str, hub: str, fill: Callable[[sqlite3.Connection], object], ve
 def use_log(connection: sqlite3.Connection) -> None:
     """Use a write-ahead log.
 
-    :raises sqlite3.OperationalError: it cannot be used. SQLite itself raises no error, but returns the mode in use.
+    :raises sqlite3.OperationalError: it cannot be used. SQLite itself only returns another mode in this case.
     """
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":

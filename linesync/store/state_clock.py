@@ -1,7 +1,7 @@
-"""The time in rows: seconds of a monotonic clock that continues when the hub or its machine starts again.
+"""The time in rows: seconds of a monotonic clock that continues when the hub or its machine restarts.
 
-The monotonic clock of the kernel begins again with each boot. So the state stores a reading of both the monotonic clock
-and the wall clock, and the boot id of the kernel. After a reboot, the wall clock shows the time since that reading.
+The monotonic clock of the kernel starts again with each boot. The state therefore contains a reading of the monotonic clock
+and of the wall clock, and the boot id of the kernel. After a reboot, the wall clock shows the time since that reading.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Clock(Record):
     :ivar monotonic: the monotonic clock in seconds.
     :ivar wall: the wall clock in seconds since the epoch.
     :ivar boot: the boot id of the kernel; empty if it is not known.
-    :ivar offset: seconds to add to ``monotonic`` to get the time in rows.
+    :ivar offset: the difference in seconds between the time in rows and ``monotonic``.
     """
 
     monotonic: float
@@ -42,12 +42,16 @@ class Clock(Record):
 
     @classmethod
     def now(cls, boot: str, offset: float = 0.0) -> Clock:
-        """A reading of this machine's clocks."""
+        """Read the clocks of this machine."""
         return cls(time.monotonic(), time.time(), boot, offset)
 
     def continued(self, now: Clock) -> Clock:
-        """A later reading, with the offset that continues the time of this one. If the wall clock was set back,
-        no time has passed."""
+        """A later reading with the offset that continues the time in rows of this reading.
+
+        After a reboot, a wall clock that was set back counts as if no time had passed.
+
+        :param now: the later reading.
+        """
         if self.boot and self.boot == now.boot:
             return now.but(offset=self.offset)
         return now.but(offset=self.monotonic + self.offset + max(now.wall - self.wall, 0.0) - now.monotonic)

@@ -1,9 +1,9 @@
-"""A state file as JSON lines, for ``linesync state``: export, import and check.
+"""The export, import and check of a state file for ``linesync state``. An export is a text of JSON lines:
 
 1. The first line is the header: ``{"linesync_state": VERSION, "hub": ID, "clock": {...}}``.
-2. A line is a row, ``{"kind": K, "key": K, "value": V}``, or a piece of a blob, ``{"blob": N, "offset": O, "base64": B}``.
-   The pieces of a blob follow each other in their order.
-3. The last line counts both: ``{"rows": N, "pieces": N}``. Without it, the text is not complete.
+2. Each other line is a row, ``{"kind": K, "key": K, "value": V}``, or a piece of a blob,
+   ``{"blob": N, "offset": O, "base64": B}``. The pieces of a blob follow each other in their order.
+3. The last line contains the numbers of both: ``{"rows": N, "pieces": N}``. Without this line, the text is not complete.
 
 All functions may block.
 """
@@ -28,19 +28,19 @@ from .state_schema import newest_version
 
 __all__ = ["LINE", "Found", "check", "export", "fill"]
 
-LINE = 100 << 20  # bytes of the longest line; a piece or a value has at most 64 MiB
+LINE = 100 << 20  # the maximum size of a line in bytes; a piece or a value has at most 64 MiB
 _NAME = "linesync_state"
 
 
 class Found(Record):
-    """The content of a sound state file, in numbers.
+    """The result of a check of an undamaged state file.
 
     :ivar version: the version of its tables.
     :ivar hub: the id of the hub.
-    :ivar clock: the clocks when it was written last, to about a second.
+    :ivar clock: the reading of the clocks at the last write, at most about a second old at that time.
     :ivar rows: the number of rows.
     :ivar blobs: the number of blobs.
-    :ivar blob_bytes: the bytes of all blobs.
+    :ivar blob_bytes: the size of all blobs together in bytes.
     """
 
     version: int
@@ -54,8 +54,8 @@ class Found(Record):
 def check(path: str) -> Found:
     """Examine a state file that no hub has open, without changing it.
 
-    :raises BusyError: a hub has it open.
-    :raises LinesyncFailed: there is no such file, or it is not a sound state file.
+    :raises BusyError: a hub has the file open.
+    :raises LinesyncFailed: there is no such file, or it is not an undamaged state file.
     """
     with _opened(path) as (version, connection):
         (rows,) = connection.execute("SELECT count(*) FROM rows").fetchone()
@@ -66,10 +66,10 @@ def check(path: str) -> Found:
 
 
 def export(path: str) -> Iterator[str]:
-    """The lines of a state file that no hub has open. The file cannot change in the meantime.
+    """The lines of the export of a state file that no hub has open. No hub can open the file before the last line.
 
-    :raises BusyError: a hub has it open.
-    :raises LinesyncFailed: there is no such file, or it is not a sound state file.
+    :raises BusyError: a hub has the file open.
+    :raises LinesyncFailed: there is no such file, or it is not an undamaged state file.
     """
     with _opened(path) as (version, connection):
         yield _line({_NAME: version, "hub": _hub(connection), "clock": read_clock(connection).as_dict()})
@@ -87,7 +87,7 @@ def export(path: str) -> Iterator[str]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[int, sqlite3.Connection]]:
-    """The version of a sound state file that is not in use, and a connection that only reads."""
+    """Lock and examine a state file. Yields the version of its tables and a read-only connection."""
     if not exists(path):
         raise LinesyncFailed(f"there is no state file {path}; name the file of a hub")
     lock = StateLock(path, reading=True)
@@ -116,8 +116,8 @@ def _line(value: object) -> str:
 def fill(path: str, lines: Iterable[bytes]) -> tuple[int, int]:
     """Create a state file from the lines of an export.
 
-    :return: the number of rows, and of pieces of blobs.
-    :raises UsageError: there is already a file, or a line is not valid. Then no file was created.
+    :return: the number of rows, and the number of pieces of blobs.
+    :raises UsageError: there is already a file, or a line is not valid. No file was created.
     :raises LinesyncFailed: the file cannot be created.
     """
     if exists(path):
@@ -167,7 +167,7 @@ def _header(line: bytes) -> tuple[int, str, Clock]:
 
 
 class _Reader:
-    """Writes lines into the tables, and counts them."""
+    """Writes the lines of an export into the tables, and counts them."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -179,7 +179,8 @@ class _Reader:
     def take(self, connection: sqlite3.Connection, number: int, line: bytes) -> None:
         """Write one line into the tables.
 
-        :raises UsageError: it is not valid.
+        :param number: the number of the line, for errors.
+        :raises UsageError: the line is not valid.
         """
         try:
             found = json.loads(line)
@@ -194,9 +195,9 @@ class _Reader:
         except sqlite3.IntegrityError:
             raise UsageError(f"line {number} repeats an earlier row; export the state again") from None
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
-            why = str(error) if type(error) is ValueError else "it is not a row or a piece of a blob"
+            reason = str(error) if type(error) is ValueError else "it is not a row or a piece of a blob"
             raise UsageError(
-                f"line {number} of the exported state is not valid: {why}; export the state again"
+                f"line {number} of the exported state is not valid: {reason}; export the state again"
             ) from None
 
     def _row(self, connection: sqlite3.Connection, found: dict[str, Any]) -> None:
@@ -224,9 +225,9 @@ class _Reader:
         self._complete = True
 
     def end(self) -> None:
-        """Check that the last line was present.
+        """Check that the text had its last line.
 
-        :raises UsageError: it was missing.
+        :raises UsageError: the last line is missing.
         """
         if not self._complete:
             raise UsageError("the exported state is not complete: its last line is missing; export the state again")

@@ -1,7 +1,8 @@
-"""The one connection to a state file. One thread opens, writes, checkpoints and closes it: releases of SQLite before 3.51.3
-can damage a write-ahead log that two connections write or checkpoint.
+"""The only connection to a state file.
 
-The connection uses the file exclusively. So other programs cannot open the file, and SQLite needs no shared memory.
+One thread opens, writes, checkpoints and closes the file, because releases of SQLite before 3.51.3 can damage a write-ahead
+log that two connections write or checkpoint. The connection locks the file exclusively. Other programs then cannot open the
+file, and SQLite needs no shared memory.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from .state_schema import migrate, newest_version
 __all__ = ["BlobChange", "Database", "read_clock"]
 
 BlobChange: TypeAlias = tuple[int, int, bytes] | int
-"""A piece: number, offset, bytes; or the number of a blob to remove."""
+"""A new piece of a blob (number, offset, bytes), or the number of a blob to remove."""
 
-_CHECKPOINT = 1000  # approximate number of pages in the write-ahead log after which they are moved into the file
-_PAGE = 4096  # bytes
-_CACHE = 1024  # KiB of pages in memory
-_LOG = 16 << 20  # bytes of the write-ahead log that stay on the disk after a large commit
+_CHECKPOINT = 1000  # the approximate number of pages in the write-ahead log after which they are moved into the file
+_PAGE = 4096  # the size of a page in bytes
+_CACHE = 1024  # the size of the page cache in KiB
+_LOG = 16 << 20  # the maximum size in bytes of the write-ahead log file between commits
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
     "synchronous = FULL",
-    "wal_autocheckpoint = 0",  # SQLite would ignore the errors of its own checkpoints
+    "wal_autocheckpoint = 0",  # SQLite ignores the errors of its automatic checkpoints
     "secure_delete = FAST",
     f"cache_size = -{_CACHE}",
     f"journal_size_limit = {_LOG}",
 )
-_MANY = 64  # rows of the longest statement
+_MANY = 64  # the maximum number of rows in one statement
 _REMOVE = "DELETE FROM rows WHERE kind = ? AND key = ?"
 _APPEND = "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)"
 _READ = """\
@@ -50,11 +51,11 @@ class Database:
     """An open state file.
 
     :param path: the file, which is created if it is missing.
-    :param folder: whether to create its directory, too.
+    :param folder: whether its directory is also created if it is missing.
     :ivar hub: the id of the hub.
-    :ivar offset: seconds to add to the monotonic clock to get the time in rows.
+    :ivar offset: the difference in seconds between the time in rows and the monotonic clock.
     :raises BusyError: another process has the file open.
-    :raises LinesyncFailed: the file cannot be used. It is then as it was before.
+    :raises LinesyncFailed: the file cannot be used. It was not changed.
     """
 
     def __init__(self, path: str, *, folder: bool = False) -> None:
@@ -101,9 +102,9 @@ class Database:
             self._pages = os.path.getsize(f"{self._path}-wal") // _PAGE
 
     def rows(self) -> list[Row]:
-        """All rows in the order of their kinds and keys, by code points.
+        """All rows, sorted by kind and key in the order of code points.
 
-        :raises LinesyncFailed: they cannot be read.
+        :raises LinesyncFailed: the rows cannot be read.
         """
         try:
             return self._connection.execute("SELECT kind, key, value FROM rows ORDER BY kind, key").fetchall()
@@ -113,12 +114,12 @@ class Database:
             ) from None
 
     def apply(self, rows: dict[tuple[str, str], str | None], blobs: Iterable[BlobChange]) -> None:
-        """Commit one transaction. When this returns, it is on the disk.
+        """Commit one transaction. When this returns, the transaction is on the disk.
 
         :param rows: the new values; None removes a row.
         :param blobs: the changes of blobs, in their order.
         :raises NotStored: the disk is full; the transaction was rolled back.
-        :raises StateFailed: anything else went wrong. The caller must not write again.
+        :raises StateFailed: another error occurred. The caller must not write again.
         """
         connection = self._connection
         puts = [(kind, key, value) for (kind, key), value in rows.items() if value is not None]
@@ -127,11 +128,11 @@ class Database:
         blobs = tuple(blobs)
         try:
             if len(rows) == len(puts) <= _MANY and not blobs and clock is None:
-                self._put(puts)  # a statement outside a transaction is a transaction itself
+                self._put(puts)  # a single statement is a transaction of its own
             else:
                 connection.execute("BEGIN IMMEDIATE")
-                for at in range(0, len(puts), _MANY):
-                    self._put(puts[at : at + _MANY])
+                for index in range(0, len(puts), _MANY):
+                    self._put(puts[index : index + _MANY])
                 connection.executemany(_REMOVE, [row for row, value in rows.items() if value is None])
                 size += self._change_blobs(blobs)
                 if clock is not None:
@@ -143,10 +144,13 @@ class Database:
         self._pages += len(rows) + size // _PAGE + 1
 
     def _put(self, puts: list[tuple[str, str, str]]) -> None:
-        """Write rows with one statement, because the thread waits for the interpreter after each statement."""
+        """Write rows with one statement, because after each statement the thread waits for Python's interpreter lock."""
         if puts:
             count = 1 << (len(puts) - 1).bit_length()
-            puts = [*puts, *[puts[-1]] * (count - len(puts))]  # so that few different statements have to be prepared
+            puts = [
+                *puts,
+                *[puts[-1]] * (count - len(puts)),
+            ]  # a power of two, so that only a few different statements are prepared
             self._connection.execute(_put_statement(count), [field for row in puts for field in row])
 
     def _change_blobs(self, blobs: Iterable[BlobChange]) -> int:
@@ -161,7 +165,7 @@ class Database:
         return size
 
     def _next_clock(self) -> Clock | None:
-        """The clock to store, or None if the stored one is good enough."""
+        """The reading of the clocks to store, or None if the stored reading is still accurate."""
         now = Clock.now(self._boot, self.offset)
         return now if self._clock.boot != now.boot or self._clock.is_stale(now) else None
 
@@ -171,10 +175,10 @@ class Database:
             try:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-            except sqlite3.Error as second:
-                return self._broken(second)
+            except sqlite3.Error as rollback_error:
+                return self._broken(rollback_error)
             full = NotStored(
-                f"the hub's disk is full, so this request was not stored; make room on the disk of {self._path}, and try"
+                f"the hub's disk is full, so this request was not stored; free space on the disk of {self._path}, and try"
                 " again"
             )
             full.path = str(self._path)
@@ -183,14 +187,14 @@ class Database:
 
     def _broken(self, error: sqlite3.Error) -> StateFailed:
         return StateFailed(
-            f"the hub cannot write its state to {self._path}: {_words(error)}; the last requests may have been stored, and"
-            " no later ones are, so check that disk and start the hub again"
+            f"the hub cannot write its state to {self._path}: {_words(error)}; the last requests may have been stored, but"
+            " later requests are not stored, so check that disk and start the hub again"
         )
 
     def read(self, number: int, offset: int, count: int) -> bytes:
-        """Bytes of a blob.
+        """Read up to ``count`` bytes of a blob from ``offset`` on.
 
-        :raises LinesyncFailed: they cannot be read.
+        :raises LinesyncFailed: the bytes cannot be read.
         :raises StateFailed: the file is damaged. The caller must not write again.
         """
         end = offset + count
@@ -202,7 +206,7 @@ class Database:
             raise LinesyncFailed(
                 f"the hub cannot read the exchanged data in {self._path}: {_words(error)}; check its disk and try again"
             ) from None
-        return b"".join(data[max(offset - at, 0) : end - at] for at, data in found)
+        return b"".join(data[max(offset - begin, 0) : end - begin] for begin, data in found)
 
     def tidy(self) -> None:
         """Move the pages of the write-ahead log into the file, if there are many.
@@ -212,18 +216,20 @@ class Database:
         if self._pages >= _CHECKPOINT:
             self._checkpoint("PASSIVE")
 
-    def _checkpoint(self, how: str) -> None:
+    def _checkpoint(self, mode: str) -> None:
         try:
-            self._connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         except sqlite3.Error as error:
             if _code(error) != sqlite3.SQLITE_FULL:  # the pages stay in the log until there is space
                 raise self._broken(error) from None
         self._pages = 0
 
     def close(self, *, broken: bool = False) -> None:
-        """Close the file. Unless ``broken``, it then contains everything, and there is no write-ahead log.
+        """Close the file.
 
-        :raises StateFailed: a write or a sync failed; the next start reads the write-ahead log.
+        :param broken: whether an earlier write failed. Otherwise all pages are first moved from the write-ahead log into the
+            file, and the log is removed.
+        :raises StateFailed: a write or a sync failed. The next start reads the write-ahead log.
         """
         try:
             if not broken:
@@ -262,9 +268,9 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def read_clock(connection: sqlite3.Connection) -> Clock:
-    """The clock that was stored last.
+    """The stored reading of the clocks.
 
-    :raises ValueError: it is not valid.
+    :raises ValueError: the stored text is not valid.
     """
     (text,) = connection.execute("SELECT value FROM meta WHERE key = 'clock'").fetchone()
     found = json.loads(text)

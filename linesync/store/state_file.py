@@ -1,7 +1,7 @@
-"""A hub's state in a file, for an event loop: one thread uses the file, and all waiting commits share one sync.
+"""A hub's state in a file, for an event loop. One thread uses the file.
 
-Commits that arrive while a transaction syncs wait, and the next transaction stores all of them. :mod:`linesync.store.state`
-describes the guarantees of a commit.
+Commits that arrive during the sync of a transaction wait. The next transaction stores all of them with one sync.
+:mod:`linesync.store.state` describes the guarantees of a commit.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .state_memory import MemoryState
 __all__ = ["MEMORY", "StateFile", "default_path", "open_state"]
 
 MEMORY = ":memory:"
-"""Instead of a path: keep the state in memory only."""
-BOUND = 16 << 20  # number of waiting bytes from which the state is full
-_BATCH = 4 << 20  # bytes after which a transaction accepts no more commits
+"""The value that replaces the path of the file if the state is kept only in memory."""
+BOUND = 16 << 20  # the number of waiting bytes from which the state counts as full
+_BATCH = 4 << 20  # the size of a transaction in bytes from which no more commits are added to it
 
 
 def default_path(socket: str | None, folder: str) -> str:
     """The path of a hub's state file.
 
-    :param socket: the path of its socket; None for the default socket.
-    :param folder: this user's directory for state.
+    :param socket: the path of the hub's socket; None for the default socket.
+    :param folder: the state directory of this user.
     """
     return f"{folder}/hub.db" if socket is None else f"{socket}.db"
 
@@ -42,15 +42,15 @@ async def open_state(
     bound: int = BOUND,
     on_failure: Callable[[StateFailed], object] | None = None,
 ) -> tuple[State, list[Row]]:
-    """Open a state, or make a new one.
+    """Open the state of a hub, or create it if the file is missing.
 
-    :param path: the file, which is created if it is missing; :data:`MEMORY` for none.
-    :param make_folder: create the directory of the file, too.
-    :param bound: the number of waiting bytes from which the state is full.
-    :param on_failure: called once, when a write or a sync has failed.
-    :return: the state and its rows, in the order of their kinds and keys by code points.
+    :param path: the path of the file; :data:`MEMORY` for a state without a file.
+    :param make_folder: whether the directory of the file is also created if it is missing.
+    :param bound: the number of waiting bytes from which the state counts as full.
+    :param on_failure: called once, after a write or a sync has failed.
+    :return: the state and its rows, sorted by kind and key in the order of code points.
     :raises BusyError: another process has the file open.
-    :raises LinesyncFailed: the file cannot be used: it is damaged, is newer, or belongs to another user. It is then unchanged.
+    :raises LinesyncFailed: the file cannot be used: it is damaged, is newer, or belongs to another user. It was not changed.
     """
     if path == MEMORY:
         return MemoryState(), []
@@ -59,7 +59,11 @@ async def open_state(
 
 
 class _Commit:
-    """Changes of rows and blobs that are stored together."""
+    """Changes of rows and blobs that are stored together.
+
+    :ivar age: the number of times that the disk was full before this commit.
+    :ivar size: the approximate size in bytes.
+    """
 
     __slots__ = ("age", "blobs", "changes", "future", "size")
 
@@ -88,7 +92,7 @@ _Task: TypeAlias = "_Commit | _Read | None"
 
 
 class StateFile:
-    """A state in a file; see :class:`linesync.store.state.State`. :func:`open_state` makes one.
+    """A state in a file; see :class:`linesync.store.state.State`. :func:`open_state` makes the object.
 
     The event loop and the thread share only the queue. The thread reports the results to the loop in order.
     """
@@ -102,20 +106,22 @@ class StateFile:
         self._database: Database | None = None
         # -- used by the loop
         self._waiting = 0  # bytes of commits that are not done
-        self._age = 0  # counts how often the disk was full
+        self._age = 0  # the number of times that the disk was full
         self._room: list[asyncio.Future[None]] = []
         self._failed: StateFailed | None = None
         self._opened: asyncio.Future[list[Row]] | None = None
         self._ended: asyncio.Future[None] | None = None
         # -- used by the thread
-        self._full: tuple[int, NotStored] | None = None  # the age in which the disk is full, and the error
+        self._full: tuple[int, NotStored] | None = (
+            None  # the age of the commits that fail because of a full disk; the error
+        )
         self._broken: StateFailed | None = None
-        self._left: _Commit | _Read | None = None  # taken from the queue, but not done
+        self._left: _Commit | _Read | None = None  # the next task, which was already taken from the queue
 
     # -- for the event loop -------------------------------------------------------------------------------------------
 
     async def start(self, make_folder: bool) -> list[Row]:
-        """Open the file in the thread, and return its rows. If this is cancelled, the thread closes the file."""
+        """Open the file in the thread, and return its rows. After a cancelled call, the thread closes the file."""
         self._opened = self._loop.create_future()
         ended: asyncio.Future[None] = self._loop.create_future()
         threading.Thread(target=self._work, args=(ended, make_folder), name="linesync_state", daemon=True).start()
@@ -125,7 +131,7 @@ class StateFile:
             self._queue.put(None)
             raise
         finally:
-            self._opened = None  # the future has the rows, which must not stay in memory
+            self._opened = None  # the future refers to the rows, which must not stay in memory
         self._ended = ended
         return rows
 
@@ -154,17 +160,17 @@ class StateFile:
             await future
 
     def commit(self, changes: Sequence[Change], *, remove: Iterable[int] = ()) -> asyncio.Future[None]:
-        asked = self._new(100 + sum(map(check_change, changes)))
-        asked.changes = tuple(changes)
-        asked.blobs = tuple(remove)
-        return self._put(asked)
+        task = self._new(100 + sum(map(check_change, changes)))
+        task.changes = tuple(changes)
+        task.blobs = tuple(remove)
+        return self._put(task)
 
     def append(self, number: int, offset: int, data: bytes) -> asyncio.Future[None]:
         if len(data) > LONGEST:
             raise ValueError(f"a piece has {len(data):,} bytes: expected at most {LONGEST:,}")
-        asked = self._new(100 + len(data))
-        asked.blobs = ((number, offset, data),)
-        return self._put(asked)
+        task = self._new(100 + len(data))
+        task.blobs = ((number, offset, data),)
+        return self._put(task)
 
     def read(self, number: int, offset: int, count: int) -> asyncio.Future[bytes]:
         future: asyncio.Future[bytes] = self._loop.create_future()
@@ -183,39 +189,39 @@ class StateFile:
     def _new(self, size: int) -> _Commit:
         return _Commit(self._loop.create_future(), self._age, size)
 
-    def _put(self, asked: _Commit) -> asyncio.Future[None]:
+    def _put(self, task: _Commit) -> asyncio.Future[None]:
         if self._failed is not None:
-            asked.future.set_exception(self._failed)
+            task.future.set_exception(self._failed)
         elif self._ended is None:
-            asked.future.set_exception(self._closed())
+            task.future.set_exception(self._closed())
         else:
-            self._waiting += asked.size
-            self._queue.put(asked)
-        return asked.future
+            self._waiting += task.size
+            self._queue.put(task)
+        return task.future
 
     def _closed(self) -> LinesyncFailed:
         return LinesyncFailed(f"the state file {self._path} is closed; start the hub again")
 
     def _begin(self, error: Exception | None, rows: list[Row]) -> None:
-        """Take the rows of the opened file from the thread."""
+        """Receive the rows of the opened file from the thread."""
         if self._opened is not None:
             _settle(self._opened, error, rows)
 
-    def _done(self, asked: list[_Commit], error: LinesyncError | None) -> None:
-        """Take the outcome of commits from the thread."""
-        if isinstance(error, NotStored) and asked[0].age == self._age:
+    def _done(self, commits: list[_Commit], error: LinesyncError | None) -> None:
+        """Receive the outcome of commits from the thread."""
+        if isinstance(error, NotStored) and commits[0].age == self._age:
             self._age += 1
-        news = error if isinstance(error, StateFailed) and self._failed is None else None
-        self._failed = self._failed or news
-        for one in asked:
-            self._waiting -= one.size
-            _settle(one.future, error, None)
+        failure = error if isinstance(error, StateFailed) and self._failed is None else None
+        self._failed = self._failed or failure
+        for commit in commits:
+            self._waiting -= commit.size
+            _settle(commit.future, error, None)
         if not self.full:
             room, self._room = self._room, []
             for future in room:
                 _settle(future, None, None)
-        if news is not None and self._on_failure is not None:
-            self._on_failure(news)
+        if failure is not None and self._on_failure is not None:
+            self._on_failure(failure)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
@@ -231,9 +237,9 @@ class StateFile:
             self._call(self._begin, error, [])
             database.close(broken=True)
             return
-        while (asked := self._next()) is not None:
-            self._serve(database, asked)
-            del asked  # its rows may be large, and the next task may come much later
+        while (task := self._next()) is not None:
+            self._serve(database, task)
+            del task  # frees its rows, which may be large, because the next task may come much later
         outcome: Exception | None = None
         try:
             database.close(broken=self._broken is not None)
@@ -242,48 +248,48 @@ class StateFile:
         self._call(_settle, ended, outcome or self._broken, None)
 
     def _next(self) -> _Task:
-        asked, self._left = self._left, None
-        return asked or self._queue.get()
+        task, self._left = self._left, None
+        return task or self._queue.get()
 
-    def _serve(self, database: Database, asked: _Commit | _Read) -> None:
-        """Do a task. A commit is stored together with the commits that wait behind it."""
-        if isinstance(asked, _Read):
-            self._read(database, asked)
+    def _serve(self, database: Database, task: _Commit | _Read) -> None:
+        """Do a task. A commit is stored together with the commits behind it in the queue."""
+        if isinstance(task, _Read):
+            self._read(database, task)
             return
-        batch, size = [asked], asked.size
+        batch, size = [task], task.size
         while size < _BATCH:
             try:
-                after = self._queue.get_nowait()
+                following = self._queue.get_nowait()
             except Empty:
                 break
-            if after is None:
+            if following is None:
                 self._queue.put(None)  # None is the last task
                 break
-            if isinstance(after, _Read) or after.age != asked.age:
-                self._left = after
+            if isinstance(following, _Read) or following.age != task.age:
+                self._left = following
                 break
-            batch.append(after)
-            size += after.size
+            batch.append(following)
+            size += following.size
         self._store(database, batch)
 
     def _store(self, database: Database, batch: list[_Commit]) -> None:
-        """Commit a batch, and report the outcome to the loop. Only then, move pages from the log into the file."""
+        """Commit a batch, and report the outcome to the loop. After that, move pages from the log into the file."""
         error: LinesyncError | None = self._broken
         if error is None and self._full is not None and self._full[0] == batch[0].age:
             error = self._full[1]
         if error is None:
-            rows = {(kind, key): value for one in batch for kind, key, value in one.changes}
-            error = self._attempt(lambda: database.apply(rows, [change for one in batch for change in one.blobs]))
+            rows = {(kind, key): value for commit in batch for kind, key, value in commit.changes}
+            error = self._attempt(lambda: database.apply(rows, [change for commit in batch for change in commit.blobs]))
             if isinstance(error, NotStored):
                 self._full = batch[0].age, error
         self._call(self._done, batch, error)
         if self._broken is None:
-            late = self._attempt(database.tidy)
-            if late is not None:
-                self._call(self._done, [], late)
+            tidy_error = self._attempt(database.tidy)
+            if tidy_error is not None:
+                self._call(self._done, [], tidy_error)
 
     def _attempt(self, job: Callable[[], object]) -> LinesyncError | None:
-        """Run a job of the database. After the first one whose outcome is unknown, no other job is run."""
+        """Run a job of the database, and return its error. After a job with an unknown outcome, no job is run any more."""
         try:
             job()
         except NotStored as error:
@@ -291,27 +297,27 @@ class StateFile:
         except StateFailed as error:
             self._broken = error
             return error
-        except Exception as error:  # a bug in linesync; it is also unknown what was stored
+        except Exception as error:  # a bug in linesync; it is unknown whether the commit was stored
             self._broken = StateFailed(
-                f"the hub cannot store its state in {self._path}: {error!r}; report this fault, and start the hub again"
+                f"the hub cannot store its state in {self._path}: {error!r}; report this bug, and start the hub again"
             )
             return self._broken
         return None
 
-    def _read(self, database: Database, asked: _Read) -> None:
+    def _read(self, database: Database, task: _Read) -> None:
         data: bytes | None = None
         failed: Exception | None = None
         try:
-            data = database.read(asked.number, asked.offset, asked.count)
+            data = database.read(task.number, task.offset, task.count)
         except Exception as error:
             failed = error
-        self._call(_settle, asked.future, failed, data)
+        self._call(_settle, task.future, failed, data)
         if isinstance(failed, StateFailed) and self._broken is None:
             self._broken = failed
             self._call(self._done, [], failed)
 
     def _call(self, function: Callable[..., object], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed, so nothing waits for this
+        with suppress(RuntimeError):  # the loop is closed, so no code waits for the result
             self._loop.call_soon_threadsafe(function, *args)
 
 

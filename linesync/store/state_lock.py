@@ -1,9 +1,9 @@
-"""The lock of a state file: only one process uses the file, and a killed one never blocks the next.
+"""The lock of a state file. Only one process uses the file. A process that was killed does not block the next process.
 
-1. The lock is a ``flock`` on ``PATH.lock``, which contains the pid of the owner. The kernel releases it with the process. A
-   lock on the state file itself would not work: SQLite's own locks end when any descriptor of that file is closed.
-2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a removed file
-   tries again.
+1. The lock is a ``flock`` on ``PATH.lock``, which contains the pid of the owner. The kernel releases the lock when the
+   process ends. A lock on the state file itself would not work, because closing any descriptor of that file would end
+   SQLite's own locks.
+2. The owner removes ``PATH.lock`` before it releases the lock. A process that has locked a removed file tries again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..errors import BusyError, LinesyncFailed
 
 __all__ = ["StateLock"]
 
-_TRIES = 100  # attempts; an attempt fails if the owner removes its lock between our opening and our locking
+_TRIES = 100  # attempts; an attempt fails if the owner removes the file after this process has opened it
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class StateLock:
-    """The lock of one state file. The constructor takes it.
+    """The lock of one state file. The constructor takes the lock.
 
-    :param path: the state file.
-    :param reading: the file is only read. Then it is not locked if no lock can be created, as on a read-only
-        medium.
-    :raises BusyError: another process, or this one, has the lock.
-    :raises LinesyncFailed: the lock cannot be made.
+    :param path: the path of the state file.
+    :param reading: whether the state file is only read. The constructor then takes no lock if it cannot create the lock
+        file, for example on a read-only medium.
+    :raises BusyError: another process, or another object of this process, has the lock.
+    :raises LinesyncFailed: the lock file cannot be created.
     """
 
     def __init__(self, path: str, *, reading: bool = False) -> None:
@@ -49,7 +49,7 @@ class StateLock:
         raise BusyError(f"cannot lock {path}: other processes keep taking its lock; try again")
 
     def _take(self, descriptor: int, path: str) -> bool:
-        """Lock the file. If it was removed in the meantime, close it and return False."""
+        """Lock an open lock file. If the file was already removed, close it and return False."""
         taken = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,9 +60,9 @@ class StateLock:
                 self._descriptor, taken = descriptor, True
         except BlockingIOError:
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-            who = f"process {pid}" if pid.isdecimal() else "another process"
+            owner = f"process {pid}" if pid.isdecimal() else "another process"
             raise BusyError(
-                f"{who} has the state file {path} open; stop that hub first, or choose another file",
+                f"{owner} has the state file {path} open; stop that hub first, or choose another file",
                 details={"pid": int(pid) if pid.isdecimal() else None},
             ) from None
         except OSError as error:
@@ -73,7 +73,7 @@ class StateLock:
         return taken
 
     def release(self) -> None:
-        """Remove the lock. Further calls have no effect."""
+        """Remove and release the lock. Further calls have no effect."""
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.unlink(self._path)

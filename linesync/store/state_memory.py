@@ -1,4 +1,4 @@
-"""A hub's state without a file: for hubs that may forget everything, and for tests."""
+"""A hub's state without a file, for hubs that may lose their state when they end, and for tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 
 class MemoryState:
-    """Keeps only the blobs, because rows are read only when a hub starts; see :class:`linesync.store.state.State`.
+    """A state that keeps only the blobs, because rows are read only when a hub starts; see
+    :class:`linesync.store.state.State`.
 
     Each operation is done when its method returns. There is no thread.
     """

@@ -1,7 +1,7 @@
-"""The tables of a state file, by version, and the changes from each version to the next.
+"""The tables of a state file, and the migrations from each version of the tables to the next version.
 
-The tables of version 1 never change: the first version of linesync with a state file wrote them. A new file is built by all
-changes, one after the other, so it does not differ from an old file that was migrated.
+The tables of version 1 must never change, because the first version of linesync with a state file has written them. A new
+file is built by version 1 and all migrations in their order. It therefore does not differ from an old file that was migrated.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _FIRST = (
     "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE rows (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
     " WITHOUT ROWID",
-    # With a rowid: pieces are long, and long rows make a table without a rowid slow.
+    # This table has a rowid, because pieces are long, and long rows make a table without a rowid slow.
     "CREATE TABLE blobs (number INTEGER NOT NULL, offset INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY (number, offset))",
 )
 MIGRATIONS: list[Callable[[sqlite3.Connection], object]] = []
-"""The change from version 1 to 2, from 2 to 3, and so on. Each runs in a transaction."""
+"""The migrations from version 1 to 2, from 2 to 3, and so on. Each runs in a transaction."""
 
 
 def newest_version() -> int:
-    """The version that this program writes."""
+    """The version of the tables that this program writes."""
     return 1 + len(MIGRATIONS)
 
 
 def build(connection: sqlite3.Connection, version: int) -> None:
-    """Create the tables of a version in an empty file, in a transaction of the caller."""
+    """Create the tables of a version in an empty file. The caller has begun a transaction."""
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     for statement in _FIRST:
         connection.execute(statement)
@@ -38,7 +38,7 @@ def build(connection: sqlite3.Connection, version: int) -> None:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Change the tables of a version into those of the newest, in a transaction of the caller."""
+    """Change the tables of a version into the tables of the newest version. The caller has begun a transaction."""
     _migrate(connection, version, newest_version())
 
 

@@ -1,12 +1,12 @@
-"""The highest fencing token that a hub may have given, in a small file, so that a hub that starts again gives larger ones.
+"""A small file with the highest fencing token that a hub may have granted, so that a restarted hub grants larger tokens.
 
-The clock alone is not enough: it may have been an hour fast, and be correct again. So a hub reserves a block of tokens in
-the file before it gives the first one of the block. A grant then needs no write.
+A token from the clock would not be enough, because the clock may have been fast and may be correct again. A hub therefore
+reserves a block of tokens in the file before it grants the first token of the block. A grant then needs no write.
 
-1. A reservation begins at the end of the last one or at a floor, whichever is higher. Several hubs may share a file, because
-   the reservation is made under a lock of its directory.
-2. The file is replaced as a whole, and is on the disk before the reservation counts.
-3. A file that exists but does not contain tokens is never replaced, because tokens could become lower.
+1. A reservation begins at the end of the last reservation or at a floor, whichever is higher. Several hubs may share a file,
+   because each hub locks the directory for a reservation.
+2. Each reservation replaces the complete file. The new file is on the disk before the reservation is used.
+3. A file that exists but is not valid is never replaced, because the tokens of the next reservation could be too low.
 
 All functions may block.
 """
@@ -22,18 +22,18 @@ from ..errors import LinesyncFailed
 
 __all__ = ["BLOCK", "CannotSave", "reserve", "reserved"]
 
-BLOCK = 1 << 20  # tokens of one reservation
-_TOKENS_MAX = 1 << 53  # tokens are exact in every JSON reader below this
+BLOCK = 1 << 20  # the number of tokens of one reservation
+_TOKENS_MAX = 1 << 53  # every JSON reader reads tokens below this number exactly
 _FORMAT = "linesync fencing tokens below %d may have been given\n"
 _BEGIN, _END = _FORMAT.split("%d")
-_FILE_MAX = 200  # bytes of a file that can be valid
-_LOCK_TIME = 2.0  # seconds to wait for another hub that makes a reservation
+_FILE_MAX = 200  # the maximum size of a valid file in bytes
+_LOCK_TIME = 2.0  # the longest wait for the reservation of another hub, in seconds
 
 
 class CannotSave(LinesyncFailed):
     """The file cannot be written.
 
-    :ivar least: no token below this one may be given, as far as it is known.
+    :ivar least: the smallest token that may be granted, as far as it is known.
     """
 
     def __init__(self, path: str, error: OSError, least: int) -> None:
@@ -44,10 +44,10 @@ class CannotSave(LinesyncFailed):
 def reserve(path: str, floor: int) -> int:
     """Reserve a block of tokens.
 
-    :param floor: no token of the block is lower.
+    :param floor: the lowest possible first token of the block.
     :returns: the first token of the block.
     :raises LinesyncFailed: the file cannot be read, or is not valid.
-    :raises CannotSave: it cannot be written.
+    :raises CannotSave: the file cannot be written.
     """
     least = max(reserved(path), floor)
     folder = os.path.dirname(path) or "."
@@ -82,7 +82,7 @@ def reserved(path: str) -> int:
     number = text.removeprefix(_BEGIN).removesuffix(_END)
     if text != f"{_BEGIN}{number}{_END}" or not number.isdecimal() or int(number) + BLOCK > _TOKENS_MAX:
         raise LinesyncFailed(
-            f"{path} does not contain the fencing tokens of a hub; restore it, or remove it if nothing remembers a token"
+            f"{path} does not contain the fencing tokens of a hub; restore it, or remove it if no resource still checks tokens"
         )
     return int(number)
 

@@ -1,13 +1,14 @@
-"""A pure model of a faulty serial line: how a cable, two UARTs and two ttys change and delay bytes.
+"""A pure model of a faulty serial line: the changes and delays of bytes by a cable, two UARTs and two ttys.
 
-Tests run it on virtual time, ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument, so the seed of a
-failure in one can be used to repeat the failure in the other. A :class:`FaultyLine` is one direction; a :class:`Cable` has two.
+Tests run it on virtual time, and ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument. The seed of a
+failure in one of them therefore repeats the failure in the other. A :class:`FaultyLine` is one direction; a :class:`Cable`
+has two directions.
 
 The path of a byte, in order:
 
 1. the sender's buffer (``capacity`` bytes), which empties at ``byte_rate`` and stops at a stuck XOFF;
-2. kernel messages (printk) of the sender, which are sent before the waiting bytes, as whole lines at any byte position;
-3. the wire: a cut loses it; then come bursts, bit flips, lost bytes and doubled bytes;
+2. kernel messages (printk) of the sender, which are inserted as complete lines at any byte position;
+3. the wire: during a cut it loses all bytes; otherwise bursts, bit flips, lost bytes and doubled bytes;
 4. the ttys: the eighth bit cleared, XON/XOFF removed, line ends rewritten, blanks removed or added, long lines cut;
 5. the delay, and then :meth:`FaultyLine.take`.
 
@@ -31,13 +32,15 @@ End = Literal["a", "b"]
 """An end of a cable."""
 
 GROUP_S = 0.001
-"""A line with a rate delivers bytes together that take at most this many seconds on the line; at least one byte."""
+"""The longest duration on the line, in seconds, of bytes that a line with a rate delivers together; at least one byte."""
 
-# A line without a rate sends all bytes immediately, so no bytes wait when a kernel message is due. The message is therefore held
-# until the sender's next bytes come, and is inserted between them.
+# A line without a rate sends all bytes immediately, so no bytes wait when a kernel message is due. The message is therefore
+# held until the sender's next bytes, and is inserted between them.
 _PRINTK_HOLD_S = 0.5  # the longest time that a message is held, in seconds
-_PRINTK_SPREAD = 256  # the message is inserted after fewer bytes than this
-_SLACK = 1e-3  # of a byte: a rounding error in (now - begin) / byte_time must not cost a whole byte
+_PRINTK_SPREAD = 256  # the message is inserted after 0 to 255 of these bytes
+_SLACK = (
+    1e-3  # a part of a byte that is added, so that a rounding error in (now - begin) / byte_time does not cost a byte
+)
 
 _PRINTK = (
     "usb 1-1: new high-speed USB device number {} using xhci_hcd",
@@ -86,7 +89,7 @@ class _Windows:
 
 
 class _Kernel:
-    """The sender's kernel: when its next message is due, and the message."""
+    """The sender's kernel: the time of its next message, and the message."""
 
     __slots__ = ("_origin", "_rate", "_rng", "due")
 
@@ -97,7 +100,7 @@ class _Kernel:
         self.due = origin + self._rng.expovariate(rate)
 
     def next_message(self, spread: int) -> tuple[bytes, int]:
-        """The message that is due, and the number of the sender's bytes before it (below ``spread``)."""
+        """Take the due message. Return its text, and the number of the sender's bytes before it (below ``spread``)."""
         text = self._rng.choice(_PRINTK).format(self._rng.randint(1, 9))
         line = f"[{self.due - self._origin + 5:12.6f}] {text}\r\n".encode()
         after = self._rng.randrange(spread) if spread and self._rng.random() < 0.5 else 0
@@ -108,13 +111,13 @@ class _Kernel:
 class FaultyLine:
     """One direction of a serial line.
 
-    Times are seconds on any clock that does not run backwards; every call advances the line to its ``now``.
+    Times are seconds of any clock that does not run backwards. Every call advances the line to its ``now``.
 
     :param faults: its faults; none by default.
     :param seed: decides every random choice.
-    :param byte_rate: bytes per second (baud / 10 for 8N1), or None for a line that takes no time.
-    :param capacity: the size of the sender's buffer in bytes (a UART: 16 to 256), or None for no limit.
-    :param start: the time at which the line starts; cuts and stuck XOFFs count from it.
+    :param byte_rate: bytes per second (baud / 10 for 8N1), or None for a line without transmission time.
+    :param capacity: the size of the sender's buffer in bytes (a UART has 16 to 256), or None for no limit.
+    :param start: the time at which the line starts. The times of cuts and stuck XOFFs are relative to it.
     """
 
     def __init__(
@@ -142,19 +145,19 @@ class FaultyLine:
         self._kernel = _Kernel(self.faults.printk, seed * 16, start) if self.faults.printk else None
         self._pulled = False
         self._seen = start  # the latest `now`
-        self._settled = -inf  # the same, unless bytes were fed since to a line that takes no time
-        self._free = start  # when the wire can begin the next byte
+        self._settled = -inf  # the time up to which nothing is left to compute
+        self._free = start  # the time at which the wire can begin the next byte
         self._fifo = bytearray()
-        self._message = b""  # a kernel message that is due ...
-        self._message_after = 0  # ... after this many bytes of the fifo ...
-        self._message_by = inf  # ... or at this time, if the fifo has fewer bytes
+        self._message = b""  # a kernel message that waits to be sent
+        self._message_after = 0  # the number of bytes of the fifo that are sent before the message
+        self._message_by = inf  # the time of the message if the fifo has fewer bytes
         self._travelling: deque[tuple[float, bytes]] = deque()
         self._travelling_bytes = 0
         self._ready = bytearray()
 
     @property
     def waiting(self) -> int:
-        """Bytes that were fed or added and were not taken yet."""
+        """The number of bytes that were fed or added and were not taken yet."""
         on_the_way = len(self._fifo) + len(self._message) + self._travelling_bytes
         return on_the_way + self.counters.held + len(self._ready)
 
@@ -164,14 +167,14 @@ class FaultyLine:
         return self._pulled
 
     def room(self, now: float) -> int:
-        """How many bytes :meth:`feed` accepts at ``now``; a large number if the buffer has no limit."""
+        """The number of bytes that :meth:`feed` accepts at ``now``; a large number if the buffer has no limit."""
         self._advance(now)
         return (1 << 30) if self._capacity is None else max(self._capacity - len(self._fifo), 0)
 
     def feed(self, data: bytes, now: float) -> None:
         """Put ``data`` into the sender's buffer.
 
-        :raises UsageError: it is longer than :meth:`room`; the line has accepted none of it.
+        :raises UsageError: the data is longer than :meth:`room`. The line has accepted no byte.
         """
         self._advance(now)
         if self._capacity is not None and len(data) > self._capacity - len(self._fifo):
@@ -186,7 +189,7 @@ class FaultyLine:
         self.counters.bytes_in += len(data)
 
     def take(self, now: float) -> bytes:
-        """The bytes that have arrived up to ``now`` and were not taken before."""
+        """Take the bytes that have arrived up to ``now``."""
         self._advance(now)
         while self._travelling and self._travelling[0][0] <= self._seen:
             chunk = self._travelling.popleft()[1]
@@ -202,7 +205,8 @@ class FaultyLine:
     def set_rate(self, byte_rate: float, rate_fault: Stage | None, now: float) -> None:
         """Change the rate at which bytes leave.
 
-        :param rate_fault: a stage for the bytes, before the line's own faults; None for none.
+        :param byte_rate: the new rate in bytes per second.
+        :param rate_fault: a stage for the bytes before the line's own faults, or None.
         """
         self._advance(now)
         if not self._source():
@@ -214,7 +218,7 @@ class FaultyLine:
         self._rate_fault = rate_fault
 
     def pull(self, now: float) -> None:
-        """Unplug the cable: bytes are lost as in a cut, until :meth:`plug`."""
+        """Unplug the cable. Bytes are lost, as during a cut, until :meth:`plug`."""
         self._advance(now)
         self._pulled = True
 
@@ -224,7 +228,7 @@ class FaultyLine:
         self._pulled = False
 
     def next_time(self) -> float | None:
-        """The time of the next event (bytes arrive, the buffer has room, a kernel message comes); None if nothing is due.
+        """The time of the next event, or None. An event is the arrival of bytes, room in the buffer, or a kernel message.
 
         The time is in the past if there are bytes for :meth:`take`.
         """
@@ -238,7 +242,7 @@ class FaultyLine:
         return when if when < inf else None
 
     def _begin(self) -> float:
-        """When the next byte leaves the sender; infinity if there is none."""
+        """The time at which the next byte leaves the sender; infinity if there is none."""
         if self._fifo or (self._message and not self._message_after):
             begin = self._free
         elif self._message:
@@ -276,8 +280,8 @@ class FaultyLine:
         self.counters.printk += len(self._message)
 
     def _sendable(self, begin: float, now: float) -> int:
-        """How many bytes of the source leave together from ``begin`` on. All are complete by ``now`` and meet the same
-        window."""
+        """The number of bytes of the source that leave together from ``begin`` on. All of them are complete by ``now`` and
+        are in the same window."""
         source = self._source()
         count = len(source)
         if source is self._fifo and self._message:
@@ -291,7 +295,7 @@ class FaultyLine:
         if self._windowed:
             until = min(until, self._cuts.edge(begin), self._stuck.edge(begin))
         if until - begin < count * self._byte_time:
-            # A byte that has begun is sent completely.
+            # A byte whose transmission has begun is sent completely.
             count = min(count, max(1, ceil((until - begin) / self._byte_time - _SLACK)))
         return count
 
@@ -323,9 +327,10 @@ class Cable:
 
     :param faults: the faults of the direction a to b.
     :param faults_ba: the faults of the direction b to a; None for the same faults.
-    :param echo: each end also receives what it sends, as it arrives at the other end (a two-wire bus).
-    :param seed: decides every random choice; the two directions get different ones.
-    :param byte_rate: as for :class:`FaultyLine`, like ``capacity`` and ``start``.
+    :param echo: whether each end also receives the bytes that it sends, in the form in which they arrive at the other end (a
+        two-wire bus).
+    :param seed: decides every random choice. The two directions get different seeds.
+    :param byte_rate: the same as for :class:`FaultyLine`; also ``capacity`` and ``start``.
     """
 
     def __init__(
@@ -356,15 +361,15 @@ class Cable:
         return self.ba if end == "a" else self.ab
 
     def room(self, end: End, now: float) -> int:
-        """How many bytes ``end`` may feed at ``now``."""
+        """The number of bytes that ``end`` may feed at ``now``."""
         return self.line_from(end).room(now)
 
     def feed(self, end: End, data: bytes, now: float) -> None:
-        """``end`` sends ``data``; see :meth:`FaultyLine.feed`."""
+        """Send ``data`` from ``end``; see :meth:`FaultyLine.feed`."""
         self.line_from(end).feed(data, now)
 
     def take(self, end: End, now: float) -> bytes:
-        """The bytes that have arrived at ``end`` up to ``now``, including echoes, and were not taken before."""
+        """Take the bytes that have arrived at ``end`` up to ``now``, including echoes."""
         self._seen = max(self._seen, now)
         if not self.echo:
             return self.line_to(end).take(now)
@@ -376,7 +381,7 @@ class Cable:
         return out
 
     def pull(self, now: float) -> None:
-        """Unplug the cable: bytes are lost in both directions, until :meth:`plug`."""
+        """Unplug the cable. Bytes are lost in both directions until :meth:`plug`."""
         self.ab.pull(now)
         self.ba.pull(now)
 
@@ -386,7 +391,7 @@ class Cable:
         self.ba.plug(now)
 
     def next_time(self) -> float | None:
-        """The time of the next event at either end; None if nothing is due."""
+        """The time of the next event at either end, or None."""
         if any(self._echoed.values()):
             return self._seen
         times = [when for line in (self.ab, self.ba) if (when := line.next_time()) is not None]

@@ -1,7 +1,7 @@
-"""The rates of a cable's two ports, and their effect on the bytes.
+"""The rates of the two ports of a cable, and their effect on the bytes.
 
-Bytes travel at the rate of the port that sends them. A port with another rate samples them at the wrong moments: it
-receives other bytes, and more or fewer of them. A cable may also be too long for a rate, or its driver too weak.
+Bytes travel at the rate of the sending port. A port with another rate samples them at the wrong moments. It receives other
+bytes, and another number of bytes. A cable may also be too long for a rate, or its driver too weak.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from linesync.testing.faults import Counters, Faults, Stage, stages
 
 __all__ = ["CableRates"]
 
-_TOLERANCE = 0.04  # of the rate: up to this difference a UART still finds the bits
-_MOST = 3.0  # the most garbage bytes for each byte that was sent
+_TOLERANCE = 0.04  # the difference, as a share of the rate, up to which a UART still samples the bits correctly
+_MOST = 3.0  # the maximum number of garbage bytes for each sent byte
 _ENDS: tuple[End, End] = ("a", "b")
 
 
 class CableRates:
-    """The rates of a cable's two ports.
+    """The rates of the two ports of a cable.
 
-    :param cable: the cable, whose lines get the rates of their senders.
+    :param cable: the cable. Its lines get the rates of their senders.
     :param baud: the rate of both ports at the start, in bits per second; a byte has ten bits.
-    :param most: the highest rate that the cable carries; bytes at a higher rate arrive as garbage. None for no limit.
-    :param noisy: for rates above each key, the probability that a bit flips; the highest key below the rate counts.
+    :param most: the highest rate that the cable carries, in bits per second, or None for no limit. Bytes at a higher rate
+        arrive as garbage.
+    :param noisy: the probability that a bit flips, by rate: each key applies to the rates above it. The highest key below the
+        current rate counts.
     :raises UsageError: a rate is not above 0, or a probability is not between 0 and 1.
     """
 
@@ -51,13 +53,13 @@ class CableRates:
         self.set_noise(noisy or {}, now)
 
     def set(self, end: End, baud: float, now: float) -> None:
-        """Set the rate of the port at ``end``."""
+        """Set the rate of the port at ``end`` in bits per second."""
         if baud != self.baud[end] and baud > 0:
             self.baud[end] = baud
             self._apply(now)
 
     def set_noise(self, noisy: Mapping[float, float], now: float) -> None:
-        """Change how bits flip; see ``noisy`` of the class."""
+        """Change the probabilities of bit flips; see ``noisy`` of the class."""
         self.noisy = dict(sorted(noisy.items()))
         self._noise = {
             (end, above): stages(Faults(ber=ber), self._seed * 16 + 7 + number, self._cable.line_from(end).counters)
@@ -72,9 +74,9 @@ class CableRates:
             line.set_rate(self.baud[end] / 10, self._rate_fault(end, far, line), now)
 
     def _rate_fault(self, end: End, far: End, line: FaultyLine) -> Stage | None:
-        rate, there = self.baud[end], self.baud[far]
-        if abs(rate - there) > _TOLERANCE * rate:
-            return _garbage(self._random[end], min(there / rate, _MOST), line.counters)
+        rate, far_rate = self.baud[end], self.baud[far]
+        if abs(rate - far_rate) > _TOLERANCE * rate:
+            return _garbage(self._random[end], min(far_rate / rate, _MOST), line.counters)
         if rate > self._most:
             return _garbage(self._random[end], 1.0, line.counters)
         above = max((limit for limit in self.noisy if rate > limit), default=None)

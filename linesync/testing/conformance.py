@@ -1,9 +1,9 @@
-"""The conformance check that every transport passes. It is similar to trio's ``check_two_way_stream``.
+"""The conformance check that every transport must pass. It is similar to trio's ``check_two_way_stream``.
 
-A transport's test gives :func:`check_transport` a function that makes a pair of joined lines. The check then covers the
-order of the calls, the order of the bytes in small and large pieces and in both directions at the same time, the
-alternation of pauses, and all the ways in which a line can end. A failed check raises AssertionError with a sentence and
-the transcript of the line.
+The test of a transport gives :func:`check_transport` a function that makes a pair of connected lines. The check covers the
+order of the calls, the order of the bytes (in small and large pieces, and in both directions at the same time), the
+alternation of pauses, and all possible ends of a line. A failed check raises AssertionError with a sentence and the
+transcript of the line.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from .recorder import Recorder
 __all__ = ["MakePair", "Pair", "Recorder", "check_transport"]
 
 Hook = Callable[[], object]
-"""An action on a pair; a coroutine function is awaited."""
+"""An action on a pair of lines. The result of a coroutine function is awaited."""
 
 _SETTLE_SECONDS = 0.05
-"""How long to wait for a late or repeated call."""
+"""The wait for a late or repeated call, in seconds."""
 _CLOSE_SECONDS = 3.0
-"""The most seconds from close() to line_lost for a line that cannot send its unsent bytes: the one second that close() waits,
-and time to clean up."""
+"""The longest time from close() to line_lost in seconds, for a line that cannot send its unsent bytes: the one second for
+which close() waits, and time to clean up."""
 _FLOOD = 64 << 20
-"""A transport must ask for a pause before it has accepted this many bytes."""
+"""The number of bytes before which a transport must ask for a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """The actions of a test on two joined lines from outside; None for an action that the transport does not support."""
+    """The actions of a test on a pair of lines; None for an action that the transport does not support."""
 
     stall: Hook | None = None
-    """Stop the second end from reading, so that the bytes of the first end queue up."""
+    """Stops the reads of the second end, so that the bytes of the first end wait."""
     resume: Hook | None = None
-    """Let the second end read again."""
+    """Starts the reads of the second end again."""
     cut: Hook | None = None
-    """Break the first line from outside: unplug it, or kill its peer."""
+    """Breaks the first line from outside: unplugs it, or kills its peer."""
 
 
 MakePair = Callable[[ReceiverFactory, ReceiverFactory], AbstractAsyncContextManager[Pair]]
-"""Opens two joined lines; the arguments make the receivers of the first and of the second line."""
+"""Opens a pair of lines. The arguments make the receivers of the first and of the second line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class _Case:
 
     @asynccontextmanager
     async def ends(self, first: Recorder | None = None) -> AsyncIterator[tuple[Recorder, Recorder, Pair]]:
-        """Two recorders on a new pair. At the end, abort the lines that are still open, and verify the rules."""
+        """Two recorders on a new pair of lines. At the end, abort the lines that are still open, and verify the rules."""
         left, right = first or Recorder("first"), Recorder("second")
         async with self.make_pair(lambda: left, lambda: right) as pair:
             try:
@@ -79,7 +79,7 @@ class _Case:
         right.verify()
 
     def noise(self, size: int, seed: int) -> bytes:
-        """Random bytes of all values that the transport carries; the same for the same seed."""
+        """Random bytes of all values that the transport carries. The same seed gives the same bytes."""
         if self.eight_bit:
             return random.Random(seed).randbytes(size)
         return bytes(random.Random(seed).choices(range(32, 127), k=size))
@@ -95,12 +95,12 @@ async def check_transport(
 ) -> None:
     """Check every rule of :mod:`linesync.transports.interface` on a transport, each on a new pair of lines.
 
-    :param make_pair: opens a pair; if its lines are of different kinds, the first is the one under test.
-    :param eight_bit: False if only printable ASCII passes unchanged.
-    :param half_close: False for a line such as a cable, on which an end does not learn that the other has closed.
-    :param bulk: the bytes of the largest transfer in each direction.
-    :param together: run all checks at the same time; for transports that mostly wait while they open and close.
-    :raises AssertionError: names the first broken rule, with the line's transcript.
+    :param make_pair: opens a pair. If its lines are of different kinds, the first line is under test.
+    :param eight_bit: whether all byte values pass unchanged; otherwise only printable ASCII passes unchanged.
+    :param half_close: whether an end detects that the other end has closed; False for a line such as a cable.
+    :param bulk: the size of the largest transfer in each direction, in bytes.
+    :param together: whether to run all checks at the same time, for transports that mostly wait while they open and close.
+    :raises AssertionError: a rule is broken. The message names the first broken rule and contains the transcript of the line.
     """
     loop = asyncio.get_running_loop()
     reports: list[dict[str, Any]] = []
@@ -158,27 +158,27 @@ async def _every_byte_value_passes(case: _Case) -> None:
 
 
 async def _small_pieces_keep_their_order(case: _Case) -> None:
-    there, back = case.noise(20_000, 1), case.noise(20_000, 2)
+    forward, back = case.noise(20_000, 1), case.noise(20_000, 2)
     sizes = random.Random(3)
     async with case.ends() as (first, second, _pair):
-        place = 0
-        while place < len(there):
+        offset = 0
+        while offset < len(forward):
             size = sizes.randint(1, 200)
-            first.write(there[place : place + size])
-            second.write(back[place : place + size])
-            place += size
+            first.write(forward[offset : offset + size])
+            second.write(back[offset : offset + size])
+            offset += size
             if sizes.random() < 0.2:
                 await asyncio.sleep(0)
-        await second.until_received(there)
+        await second.until_received(forward)
         await first.until_received(back)
 
 
 async def _bulk_passes_both_ways_at_the_same_time(case: _Case) -> None:
-    there, back = case.noise(case.bulk, 4), case.noise(case.bulk, 5)
+    forward, back = case.noise(case.bulk, 4), case.noise(case.bulk, 5)
     async with case.ends() as (first, second, _pair):
-        first.write(there)
+        first.write(forward)
         second.write(back)
-        await second.until_received(there)
+        await second.until_received(forward)
         await first.until_received(back)
         await first.until(lambda: not first.paused, "a line that has sent everything should not stay paused")
 
@@ -220,7 +220,7 @@ async def _close_ends_the_line_although_the_peer_is_stalled(case: _Case) -> None
 
 
 async def _flood(case: _Case, first: Recorder) -> bytes:
-    """Write until the line asks for a pause that does not end: the first pause may end when other buffers take the bytes."""
+    """Write until the line asks for a pause that does not end. Earlier pauses may end when other buffers take the bytes."""
     piece = case.noise(32 << 10, 7)
     written = bytearray()
     while not first.paused:

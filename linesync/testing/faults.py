@@ -1,8 +1,8 @@
-"""Faults of a byte stream: their names, their counters, and each fault as a stage from bytes to bytes.
+"""The faults of a byte stream, their counters, and a *stage* for each fault: a function from bytes to bytes.
 
 :mod:`linesync.testing.cable` applies the stages to a line with time. Each kind of fault has its own random generator and
-counts bytes, not calls, so the result does not depend on how the stream is split into calls. For a rare fault the distance
-to the next one is drawn (geometric distribution), so the bytes in between cost nothing.
+counts bytes, not calls. The result therefore does not depend on the division of the stream into calls. For a rare fault, the
+distance to the next fault is drawn (geometric distribution), so the bytes between two faults cost no work.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from linesync.errors import UsageError
 __all__ = ["Counters", "Faults", "Stage", "stages"]
 
 Stage = Callable[[bytes], bytes]
-"""Takes the next bytes of the stream, returns the bytes to deliver instead, and counts the changes."""
+"""A function that takes the next bytes of the stream, counts the changes, and returns the bytes to deliver instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """The faults of one direction of a line; none by default.
 
-    :raises UsageError: a probability is outside 0..1, a time or a rate is negative, or a length is below 1.
+    :raises UsageError: a probability is not between 0 and 1, a time or a rate is negative, or a length is below 1.
     """
 
     ber: float = 0.0
@@ -35,31 +35,31 @@ class Faults:
     dup: float = 0.0
     """Probability that a byte arrives twice."""
     burst: float = 0.0
-    """Probability, for each byte, that a burst begins: random bytes replace those on the line."""
+    """Probability, for each byte, that a burst begins. In a burst, random bytes replace the bytes on the line."""
     burst_max: int = 32
-    """Longest burst in bytes; lengths are drawn evenly from 1 up to it."""
+    """Longest burst in bytes. The lengths are uniformly distributed from 1 to this value."""
     cuts: tuple[tuple[float, float], ...] = ()
-    """(start, duration) in seconds from the line's start: bytes sent in that time are lost."""
+    """Times in which sent bytes are lost: (start, duration) in seconds from the line's start."""
     stuck_xoff: tuple[tuple[float, float], ...] = ()
-    """(start, duration) in seconds from the line's start: bytes are not sent in that time, but not lost."""
+    """Times in which bytes wait and are not lost: (start, duration) in seconds from the line's start."""
     seven_bit: bool = False
-    """The eighth bit of every byte is cleared."""
+    """Whether the eighth bit of every byte is cleared."""
     eat_xonxoff: bool = False
-    """0x11 and 0x13 are removed."""
+    """Whether XON (0x11) and XOFF (0x13) are removed."""
     lf_to_crlf: bool = False
-    """Every LF becomes CR LF (ONLCR)."""
+    """Whether every LF becomes CR LF (ONLCR)."""
     cr_to_lf: bool = False
-    """Every CR becomes LF (ICRNL); applied after ``lf_to_crlf``."""
+    """Whether every CR becomes LF (ICRNL), after ``lf_to_crlf``."""
     trim_blanks: bool = False
-    """Blanks and tabs before a CR or LF are removed; they are held until the next byte arrives."""
+    """Whether blanks and tabs before a CR or LF are removed. They are held until the next byte arrives."""
     add_blanks: int = 0
-    """Number of blanks added before every line end (LF, CR or CR LF)."""
+    """Number of blanks that are added before every line end (LF, CR or CR LF)."""
     line_limit: int | None = None
-    """Longest line in bytes, including the LF (4096: a canonical tty); the rest of a longer line is removed."""
+    """Longest line in bytes, including the LF; 4096 for a canonical tty. The rest of a longer line is removed."""
     printk: float = 0.0
-    """Mean number of kernel messages per second (exponential gaps), each a whole line that ends with CR LF."""
+    """Mean number of kernel messages per second (exponential gaps). Each message is a complete line that ends with CR LF."""
     delay: float = 0.0
-    """Seconds a byte travels after it has left the sender."""
+    """Travel time of a byte after it has left the sender, in seconds."""
 
     def __post_init__(self) -> None:
         for name in ("ber", "drop", "dup", "burst"):
@@ -78,34 +78,34 @@ class Faults:
 
 @dataclass(slots=True)
 class Counters:
-    """The traffic and the faults of one direction of a line, in bytes unless a name says otherwise.
+    """The traffic and the faults of one direction of a line. The unit is bytes unless a comment says otherwise.
 
     At any time ``bytes_in + printk + doubled + added == bytes_out + dropped + eaten + cut + waiting``,
     where ``waiting`` is :attr:`linesync.testing.cable.FaultyLine.waiting`.
     """
 
     bytes_in: int = 0
-    """Fed by the sender."""
+    """Bytes that the sender has fed."""
     bytes_out: int = 0
-    """Taken by the receiver."""
+    """Bytes that the receiver has taken."""
     flipped_bits: int = 0
-    """Bits that were flipped."""
+    """The number of flipped bits."""
     garbled: int = 0
-    """Replaced by a burst."""
+    """Bytes that a burst has replaced."""
     dropped: int = 0
-    """Lost one by one."""
+    """Single lost bytes."""
     doubled: int = 0
-    """Extra copies of bytes that arrived twice."""
+    """Additional copies of bytes that arrived twice."""
     eaten: int = 0
-    """Removed by a tty: XON/XOFF, blanks at line ends, the rest of a long line."""
+    """Bytes that a tty has removed: XON/XOFF, blanks at line ends, the rest of a long line."""
     added: int = 0
-    """Added by a tty: CR before LF, blanks at line ends."""
+    """Bytes that a tty has added: CR before LF, blanks at line ends."""
     printk: int = 0
     """Bytes of kernel messages."""
     cut: int = 0
-    """Lost while the line was cut."""
+    """Bytes that were lost during a cut."""
     held: int = 0
-    """Currently held by a tty that waits for the rest of the line; part of ``waiting``."""
+    """Bytes that a tty currently holds until the next byte of the line; part of ``waiting``."""
 
     def as_dict(self) -> dict[str, int]:
         """The counters by name."""
@@ -126,7 +126,7 @@ class _Hits:
         return int(log(1.0 - self._random()) / self._log_miss)
 
     def within(self, trials: int) -> Sequence[int]:
-        """Positions of the events among the next ``trials`` trials, ascending."""
+        """The positions of the events among the next ``trials`` trials, in ascending order."""
         gap = self._gap
         found: list[int] = []
         while gap < trials:
@@ -188,7 +188,7 @@ def _bursts(rng: random.Random, p: float, longest: int, counters: Counters) -> S
     hits = _Hits(rng, p)
     lengths = random.Random(
         rng.random()
-    )  # a separate generator: the lengths must not depend on the number of gaps drawn so far
+    )  # a separate generator, because the lengths must not depend on the number of gaps
     left = b""
 
     def stage(data: bytes) -> bytes:
@@ -200,7 +200,7 @@ def _bursts(rng: random.Random, p: float, longest: int, counters: Counters) -> S
         at = 0
         for begin in (0, *found) if left else found:
             if begin < at:
-                continue  # a burst inside a burst is the same burst
+                continue  # a burst inside a burst belongs to the same burst
             noise = left if left and begin == 0 else lengths.randbytes(lengths.randint(1, longest))
             at = min(len(out), begin + len(noise))
             out[begin:at] = noise[: at - begin]
@@ -266,7 +266,7 @@ def _blank_adder(count: int, counters: Counters) -> Stage:
 
     def stage(data: bytes) -> bytes:
         nonlocal after_cr
-        # A CR ends the line immediately. An LF after it, perhaps in the next chunk, must not get blanks too.
+        # A CR ends the line immediately. An LF directly after it, possibly in the next chunk, must not get blanks too.
         whole = after_cr and data[:1] == b"\n"
         after_cr = data[-1:] == b"\r"
         out = data[:whole] + _LINE_END.sub(lambda end: blanks + end.group(), data[whole:])
@@ -295,9 +295,9 @@ def _line_limiter(limit: int, counters: Counters) -> Stage:
 
 
 def stages(faults: Faults, seed: int, counters: Counters) -> list[Stage]:
-    """The stages for ``faults``: first those of the wire, then those of the ttys. Empty for a line without faults.
+    """The stages for ``faults``: first the stages of the wire, then those of the ttys. Empty for a line without faults.
 
-    :param seed: the same seed and the same bytes give the same faults, for each kind of fault separately.
+    :param seed: decides every random choice. Each kind of fault gets its own seed.
     """
     chosen: list[Stage] = []
     if faults.burst:

@@ -1,9 +1,9 @@
 """Lines in memory, on the clock of their event loop: serial lines with faults, and pipes without faults.
 
-A :class:`Switchboard` finds them by endpoint. It has the functions ``connect`` and ``listen`` of
-:mod:`linesync.transports`, so a hub, an agent or a client that gets these two functions needs no real line. When a process
-dies (:meth:`MemoryLine.die`), its end of a pipe is closed, and the other side notices that. On a serial line the process
-only becomes silent, and the other side does not notice.
+A :class:`Switchboard` finds the lines by endpoint. It has the functions ``connect`` and ``listen`` of
+:mod:`linesync.transports`. A hub, an agent or a client that uses these two functions needs no real line. When a process dies
+(:meth:`MemoryLine.die`), its end of a pipe is closed, and the other end detects this. On a serial line, a dead process is only
+silent, and the other end detects nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .recorder import Recorder
 
 __all__ = ["MemoryLine", "Pipe", "SerialWire", "Switchboard"]
 
-_GRAIN = 0.01  # seconds between deliveries on a serial line: a UART's FIFO and its driver collect bytes in the meantime
+_GRAIN = (
+    0.01  # seconds between deliveries on a serial line; the FIFO of a UART and its driver collect bytes in this time
+)
 
 
 class MemoryLine(BaseLine):
@@ -28,7 +30,7 @@ class MemoryLine(BaseLine):
     dead = False
 
     def die(self) -> None:
-        """The process that has this end open is killed: its later writes have no effect."""
+        """Simulate the death of the process that has this end open. Later writes have no effect."""
         self.dead = True
         self.abort()
 
@@ -48,7 +50,7 @@ class Pipe(MemoryLine):
 
     @staticmethod
     def pair(endpoint: str, caller: ReceiverFactory, listener: ReceiverFactory) -> tuple[Pipe, Pipe]:
-        """A new pipe: the caller's end and the listener's end."""
+        """Make a new pipe. Return the caller's end and the listener's end."""
         loop = asyncio.get_running_loop()
         info = LineInfo(endpoint=endpoint, kind="unix", eight_bit=True)
         ends = Pipe(loop, info, caller()), Pipe(loop, info, listener())
@@ -95,10 +97,11 @@ class Pipe(MemoryLine):
 
 
 class SerialWire:
-    """A null-modem cable between two serial ports: end ``a`` and end ``b``.
+    """A null-modem cable between two serial ports, with the ends ``a`` and ``b``.
 
-    :param byte_rate: bytes per second; the ports report ten times as many baud.
+    :param byte_rate: bytes per second. The ports report ten times this number as their baud rate.
     :param faults: the faults of both directions.
+    :param grain: seconds between two deliveries.
     """
 
     def __init__(
@@ -140,12 +143,12 @@ class SerialWire:
         return line
 
     def pull(self) -> None:
-        """Unplug the cable: bytes are lost, and neither end notices."""
+        """Unplug the cable. Bytes are lost, and neither end detects it."""
         self.plugged = False
         self.cable.pull(self._loop.time())
 
     def vanish(self) -> None:
-        """Unplug the adapters at both ends: the ports are lost and cannot be opened."""
+        """Unplug the adapters at both ends. The ports are lost and cannot be opened."""
         self.pull()
         self._gone = True
         for line in list(self.lines.values()):
@@ -158,11 +161,11 @@ class SerialWire:
         self.cable.plug(self._loop.time())
 
     def drained(self) -> bool:
-        """Whether no bytes are on their way to an open port."""
+        """Whether no bytes are in transit to an open port."""
         return not any(self.cable.line_to(end).waiting for end in self.lines)
 
     def remove_faults(self) -> None:
-        """Lose the bytes that are on their way. From now on, the line has no faults."""
+        """Remove all faults of the line. The bytes in transit are lost."""
         self.cable = Cable(byte_rate=self._byte_rate, start=self._loop.time())
         if not self.plugged:
             self.cable.pull(self._loop.time())
@@ -237,7 +240,7 @@ class _Listening:
 
 
 class Switchboard:
-    """The lines by endpoint."""
+    """The lines and listeners in memory, by endpoint."""
 
     def __init__(self) -> None:
         self._ports: dict[str, tuple[SerialWire, End]] = {}
@@ -248,7 +251,7 @@ class Switchboard:
         self._ports[a], self._ports[b] = (wire, "a"), (wire, "b")
 
     async def connect(self, endpoint: str, factory: ReceiverFactory) -> Line:
-        """As :func:`linesync.transports.connect`."""
+        """Open a line like :func:`linesync.transports.connect`."""
         if endpoint in self._ports:
             wire, end = self._ports[endpoint]
             return wire.open(end, endpoint, factory)
@@ -257,13 +260,13 @@ class Switchboard:
             raise LinesyncFailed(f"no process listens on {endpoint}; start a hub or an agent there")
         refusal = listening.door.refusal() if listening.door is not None else b""
         if refusal:
-            ours, theirs = Pipe.pair(endpoint, factory, lambda: Recorder("refused"))
-            theirs.write(refusal)
-            theirs.close()
-            return ours
-        ours, theirs = Pipe.pair(endpoint, factory, listening.factory)
-        listening.accepted = [*(pipe for pipe in listening.accepted if pipe.other is not None), theirs]
-        return ours
+            caller_end, listener_end = Pipe.pair(endpoint, factory, lambda: Recorder("refused"))
+            listener_end.write(refusal)
+            listener_end.close()
+            return caller_end
+        caller_end, listener_end = Pipe.pair(endpoint, factory, listening.factory)
+        listening.accepted = [*(pipe for pipe in listening.accepted if pipe.other is not None), listener_end]
+        return caller_end
 
     async def listen(
         self,
@@ -274,13 +277,13 @@ class Switchboard:
         group: str | None = None,
         door: Door | None = None,
     ) -> _Listening:
-        """As :func:`linesync.transports.listen`."""
+        """Accept lines like :func:`linesync.transports.listen`."""
         if endpoint in self._listening:
             raise BusyError(f"another process already listens on {endpoint}; choose another socket")
         self._listening[endpoint] = _Listening(self, endpoint, factory, door)
         return self._listening[endpoint]
 
     def hang_up(self, endpoint: str) -> list[Pipe]:
-        """Stop listening at an endpoint; returns the accepted lines that are still open."""
+        """Stop listening on an endpoint. Return the accepted lines that are still open."""
         listening = self._listening.pop(endpoint, None)
         return [] if listening is None else [pipe for pipe in listening.accepted if pipe.other is not None]

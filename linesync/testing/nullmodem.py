@@ -1,11 +1,11 @@
 """A null-modem cable without hardware: the program ``tools/nullmodem``, and :class:`NullModem` for tests.
 
-The program joins two ptys (:mod:`linesync.testing.pty_cable`) by a line with faults (:mod:`linesync.testing.cable`). Tests
-run it as a separate process, so that their interpreter's lock does not disturb its timing.
+The program connects two ptys (:mod:`linesync.testing.pty_cable`) by a line with faults (:mod:`linesync.testing.cable`). Tests
+run it as a separate process, so that Python's interpreter lock in the test does not disturb its timing.
 
-The ptys are raw at the start, without echo. With a speed, the cable runs at this speed, and ignores the settings of the ptys.
-Without one, it behaves like two UARTs: each end sends at the speed that its pty is set to, and the other end receives
-garbage if its pty has another speed.
+The ptys are raw at the start, without echo. If a speed is given, the cable runs at this speed and ignores the settings of the
+ptys. Otherwise it behaves like two UARTs: each end sends at the speed of its pty, and the other end receives garbage if its
+pty has another speed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ with one line of JSON, and ends when stdin ends.
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """The command-line option for a fault: how to read its text, and how to write its value."""
+    """The command-line option for a fault, with the functions that read its text and write its value."""
 
     flag: str
     field: str
@@ -171,7 +171,7 @@ def _faults(options: argparse.Namespace, direction: str) -> Faults:
 
 
 def _arguments(faults: Faults, direction: str) -> list[str]:
-    """The options from which :func:`_faults` makes ``faults``."""
+    """The command-line options for ``faults``: the inverse of :func:`_faults`."""
     found = []
     for option in _OPTIONS:
         value = getattr(faults, option.field)
@@ -193,7 +193,7 @@ def _table(counters: Mapping[str, Mapping[str, int]]) -> str:
 
 
 class _Program:
-    """The running program: the cable, signals, commands on stdin, and the child process of ``--exec``."""
+    """The running program: the cable, the signals, the commands on stdin, and the child process of ``--exec``."""
 
     def __init__(self, cable: PtyCable, options: argparse.Namespace) -> None:
         self._cable = cable
@@ -276,12 +276,12 @@ class _Program:
         try:
             print(self._counters(), file=self._report, flush=True)
         except BrokenPipeError:
-            pass  # the process that started this one is gone
+            pass  # the process that has started this program is gone
         return status if status >= 0 else 128 - status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status (2 for wrong usage, with one sentence on stderr)."""
+    """Run the program, and return its exit status. For an invalid option this is 2, with one sentence on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _parser().parse_args(arguments)
@@ -313,17 +313,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class NullModem:
-    """A null-modem cable in a separate process; close it, or use it as a context manager.
+    """A null-modem cable in a separate process. Close it at the end, or use it as a context manager.
 
-    :param baud: bits per second, ten for each byte; None to follow the speeds that the ptys are set to.
-    :param max_baud: with ``baud=None``: bytes at a higher speed arrive as garbage.
-    :param noisy_above: with ``baud=None``: (speed, probability that a bit flips above it).
-    :param faults: the faults of the direction a to b, and of the other one unless ``faults_ba`` is given.
-    :param echo: each end also receives what it sends.
+    :param baud: the speed in bits per second, ten for each byte; None to follow the speeds of the ptys.
+    :param max_baud: with ``baud=None``, the speed above which bytes arrive as garbage, in bits per second.
+    :param noisy_above: with ``baud=None``, pairs of a speed and the probability that a bit flips above this speed.
+    :param faults: the faults of the direction a to b, and of the direction b to a unless ``faults_ba`` is given.
+    :param echo: whether each end also receives the bytes that it sends.
     :param seed: decides every random choice.
-    :param link_a: the path at which to make a symbolic link to end a; ``link_b`` likewise.
-    :ivar a: device path of end a.
-    :ivar b: device path of end b.
+    :param link_a: the path of a new symbolic link to end a, or None; ``link_b`` for end b.
+    :ivar a: the device path of end a.
+    :ivar b: the device path of end b.
     :raises UsageError: the program refuses the parameters.
     """
 
@@ -340,7 +340,7 @@ class NullModem:
         link_a: str | None = None,
         link_b: str | None = None,
     ) -> None:
-        there = faults or Faults()
+        faults_ab = faults or Faults()
         command = [sys.executable, "-c", f"from {__name__} import main; raise SystemExit(main())"]
         command += ["--control", "--json", f"--seed={seed}"]
         command += [f"--baud={baud}"] if baud is not None else []
@@ -349,8 +349,8 @@ class NullModem:
         command += ["--echo"] if echo else []
         command += [f"--link-a={link_a}"] if link_a else []
         command += [f"--link-b={link_b}"] if link_b else []
-        command += _arguments(there, "-ab") + _arguments(faults_ba or there, "-ba")
-        # It has its own session, so that Ctrl-C at a test's terminal ends only the test. Then its stdin ends, and it ends too.
+        command += _arguments(faults_ab, "-ab") + _arguments(faults_ba or faults_ab, "-ba")
+        # The process has its own session, so that Ctrl-C at the terminal ends only the test. Its stdin then ends, and it ends.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -372,7 +372,7 @@ class NullModem:
         self.close()
 
     def pull(self) -> None:
-        """Unplug the cable: bytes are lost in both directions until :meth:`plug`."""
+        """Unplug the cable. Bytes are lost in both directions until :meth:`plug`."""
         self._send_command("pull")
 
     def plug(self) -> None:
@@ -380,7 +380,7 @@ class NullModem:
         self._send_command("plug")
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """The counters of each direction (``"ab"``, ``"ba"``) by name: those of
+        """The counters of each direction (``"ab"`` and ``"ba"``) by name: the counters of
         :class:`~linesync.testing.faults.Counters`, ``waiting`` and ``overrun``.
         """
         return self._send_command("counters")

@@ -1,13 +1,13 @@
-"""Two ptys joined by a :class:`~linesync.testing.cable.Cable`, in real time.
+"""Two ptys that a :class:`~linesync.testing.cable.Cable` connects, in real time.
 
-A pty has no speed: the kernel accepts about 12 KB from a writer immediately and passes them to the reader immediately. So
-this module reads from each pty only as much as fits into the cable's small buffer, at the line's rate. It cannot limit what
-a writer has queued in the kernel's pty buffer: a writer is stopped only when that buffer is full too, and ``tcdrain``
-returns immediately. A sender that needs short delays must pace itself.
+A pty has no speed: the kernel accepts about 12 KB from a writer immediately and passes them to the reader immediately. This
+module therefore reads from each pty only the bytes that fit into the cable's small buffer, at the rate of the line. It cannot
+limit the bytes in the kernel's pty buffer. A writer stops only when this buffer is full too, and ``tcdrain`` returns
+immediately. A sender that needs short delays must pace itself.
 
-On a busy machine this process wakes up some milliseconds late. A UART would have sent bytes in this time. So this module
-remembers how many bytes were waiting in the pty at the last call, and feeds them at the past times at which the buffer had
-room for them. Only bytes that arrived since then are fed at the present time.
+On a busy machine this process wakes up some milliseconds late. A UART would have sent bytes in this time. This module
+therefore remembers the number of bytes that were waiting in the pty at the last call. It feeds them at the past times at
+which the buffer had room for them. Only bytes that arrived later are fed at the current time.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from linesync.testing.cable_rates import CableRates
 
 __all__ = ["PtyCable"]
 
-_SPEED_CHECK_INTERVAL = 0.05  # seconds between checks of the ptys' speeds while nothing else happens
+_SPEED_CHECK_INTERVAL = 0.05  # seconds between checks of the ptys' speeds while no bytes arrive
 _DIRECTIONS: tuple[tuple[End, End], ...] = (("a", "b"), ("b", "a"))
 
 
 class _Pty:
-    """One pty. We keep the master open, and also the slave, for two reasons: the master would fail while no process has the
-    slave open, and we read the slave's termios through it.
+    """One pty.
+
+    The slave stays open too, for two reasons: the master would fail while no process has the slave open, and the slave's
+    termios are read through it.
     """
 
     def __init__(self, link: str | None) -> None:
@@ -50,8 +52,8 @@ class _Pty:
             raise
         self._speed = -1  # the termios constant at the last check
         self._bauds = {number: int(name[1:]) for name, number in vars(termios).items() if name[1:].isdigit()}
-        self.queued = 0  # bytes that were waiting in the kernel for us at the last call of update_queued()
-        self.overrun = 0  # bytes that the kernel had no room for, since no process reads the slave
+        self.queued = 0  # the number of bytes that were waiting in the kernel at the last call of update_queued()
+        self.overrun = 0  # the number of bytes for which the kernel had no room, because no process reads the slave
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ class _Pty:
             raise UsageError(f"cannot make the link {link}: {error.strerror}; choose another path") from None
 
     def baud(self) -> int | None:
-        """The speed that the pty's user has set, in bits per second, if it has changed since the last call; else None."""
+        """The speed of the pty in bits per second, if its user has changed it since the last call; else None."""
         speed = termios.tcgetattr(self._slave)[5]
         if speed == self._speed:
             return None
@@ -75,20 +77,20 @@ class _Pty:
         return self._bauds.get(speed)
 
     def set_baud(self, baud: float) -> None:
-        """Start at this speed if termios has a constant for it, else at 115200."""
+        """Set the speed in bits per second at the start. A speed without a termios constant becomes 115200."""
         settings = termios.tcgetattr(self._slave)
         settings[4] = settings[5] = getattr(termios, f"B{int(baud)}", termios.B115200)
         termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
     def update_queued(self) -> None:
-        """Find out how many bytes wait to be read."""
+        """Update :attr:`queued`, the number of bytes that wait to be read."""
         (self.queued,) = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, b"\0\0\0\0"))
 
     def read(self, count: int) -> bytes:
         try:
             data = os.read(self.master, count)
         except BlockingIOError:
-            data = b""  # the pty's user has flushed them
+            data = b""  # the pty's user has flushed the bytes
         self.queued = self.queued - len(data) if data else 0
         return data
 
@@ -107,11 +109,12 @@ class _Pty:
 
 
 class PtyCable:
-    """Two raw ptys and the cable between them; times are seconds since it was made.
+    """Two raw ptys and the cable between them. Times are seconds since this object was made.
 
     :param cable: a cable that was made with ``start=0``.
-    :param rates: the cable's rates, which then follow the speeds that the ptys' users set; None for a fixed rate.
-    :param link_a: where to make a symbolic link to the pty of end a; replaces an old link. ``link_b`` likewise.
+    :param rates: the cable's rates, which then follow the speeds of the ptys; None for a fixed rate.
+    :param link_a: the path of a new symbolic link to the pty of end a, which replaces an old link; None for no link. ``link_b``
+        for end b.
     :raises UsageError: a link cannot be made.
     """
 
@@ -134,7 +137,7 @@ class PtyCable:
         self._origin = time.monotonic()
 
     def now(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since this object was made."""
         return time.monotonic() - self._origin
 
     def name(self, end: End) -> str:
@@ -142,10 +145,10 @@ class PtyCable:
         return self._ptys[end].name
 
     def turn(self) -> tuple[list[int], float | None]:
-        """Advance both directions to the present time.
+        """Advance both directions to the current time.
 
-        :returns: the descriptors to watch: the next call is due when one is readable; and the seconds until it is due in
-            any case, or None.
+        :returns: the descriptors to watch, and the seconds until the next call or None. The next call is due when one of the
+            descriptors is readable or when this time is over.
         """
         now = self.now()
         watch = []
@@ -165,7 +168,7 @@ class PtyCable:
         return watch, max(0.0, due - self.now())
 
     def _apply_speeds(self, now: float) -> None:
-        """Apply the speeds that the ptys' users have set to the bytes from now on."""
+        """Apply the speeds of the ptys to the bytes from this time on."""
         if self.rates is None:
             return
         for end, pty in self._ptys.items():
@@ -204,8 +207,8 @@ class PtyCable:
         return self._pulled
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """The counters of each direction, ``"ab"`` and ``"ba"``. ``overrun`` counts the bytes that a full pty has lost;
-        ``baud`` is the sender's rate, if the cable follows the ptys' speeds."""
+        """The counters of each direction, ``"ab"`` and ``"ba"``. ``overrun`` is the number of bytes that a full pty has lost.
+        ``baud`` is the sender's rate, if the cable follows the speeds of the ptys."""
         self._apply_speeds(self.now())
         found = {}
         for end, far in _DIRECTIONS:

@@ -1,7 +1,7 @@
-"""A line receiver that records the calls of a transport and notices every violation of the rules.
+"""A line receiver that records the calls of a transport and every violation of the rules.
 
-The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise an error for its test, since the
-transport would catch it. So it collects the violations, and :meth:`Recorder.verify` raises an error for them later.
+The rules are those of :mod:`linesync.transports.interface`. A receiver cannot raise an error for its test, because the
+transport would catch the error. It therefore collects the violations, and :meth:`Recorder.verify` raises an error later.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _CHECK_INTERVAL = 0.01
 
 
 class Recorder:
-    """The upper side of one line under test.
+    """The receiver of one line under test.
 
-    :ivar data: every byte received, in order.
+    :ivar data: all received bytes, in order.
     :ivar calls: the transport's calls, in order: ``made``, ``data``, ``eof``, ``pause``, ``resume``, ``lost``.
     :ivar error: the error of ``line_lost``.
-    :ivar kept: with ``keep``: the buffers of all calls of ``data_received``.
+    :ivar kept: with ``keep``, the buffers of all calls of ``data_received``.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Recorder:
     ) -> None:
         """
         :param name: the line's name in failures.
-        :param greeting: bytes to write from within ``line_made``.
-        :param keep: keep a reference to every received buffer.
+        :param greeting: bytes that ``line_made`` writes.
+        :param keep: whether to keep a reference to every received buffer.
         :param fail_in: the call that raises a ValueError on purpose.
         :param on_data: called after each piece of data.
         """
@@ -89,17 +89,20 @@ class Recorder:
         self._closed = True
         self._use(lambda line: line.abort())
 
-    async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until ``condition`` is true. If it stays false, raise AssertionError with ``what`` and the transcript.
+    async def until(self, condition: Callable[[], object], expectation: str) -> None:
+        """Wait until ``condition`` is true.
 
-        The condition is checked after every call of the transport, and also at intervals, since it may depend on
-        something else.
+        The condition is checked after every call of the transport, and also at intervals, because it may depend on other
+        objects.
+
+        :param expectation: a clause for the error, such as "the line should call line_made".
+        :raises AssertionError: the condition stays false. The message contains the expectation and the transcript.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + _PATIENCE_SECONDS
         while not condition():
             if clock() > deadline:
-                raise AssertionError(f"{what}, but it did not happen: {self.transcript()}")
+                raise AssertionError(f"{expectation}, but it did not happen: {self.transcript()}")
             self._changed.clear()
             try:
                 async with asyncio.timeout(_CHECK_INTERVAL):
@@ -117,16 +120,19 @@ class Recorder:
             f"the {self.name} line should have received {len(expected)} bytes",
         )
         if self.data != expected:
-            what = f"the {self.name} line received bytes that differ from those written"
-            raise AssertionError(f"{what}: {_difference(self.data, expected)}; {self.transcript()}")
+            problem = f"the {self.name} line received bytes that differ from those written"
+            raise AssertionError(f"{problem}: {_difference(self.data, expected)}; {self.transcript()}")
 
     def verify(self) -> None:
-        """Raise AssertionError if a rule was broken; its message names each broken rule."""
+        """Check that no rule was broken.
+
+        :raises AssertionError: a rule was broken. The message names each broken rule.
+        """
         if self._faults:
             raise AssertionError(f"{'; '.join(self._faults)}: {self.transcript()}")
 
     def transcript(self) -> str:
-        """The calls so far in one line of text; repeated calls are counted."""
+        """The calls so far as one line of text. Repeated calls are counted."""
         shown: list[list[object]] = []
         for call in self.calls:
             if shown and shown[-1][0] == call:

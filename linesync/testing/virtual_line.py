@@ -1,8 +1,8 @@
 """Two links on one simulated line, on virtual time.
 
-A :class:`VirtualLine` joins two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`. Its
-clock jumps from event to event, and one seed decides every random choice. So it simulates minutes in milliseconds, and
-gives the same result each time::
+A :class:`VirtualLine` connects two :class:`~linesync.wire.link.Link` ends by a :class:`~linesync.testing.cable.Cable`. Its
+clock jumps from event to event, so it simulates minutes in milliseconds. One seed decides every random choice, so it gives
+the same result each time::
 
     line = VirtualLine(seed=7, byte_rate=11520, faults=Faults(ber=1e-5, printk=2))
     line.run_until(lambda: line.a.up and line.b.up, 5)
@@ -32,12 +32,12 @@ from linesync.wire.reliability.handshake import LocalParameters
 
 __all__ = ["VirtualEnd", "VirtualLine", "tokens"]
 
-_STEPS_MOST = 2000  # steps at one instant; if there are more, the links are in an endless loop
-_TRANSCRIPT = 4000  # lines of the transcript that are kept
+_STEPS_MOST = 2000  # the number of steps at one instant above which the links are in an endless loop
+_TRANSCRIPT = 4000  # the maximum number of lines of the transcript that are kept
 
 
 def tokens(rng: random.Random) -> Callable[[], str]:
-    """A source of random tokens for a :class:`Link`."""
+    """A function that returns random tokens for a :class:`Link`."""
     alphabet = ALPHABET.decode()
     return lambda: "".join(rng.choices(alphabet, k=8))
 
@@ -50,17 +50,17 @@ class VirtualEnd:
         self.on_event: Callable[[Event], None] | None = None
         """Called with each event, including console text."""
         self.events: list[tuple[float, Event]] = []
-        """(time, event) in order, without console text and noise."""
+        """The events in order, each as (time, event), without console text and noise."""
         self.text = bytearray()
         """The console text so far."""
         self.noise = bytearray()
         """The remains of damaged frames so far."""
         self.ahead = 0
-        """The most bytes that were on the line and had not arrived, at any time."""
+        """The largest number of bytes that were in transit on the line at any time."""
         self.consume = True
-        """Whether data and messages are consumed when they arrive, which returns their credit."""
+        """Whether data and messages are consumed on arrival, so that their credit is granted again."""
         self.owns_all = True
-        """Whether this link is the only link of its owner, so that no other link can have a session that it does not know."""
+        """Whether this link is the only link of its owner. No other link can then have a session that it does not know."""
         self._line = line
         self._local = dict(local)
         self.takes: tuple[int, ...] = ()
@@ -105,7 +105,7 @@ class VirtualEnd:
         self._line.touch()
 
     def line_down(self) -> None:
-        """Lose the line: bytes that arrive are lost, and the link is notified."""
+        """Lose the line. Arriving bytes are lost, and the link is notified."""
         self._connected = False
         self.take(self.link.line_down(self._line.now))
 
@@ -134,7 +134,7 @@ class VirtualEnd:
         self.take(self.link.handle_timer(now))
 
     def take(self, events: list[Event]) -> None:
-        """Record the link's events and pass them to the test."""
+        """Record the events of the link, and pass them to the test."""
         self.stale = True
         line = self._line
         for event in events:
@@ -156,7 +156,7 @@ class VirtualEnd:
                 self.link.start_new_session(event.hello, line.now)
 
     def _set_port(self, link: Link, baud: int) -> None:
-        """Set the port's rate, unless another process has replaced this one."""
+        """Set the rate of the port, unless another process has replaced the process of this link."""
         if link is self.link and self._connected and self._line.rates is not None:
             baud = baud if baud in self.takes or baud == self._line.baud else int(self._line.rates.baud[self.name])
             self._line.rates.set(self.name, baud, self._line.now)
@@ -171,15 +171,15 @@ class VirtualLine:
     """Two ends and the cable between them.
 
     :param seed: decides every random choice.
-    :param byte_rate: the cable's real rate in bytes per second; None for a cable that takes no time.
-    :param nominal: the rate that the ends assume; by default the real one.
-    :param faults: as for :class:`Cable`, like ``faults_ba`` and ``echo``.
-    :param shared: the line is shared with other stations, so the ends follow the rules of silence.
+    :param byte_rate: the cable's real rate in bytes per second; None for a cable without transmission time.
+    :param nominal: the rate that the ends assume, in bytes per second; by default the real rate.
+    :param faults: the same as for :class:`Cable`; also ``faults_ba`` and ``echo``.
+    :param shared: whether the line is shared with other stations, so that the ends follow the rules of silence.
     :param local: fields of :class:`~linesync.wire.reliability.handshake.LocalParameters` for both ends (``frame``,
         ``credit``, ``flags``); ``local_a`` and ``local_b`` are for one end.
-    :param takes: the rates that the ports support, in bits per second; ``takes_b`` if those of end b differ. The line
-        then starts at ten times ``byte_rate``, and ``most_baud`` and ``noisy`` are as for :class:`CableRates`.
-    :param grain: the seconds between two reads at an end, as with a kernel that buffers bytes.
+    :param takes: the rates that the ports support, in bits per second; ``takes_b`` for end b if its rates differ. The line
+        then starts at ten times ``byte_rate``. ``most_baud`` and ``noisy`` are ``most`` and ``noisy`` of :class:`CableRates`.
+    :param grain: seconds between two reads at an end, like with a kernel that buffers bytes.
     """
 
     def __init__(
@@ -207,14 +207,14 @@ class VirtualLine:
         self.shared = shared
         self.grain = grain
         self.random = random.Random(seed)
-        """For the test's own choices."""
+        """The random generator for the choices of the test."""
         self.cable = Cable(faults, faults_ba, echo=echo, seed=seed, byte_rate=byte_rate)
         self.baud = int((byte_rate or 0) * 10)
-        """The ports' rate at the start, in bits per second."""
+        """The rate of the ports at the start, in bits per second."""
         self.port_time = 0.001
-        """Seconds that it takes to set a port's rate."""
+        """The time to set the rate of a port, in seconds."""
         self.rates: CableRates | None = None
-        """The ports' rates; None if they are fixed."""
+        """The rates of the ports; None if they are fixed."""
         if takes:
             self.rates = CableRates(self.cable, baud=self.baud, most=most_baud, noisy=noisy, seed=seed)
         self._log: deque[tuple[float, Any]] = deque(maxlen=_TRANSCRIPT)
@@ -223,15 +223,15 @@ class VirtualLine:
         self.b = VirtualEnd(self, "b", {"role": "l", **both, **(local_b or {})}, random.Random(f"{seed} b"))
         self.a.takes, self.b.takes = takes, takes if takes_b is None else takes_b
         self.ends = (self.a, self.b)
-        self._steps_now = 0  # steps at the present instant
-        self._last_read = 0.0  # when the ends last read the bytes that had arrived
+        self._steps_now = 0  # the number of steps at the current instant
+        self._last_read = 0.0  # the time at which the ends last read the received bytes
         self._plan: list[tuple[float, int, Callable[[], None]]] = []
         for end in self.ends:
             end.line_up()
 
-    def at(self, when: float, what: Callable[[], None]) -> None:
-        """Schedule a call (a time in seconds of the line's clock)."""
-        self._plan.append((when, len(self._plan), what))
+    def at(self, when: float, call: Callable[[], None]) -> None:
+        """Schedule a call at a time in seconds of the line's clock."""
+        self._plan.append((when, len(self._plan), call))
         self._plan.sort(key=lambda step: step[:2])
 
     def inject(self, to: End, data: bytes) -> None:
@@ -240,23 +240,23 @@ class VirtualLine:
         line.feed(data, self.now)
 
     def touch(self) -> None:
-        """Note that a test has changed the state of an end."""
+        """Examine both ends at the next step, because the test may have changed their state."""
         self.a.stale = self.b.stale = True
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
-        """Let this much time pass."""
+        """Let a number of seconds pass."""
         self._run(None, self.now + seconds)
 
     def run_until(self, predicate: Callable[[], bool], limit: float) -> bool:
-        """Let time pass until the predicate is true, at most ``limit`` seconds; returns whether it is."""
+        """Let time pass until the predicate is true, at most ``limit`` seconds. Return whether it is true."""
         return self._run(predicate, self.now + limit)
 
     def establish(self, limit: float = 10.0) -> None:
         """Run until both ends have a session.
 
-        :raises AssertionError: they have none after ``limit`` seconds.
+        :raises AssertionError: an end has no session after ``limit`` seconds.
         """
         assert self.run_until(lambda: self.a.up and self.b.up, limit), self.transcript()
 
@@ -306,17 +306,20 @@ class VirtualLine:
 
     # -- the transcript -----------------------------------------------------------------------------------------------
 
-    def log(self, what: object) -> None:
+    def log(self, entry: object) -> None:
         """Add a line to the transcript."""
-        self._log.append((self.now, what))
+        self._log.append((self.now, entry))
 
     def transcript(self, lines: int = 120) -> str:
-        """The seed, and the last frames and events, one on each line."""
+        """The seed, and the last frames and events, one on each line.
+
+        :param lines: the maximum number of frames and events.
+        """
         out = [f"seed {self.seed}, the last {lines} frames and events of {self.now:.3f} s:"]
-        for now, what in list(self._log)[-lines:]:
-            if isinstance(what, tuple):
-                name, way, kind, body, length = what
+        for now, entry in list(self._log)[-lines:]:
+            if isinstance(entry, tuple):
+                name, way, kind, body, length = entry
                 arrow = "->" if way == "out" else "<-"
-                what = f"{name} {arrow} {kind.decode()} {length:5} {body[:60].decode('latin-1')}"
-            out.append(f"{now:10.4f} {what}")
+                entry = f"{name} {arrow} {kind.decode()} {length:5} {body[:60].decode('latin-1')}"
+            out.append(f"{now:10.4f} {entry}")
         return "\n".join(out)

@@ -1,8 +1,8 @@
-"""An asyncio event loop on virtual time: it never waits, so an idle hour takes no time.
+"""An asyncio event loop on virtual time. It never waits, so an idle hour takes no real time.
 
-``time()`` does not change while a call is ready to run. Then it jumps to the time of the next scheduled call. Code on this
-loop must not use sockets, files that block, threads or processes: the loop has no selector, so a future that waits for them
-would never complete. A job for an executor runs immediately, and takes no time of this clock.
+``time()`` does not change while a call is ready to run. After that it jumps to the time of the next scheduled call. Code on
+this loop must not use sockets, files that block, threads or processes. The loop has no selector, so a future that waits for
+them would never complete. A job for an executor runs immediately, and takes no time of this clock.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 __all__ = ["VirtualLoop"]
 
-_ITERATIONS_MOST = 100_000  # iterations at one instant; if there are more, the code is in an endless loop
+_ITERATIONS_MOST = 100_000  # the number of iterations at one instant above which the code is in an endless loop
 
 
 class _Clock:
-    """Takes the place of the loop's selector. The loop calls it to wait, which here advances the clock."""
+    """The replacement of the loop's selector. The loop calls it to wait. It then advances the clock instead."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -37,9 +37,9 @@ class _Clock:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. Use :func:`asyncio.set_event_loop` only for code that asks for a loop without running in one.
+    """The event loop. Use :func:`asyncio.set_event_loop` only for code that needs a loop but does not run in a loop.
 
-    :param start: the first time on its clock, in seconds.
+    :param start: the first time of its clock, in seconds.
     """
 
     _scheduled: list[asyncio.TimerHandle]
@@ -53,16 +53,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Clock(self)
 
     def time(self) -> float:
-        # Otherwise a call that is due a nanosecond later would run now, and again and again if it waits for its time.
+        # With a coarser resolution, a call that is due a nanosecond later would run now, and repeatedly if it waits for its time.
         self._clock_resolution = ulp(self._now)
         return self._now
 
     # -- for the test -------------------------------------------------------------------------------------------------
 
     def run_until(self, predicate: Callable[[], bool] | None, limit: float) -> bool:
-        """Let time pass until the predicate is true or ``limit`` (a time on this clock) is reached.
+        """Let time pass until the predicate is true or the time ``limit`` of this clock is reached.
 
-        The predicate is checked after all calls of an instant have run.
+        The predicate is checked when all calls of an instant have run.
 
         :returns: whether the predicate is true.
         """
@@ -74,11 +74,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return predicate is None or predicate()
 
     def skip(self, seconds: float) -> None:
-        """Advance the clock without running what was due in the meantime, as when the machine was asleep."""
+        """Advance the clock without running the calls that become due, as if the machine had been suspended."""
         self._now += seconds
 
     def jump(self) -> None:
-        """Nothing is left to do at this instant: advance the clock to the next one."""
+        """Advance the clock to the next instant, because all calls of this instant have run."""
         until, limit = self._until, self._limit
         if until is not None and until():
             self.stop()
@@ -107,10 +107,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def _process_events(self, event_list: list[Any]) -> None:
-        """Do nothing: there are no events without a selector."""
+        """Do nothing, because there are no events without a selector."""
 
     def _write_to_self(self) -> None:
-        """Do nothing: no thread waits in a selector."""
+        """Do nothing, because no thread waits in a selector."""
 
     def close(self) -> None:
         if not self.is_closed():

@@ -1,8 +1,8 @@
 """The transports: byte pipes that do not know frames.
 
-:func:`connect` opens the line that an endpoint names, and :func:`listen` accepts lines on an endpoint. Each kind of
-endpoint has its own module, which is imported when the first endpoint of this kind is opened. So a command that only uses
-a local socket does not import pyserial.
+:func:`connect` opens the line of an endpoint, and :func:`listen` accepts lines on an endpoint. Each kind of endpoint has its
+own module. The module is imported when the first endpoint of this kind is opened. A command that uses only a local socket
+therefore does not import pyserial.
 """
 
 from __future__ import annotations
@@ -43,13 +43,12 @@ __all__ = [
 
 
 async def connect(endpoint: str | Endpoint, factory: ReceiverFactory) -> Line:
-    """Open the line that ``endpoint`` names.
+    """Open the line of an endpoint, and return it after ``line_made``.
 
-    Calls ``factory`` when the line is open, and returns after ``line_made``.
-
+    :param factory: makes the receiver of the line; called when the line is open.
     :raises UsageError: the endpoint is not valid.
     :raises BusyError: another process uses it.
-    :raises LinesyncFailed: the line cannot be opened; the message says why and what to do.
+    :raises LinesyncFailed: the line cannot be opened. The message contains the reason and an instruction.
     """
     place = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     match place:
@@ -84,14 +83,15 @@ async def listen(
     group: str | None = None,
     door: Door | None = None,
 ) -> Listener:
-    """Accept lines on a ``tcp://`` or ``unix:`` endpoint; ``factory`` makes one receiver for each.
+    """Accept lines on a ``tcp://`` or ``unix:`` endpoint.
 
-    :param mode: the permissions of a unix socket.
-    :param group: a group that may also use the unix socket; the mode is then 0660.
-    :param door: decides which connections are accepted; by default, all of them.
+    :param factory: makes the receiver of each line.
+    :param mode: the permission bits of a unix socket.
+    :param group: a Unix group that may also use the unix socket; the mode is then 0660.
+    :param door: decides about each connection; by default, all connections are accepted.
     :raises UsageError: the endpoint is not valid, or its kind cannot accept lines.
-    :raises BusyError: another process listens there.
-    :raises LinesyncFailed: it cannot be opened; the message says why and what to do.
+    :raises BusyError: another process listens on the endpoint.
+    :raises LinesyncFailed: the endpoint cannot be opened. The message contains the reason and an instruction.
     """
     place = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     match place:

@@ -1,8 +1,9 @@
-"""Accepting connections, even when the process has no descriptor or memory left.
+"""Accepts connections, even when the process has no descriptor or memory left.
 
-When ``accept`` fails, asyncio's own loop logs up to a thousand errors for each attempt, and the clients keep waiting. This
-loop pauses for a moment after a failure. It also keeps a spare descriptor. When all others are in use, it closes the spare
-one, accepts a connection with it, sends the client the reason for the refusal, and closes the connection.
+When ``accept`` fails, asyncio's own loop logs up to a thousand errors for each attempt, and the clients keep waiting. The
+loop of this module pauses for a moment after a failure. It also keeps a spare descriptor. When all other descriptors are in
+use, it closes the spare descriptor, accepts a connection in its place, sends the reason for the refusal to the client, and
+closes the connection.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from .interface import Door
 
 __all__ = ["Acceptor"]
 
-_BATCH = 64  # connections that are accepted before other handlers of the event loop run
-_PAUSE = 0.1  # seconds without accepting after a failure
-_UNREAD = 1 << 16  # bytes that are read from a refused client, so that closing does not reset the connection
+_BATCH = 64  # the maximum number of connections that are accepted before other handlers of the event loop run
+_PAUSE = 0.1  # seconds for which no connection is accepted after a failure
+_UNREAD = (
+    1 << 16
+)  # the number of bytes that are read from a refused client, because unread bytes would reset the connection
 _NO_CONNECTION = frozenset((errno.EAGAIN, errno.EINTR, errno.ECONNABORTED))
 
 
@@ -48,13 +51,13 @@ class Acceptor:
         self._resume()
 
     def _take_spare(self) -> None:
-        """Open the spare descriptor, unless it is open."""
+        """Open the spare descriptor, unless it is already open."""
         if self._spare is None:
             with suppress(OSError):
                 self._spare = os.dup(self._sockets[0].fileno())
 
     def _give_spare(self) -> bool:
-        """Close the spare descriptor, so that another descriptor can be opened. Returns whether there was a spare one."""
+        """Close the spare descriptor, so that another descriptor can be opened. Return whether there was a spare."""
         spare, self._spare = self._spare, None
         if spare is not None:
             os.close(spare)
@@ -100,7 +103,7 @@ class Acceptor:
                 self._door.exhausted(error)
 
     def _failed(self, listening: socket.socket, error: OSError) -> None:
-        """``accept`` failed: refuse the waiting connections as far as that is possible, and pause."""
+        """Handle a failure of ``accept``: refuse the waiting connections as far as possible, and pause."""
         refusal = self._door.exhausted(error) if self._door is not None else b""
         if error.errno in (errno.EMFILE, errno.ENFILE) and self._give_spare():
             with suppress(OSError):
@@ -109,7 +112,7 @@ class Acceptor:
         self._pause()
 
     async def aclose(self) -> None:
-        """Stop accepting. Connections that were accepted stay open."""
+        """Stop accepting. Accepted connections stay open."""
         if self._paused is not None:
             self._paused.cancel()
         self._give_spare()

@@ -1,17 +1,17 @@
-"""What all lines share: the order of calls to the receiver, and how a line ends.
+"""The common part of all lines: the order of calls to the receiver, and the end of a line.
 
-Every transport derives its line from :class:`BaseLine` and adds only how bytes travel. These rules hold for all lines:
+Every transport derives its line from :class:`BaseLine` and adds only the transfer of bytes. These rules hold for all lines:
 
-- The receiver gets ``line_made``, then data, then perhaps ``eof_received``, then ``line_lost``. The first and the last
-  come exactly once. ``line_lost`` never comes from within a call of the line's own methods.
-- The first cause decides the error of ``line_lost``. After we have closed the line, a failure is not an error.
-- Nothing is delivered after ``close`` or ``abort``. ``pause_writing`` and ``resume_writing`` alternate; ``line_lost`` also
+- The receiver gets ``line_made``, then data, then possibly ``eof_received``, then ``line_lost``. It gets ``line_made`` and
+  ``line_lost`` exactly once. A method of the line never calls ``line_lost`` before it has returned.
+- The first cause decides the error of ``line_lost``. A failure after this end has closed the line is not an error.
+- No data is delivered after ``close`` or ``abort``. ``pause_writing`` and ``resume_writing`` alternate; ``line_lost`` also
   ends a pause.
-- When the peer ends its direction, the line still sends what was written before ``eof_received`` returned, as ``close``
-  does.
-- An exception in the receiver is a bug above this layer. It goes to the event loop's exception handler with its traceback,
-  and the line is aborted: ``line_lost`` gets a :class:`~linesync.errors.BrokenError`. So a receiver in an unknown state
-  gets no more data, and no one waits forever on a line that has silently stopped.
+- When the peer ends its direction, the line still sends the bytes that were written before ``eof_received`` returned, like
+  ``close``.
+- An exception in the receiver is a bug above this layer. The event loop's exception handler gets it with its traceback, and
+  the line is aborted: ``line_lost`` gets a :class:`~linesync.errors.BrokenError`. A receiver in an unknown state therefore
+  gets no more data, and no task waits forever for a line that has silently stopped.
 """
 
 from __future__ import annotations
@@ -26,19 +26,22 @@ from .interface import LineInfo, LineReceiver
 __all__ = ["CLOSE_SECONDS", "HIGH_WATER", "LOW_WATER", "READ_SIZE", "BaseLine", "reason"]
 
 CLOSE_SECONDS = 1.0
-"""Seconds that ``close`` waits for unsent bytes."""
+"""The longest time that ``close`` waits for unsent bytes, in seconds."""
 HIGH_WATER = 64 * 1024
-"""Bytes in a line's own buffer above which the receiver must pause."""
+"""The number of bytes in a line's own buffer above which the receiver must pause."""
 LOW_WATER = 16 * 1024
-"""Bytes in a line's own buffer at or below which the receiver may write again."""
+"""The number of bytes in a line's own buffer up to which the receiver may write again."""
 READ_SIZE = 128 * 1024
-"""The most bytes of one read."""
+"""The maximum number of bytes of one read."""
 
 
 class BaseLine:
-    """A line without its byte pipe. A subclass defines ``_send``, ``_count_unsent``, ``_finish`` and ``_drop``, and also
-    ``_pause_reads`` and ``_resume_reads`` if it can stop its source. It calls ``_made``, ``_deliver``, ``_eof``, ``_pause``,
-    ``_resume``, ``_break`` and ``_lost``."""
+    """The base class of all lines, without the byte pipe.
+
+    A subclass defines ``_send``, ``_count_unsent``, ``_finish`` and ``_drop``, and also ``_pause_reads`` and
+    ``_resume_reads`` if it can stop its source. It calls ``_made``, ``_deliver``, ``_eof``, ``_pause``, ``_resume``,
+    ``_break`` and ``_lost``.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver) -> None:
         self._loop = loop
@@ -84,7 +87,7 @@ class BaseLine:
 
     def close(self) -> None:
         if not self._closing:
-            self.resume_reading()  # to notice when the peer closes
+            self.resume_reading()  # reading shows when the peer closes
             self._closing = True
             self._deadline = self._loop.call_later(CLOSE_SECONDS, self.abort)
             self._finish()
@@ -95,19 +98,19 @@ class BaseLine:
     # -- defined by a subclass -------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        """Queue bytes. The line is open."""
+        """Queue bytes for sending. The line is open."""
         raise NotImplementedError
 
     def _count_unsent(self) -> int:
-        """The number of bytes that were written and have not left this machine."""
+        """The number of written bytes that have not left this machine."""
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """Start to send the rest, then call ``_lost``. If this takes too long, ``_drop`` is called."""
+        """Start to send the remaining bytes, and call ``_lost`` after that. If this takes too long, ``_drop`` is called."""
         raise NotImplementedError
 
     def _drop(self) -> None:
-        """Release everything immediately, then call ``_lost``. Called at most once."""
+        """Release all resources immediately, and call ``_lost`` after that. This is called at most once."""
         raise NotImplementedError
 
     def _pause_reads(self) -> None:
@@ -126,7 +129,7 @@ class BaseLine:
             self._call(self._receiver.data_received, data)
 
     def _eof(self) -> None:
-        """The peer will send no more: report this, and close."""
+        """Report that the peer will send no more, and close the line."""
         if not self._closing:
             self._call(self._receiver.eof_received)
             self.close()
@@ -151,7 +154,7 @@ class BaseLine:
         self._drop()
 
     def _lost(self, error: LinesyncError | None = None) -> None:
-        """Everything is closed: report this once, in a later iteration of the event loop."""
+        """Report the end of the line once, in a later iteration of the event loop. All resources are released."""
         if self._lost_reported:
             return
         if not self._closing:
@@ -177,7 +180,7 @@ class BaseLine:
 
 
 def reason(error: BaseException) -> str:
-    """A short text about an error, for use inside a sentence: the operating system's text if the error has an errno."""
+    """A short text about an error for use inside a sentence: the operating system's text if the error has an errno."""
     number = error.errno if isinstance(error, OSError) else None
     text = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
     return text[0].lower() + text[1:]

@@ -1,7 +1,7 @@
-"""Endpoints: what ``--port`` and ``--listen`` name, as text and as small frozen values.
+"""Endpoints: the values of ``--port``, ``--listen`` and ``--hub``, as text and as small frozen records.
 
-Parsing imports no transport, so a command can check its user's endpoint before it opens anything. A bad endpoint raises
-:class:`~linesync.errors.UsageError` with a message that says what was expected.
+Parsing imports no transport, so a command can check an endpoint before it opens a line. An invalid endpoint raises
+:class:`~linesync.errors.UsageError`, whose message contains the expected form.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 _BAUD_DIGITS = 9
 DEFAULT_BAUD = 115200
-"""Bits per second of a serial line whose endpoint names no rate."""
+"""The rate of a serial line in bits per second if its endpoint names no rate."""
 
 _SERIAL_SCHEMES = ("alt", "cp2110", "hwgrep", "loop", "rfc2217", "socket", "spy")
 _KNOWN = "/dev/ttyS0, tcp://host:port, unix:/path, exec:command, stdio: or a pyserial URL such as rfc2217://host:port"
@@ -36,7 +36,7 @@ _FRAMING = re.compile(r"([5-8])([NEOMS])(1\.5|1|2)", re.IGNORECASE)
 
 
 class Endpoint(Record):
-    """What a line can be opened or accepted on."""
+    """A place where a line can be opened or accepted."""
 
     text: str
     """The endpoint as the user wrote it."""
@@ -51,7 +51,7 @@ class TcpEndpoint(Endpoint):
     host: str
     """A name or an address, without brackets."""
     port: int
-    """0 to 65535; 0 is for listening only and lets the system choose."""
+    """The port, 0 to 65535. With 0, which is only for listening, the system chooses the port."""
 
 
 class UnixEndpoint(Endpoint):
@@ -62,10 +62,10 @@ class UnixEndpoint(Endpoint):
 
 
 class ExecEndpoint(Endpoint):
-    """``exec:command arguments``: the line is the command's stdin and stdout; no shell is involved."""
+    """``exec:command arguments``: the line consists of the command's stdin and stdout. No shell is involved."""
 
     argv: tuple[str, ...]
-    """The command and its arguments, split as a shell does."""
+    """The command and its arguments, split like in a shell."""
 
 
 class StdioEndpoint(Endpoint):
@@ -76,37 +76,37 @@ class SerialEndpoint(Endpoint):
     """A serial device or any pyserial URL, with options after commas in any order."""
 
     url: str
-    """What pyserial opens: a device's path or a URL with its own query."""
+    """The path of a device, or the URL for pyserial with its own query."""
     baud: int = DEFAULT_BAUD
-    """Bits per second; with ``climbs``, the rate at the start."""
+    """The rate in bits per second; with ``climbs``, the rate at the start."""
     climbs: bool = False
-    """The option ``auto``: raise the rate as far as both ends and the line allow."""
+    """Whether the rate is raised as far as both ends and the line allow (option ``auto``)."""
     data_bits: int = 8
-    """5 to 8."""
+    """The number of data bits, 5 to 8."""
     parity: str = "N"
-    """``N``, ``E``, ``O``, ``M`` or ``S``."""
+    """The parity: ``N``, ``E``, ``O``, ``M`` or ``S``."""
     stop_bits: float = 1
-    """1, 1.5 or 2."""
+    """The number of stop bits: 1, 1.5 or 2."""
     rtscts: bool = False
-    """Hardware flow control."""
+    """Whether hardware flow control is on."""
     xonxoff: bool = False
-    """Software flow control."""
+    """Whether software flow control is on."""
 
     @property
     def is_device(self) -> bool:
-        """True for a device's path, False for a URL."""
+        """Whether this is the path of a device; otherwise it is a URL."""
         return "://" not in self.url
 
     @property
     def byte_rate(self) -> float:
-        """Bytes per second: baud divided by the bits of one character, including the start bit."""
+        """The rate in bytes per second: the baud rate divided by the bits of one character, including the start bit."""
         return self.baud / (1 + self.data_bits + (self.parity != "N") + self.stop_bits)
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Turn an endpoint's text into its value.
+    """Parse the text of an endpoint.
 
-    :raises UsageError: says what is wrong and what was expected.
+    :raises UsageError: the endpoint is not valid. The message contains the expected form.
     """
     if not text.strip():
         raise UsageError(f"the endpoint is empty; write {_KNOWN}")
@@ -139,9 +139,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def absolute(endpoint: str) -> str:
-    """The same endpoint for a process in any directory: a unix socket or a device has its absolute path.
+    """The same endpoint with an absolute path for a unix socket or a device, so that it is valid in every directory.
 
-    The text of ``exec:`` stays, since only its command knows which arguments are paths.
+    An ``exec:`` endpoint is returned unchanged, because only its command knows which arguments are paths.
 
     :raises UsageError: the endpoint is invalid.
     """
@@ -154,7 +154,7 @@ def absolute(endpoint: str) -> str:
 
 
 def is_loopback(endpoint: str | Endpoint) -> bool:
-    """Whether only this machine can reach the endpoint: a unix socket, a loopback address, ``loop://``."""
+    """Whether only this machine can reach an endpoint: a unix socket, a loopback address or ``loop://``."""
     if isinstance(endpoint, str):
         endpoint = parse_endpoint(endpoint)
     match endpoint:
@@ -163,7 +163,7 @@ def is_loopback(endpoint: str | Endpoint) -> bool:
         case SerialEndpoint(url=url):
             return url.startswith("loop://")
         case TcpEndpoint(host=host):
-            import ipaddress  # imported here since only a listening process needs it
+            import ipaddress  # only a listening process needs it
 
             try:
                 address = ipaddress.ip_address(host.partition("%")[0])
@@ -207,7 +207,7 @@ def _unix_path(text: str, rest: str) -> str:
 
 
 def _argv(text: str, rest: str) -> tuple[str, ...]:
-    import shlex  # imported here since most processes never use an exec endpoint
+    import shlex  # most processes never use an exec endpoint
 
     try:
         argv = tuple(shlex.split(rest))
@@ -219,7 +219,7 @@ def _argv(text: str, rest: str) -> tuple[str, ...]:
 
 
 def _serial_url(text: str, scheme: str) -> SerialEndpoint:
-    """Separate linesync's options from a pyserial URL, which may contain commas itself, in its query or in a pattern."""
+    """Separate linesync's options from a pyserial URL, which may itself contain commas in its query or in a pattern."""
     parts = text.split(",")
     if scheme in ("rfc2217", "socket", "loop") and "?" not in parts[0]:
         url, options = parts[0], parts[1:]

@@ -1,9 +1,9 @@
 """A line over a command's stdin and stdout: ``exec:ssh sut linesync agent --stdio``.
 
-The command runs in its own session. So Ctrl-C at our terminal does not reach it, and a command that wants to ask for a
-password fails immediately with its own message on stderr, instead of stopping in the background. When the command ends,
-the line ends, with an error about its exit status. The command has ended before ``line_lost`` is called: the line closes
-its stdin, terminates it after a second, and then kills it.
+The command runs in its own session. Ctrl-C at the terminal therefore does not reach it. A command that needs a password fails
+immediately with its own message on stderr, instead of stopping in the background. When the command ends, the line ends with
+an error about the exit status. When the line is closed, it closes the command's stdin, terminates the command after a second,
+and then kills it. The command has ended before ``line_lost`` is called.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ _TERMINATE_SECONDS = 0.5
 
 
 async def connect_exec(endpoint: ExecEndpoint, factory: ReceiverFactory) -> ExecLine:
-    """Start the command. A command that has started may still fail to reach its target: ssh then ends with an error.
+    """Start the command. A started command may still fail to reach its target, like ssh, which then ends with an error.
 
     :raises LinesyncFailed: the command cannot be started.
     """
-    their_input, our_output = os.pipe()
-    our_input, their_output = os.pipe()
+    command_input, line_output = os.pipe()
+    line_input, command_output = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
-            *endpoint.argv, stdin=their_input, stdout=their_output, start_new_session=True
+            *endpoint.argv, stdin=command_input, stdout=command_output, start_new_session=True
         )
         _restore_limit(process.pid)
     except BaseException as error:
-        os.close(our_output)
-        os.close(our_input)
+        os.close(line_output)
+        os.close(line_input)
         if isinstance(error, OSError):
             raise _not_started(endpoint, error) from error
         raise
     finally:
-        os.close(their_input)
-        os.close(their_output)
-    for descriptor in (our_input, our_output):
+        os.close(command_input)
+        os.close(command_output)
+    for descriptor in (line_input, line_output):
         os.set_blocking(descriptor, False)
         widen_pipe(descriptor)
     info = LineInfo(endpoint=endpoint.text, kind="exec", peer=shlex.join(endpoint.argv), eight_bit=True)
-    line = ExecLine(asyncio.get_running_loop(), info, factory(), FdEnd(our_input), FdEnd(our_output), process)
+    line = ExecLine(asyncio.get_running_loop(), info, factory(), FdEnd(line_input), FdEnd(line_output), process)
     line.start()
     return line
 
@@ -62,7 +62,7 @@ def _restore_limit(pid: int) -> None:
     """Give a new command the limit of open files that this process had at its start."""
     limit = open_files.for_children()
     if limit is not None:
-        with suppress(OSError):  # it has ended already
+        with suppress(OSError):  # the command has already ended
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
 
 
@@ -96,7 +96,7 @@ class ExecLine(FdLine):
     def _exited(self, status: int) -> None:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        self._signal(signal.SIGTERM)  # for processes that it left in its session
+        self._signal(signal.SIGTERM)  # ends the processes that the command has left in its session
         if not self._closing:
             self._read_rest()
         if not self._closing:
@@ -109,8 +109,8 @@ class ExecLine(FdLine):
         self._lost()
 
     def _read_rest(self) -> None:
-        """Deliver what the command wrote before its end. Do not read to the end of the pipe: a child that the command
-        left behind may keep it open forever."""
+        """Deliver the bytes that the command wrote before its end. A child of the command may keep the pipe open forever, so
+        this does not wait for the end of the pipe."""
         for _ in range(64):
             try:
                 data = self._source.read(65536) if self._source.descriptor >= 0 else b""
@@ -121,7 +121,7 @@ class ExecLine(FdLine):
             self._deliver(data)
 
     def _source_ended(self) -> None:
-        """The command closed its stdout. Its exit status, which follows, says why."""
+        """Close the line, because the command closed its stdout. Its exit status follows and decides the error."""
         if self._closing:
             return
         self._call(self._receiver.eof_received)
@@ -133,7 +133,8 @@ class ExecLine(FdLine):
         self._close_sink()
 
     def _failed(self, error: OSError) -> None:
-        """The pipe broke. If the command has just died, its exit status follows and says more, so wait for it."""
+        """Handle a broken pipe. If the command has just died, its exit status follows and gives a better error, so wait for
+        it."""
         self._buffer.clear()
         self._close_sink()
         self._loop.call_later(
@@ -185,9 +186,9 @@ def _not_started(endpoint: ExecEndpoint, error: OSError) -> LinesyncError:
     command = endpoint.argv[0]
     match error:
         case FileNotFoundError():
-            what = f"there is no program {command!r} on this machine; install it or write its full path"
+            problem = f"there is no program {command!r} on this machine; install it or write its full path"
         case PermissionError():
-            what = f"{command!r} is not executable; check its permissions"
+            problem = f"{command!r} is not executable; check its permissions"
         case _:
-            what = f"{reason(error)}; run the command by hand to see more"
-    return LinesyncFailed(f"cannot start {endpoint}: {what}")
+            problem = f"{reason(error)}; run the command by hand to see more"
+    return LinesyncFailed(f"cannot start {endpoint}: {problem}")

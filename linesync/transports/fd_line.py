@@ -1,10 +1,10 @@
-"""Lines over two file descriptors, one to read and one to write; the base of ``stdio`` and ``exec``.
+"""Lines over two file descriptors, one for reading and one for writing; the base of ``stdio`` and ``exec``.
 
 asyncio's own pipe transports accept neither regular files nor ``/dev/null``, and they set O_NONBLOCK on their descriptors.
-That flag belongs to the open file, which a descriptor inherited from a shell or from sshd shares with other processes:
-setting it breaks their writes. So this module avoids blocking in another way for each kind. It opens a pipe or a tty again
-through ``/proc``, and uses MSG_DONTWAIT with a socket. Only if neither works (no ``/proc``, a pipe of another user) does it
-set the flag, and clear it at the close.
+This flag belongs to the open file. A descriptor from a shell or from sshd shares the open file with other processes, and the
+flag would break their writes. This module therefore avoids blocking in another way for each kind of file. It opens a pipe or
+a tty again through ``/proc``, and uses MSG_DONTWAIT with a socket. If neither works (no ``/proc``, a pipe of another user),
+it sets the flag, and clears it at the close.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .interface import LineInfo, LineReceiver
 __all__ = ["FdEnd", "FdLine", "open_end", "widen_pipe"]
 
 _PIPE_BYTES = 1 << 18
-"""The size for a pipe that carries a line: room for a frame and the next one. The usual 64 KiB hold only one frame, and
-then each of the two processes waits for the other."""
+"""The buffer size in bytes of a pipe that carries a line: enough for two frames. The usual 64 KiB are enough for only one
+frame, and then the two processes wait for each other."""
 
 
 class FdEnd:
-    """Owns one descriptor, which it reads or writes without blocking.
+    """The owner of one descriptor, which it reads or writes without blocking.
 
-    :param restore: make the open file blocking again at the close.
+    :param restore: whether to make the open file blocking again at the close.
     """
 
     def __init__(self, descriptor: int, *, restore: bool = False) -> None:
@@ -43,7 +43,7 @@ class FdEnd:
         return os.write(self.descriptor, data)
 
     def close(self) -> None:
-        """Close; a second call does nothing."""
+        """Close the descriptor. A second call does nothing."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             if self._restore:
@@ -68,7 +68,7 @@ class _SocketFdEnd(FdEnd):
 
 
 def widen_pipe(descriptor: int) -> None:
-    """Enlarge a pipe's buffer. Does nothing if the system refuses or the descriptor is not a pipe."""
+    """Enlarge the buffer of a pipe. Do nothing if the system refuses or the descriptor is not a pipe."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     except (OSError, AttributeError):
@@ -76,9 +76,11 @@ def widen_pipe(descriptor: int) -> None:
 
 
 def open_end(descriptor: int, flags: int) -> FdEnd:
-    """Take over ``descriptor`` to read (``os.O_RDONLY``) or write (``os.O_WRONLY``) it without blocking.
+    """Make the owner of a descriptor, for reading or writing without blocking.
 
-    The end may own a new descriptor instead; ``descriptor`` is then closed.
+    The new owner may open the file again with a new descriptor; ``descriptor`` is then closed.
+
+    :param flags: ``os.O_RDONLY`` or ``os.O_WRONLY``.
     """
     kind = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(kind):
@@ -97,7 +99,7 @@ def open_end(descriptor: int, flags: int) -> FdEnd:
 
 
 class FdLine(BaseLine):
-    """A line that reads one end and writes the other."""
+    """A line that reads one descriptor and writes another."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, info: LineInfo, receiver: LineReceiver, source: FdEnd, sink: FdEnd
@@ -228,17 +230,17 @@ class FdLine(BaseLine):
             self._writing = False
             self._loop.remove_writer(self._sink.descriptor)
 
-    # -- a subclass may define these differently -------------------------------------------------------------
+    # -- a subclass may override these -----------------------------------------------------------------------
 
     def _source_ended(self) -> None:
-        """The source has no more bytes."""
+        """Handle the end of the source."""
         self._eof()
 
     def _sent(self) -> None:
-        """The line is closing, and all bytes are sent."""
+        """Finish a line that is closing, because all bytes are sent."""
         self._break(None)
 
     def _failed(self, error: OSError) -> None:
-        """Reading or writing failed."""
-        why = reason(error)
-        self._break(BrokenError(f"the line {self._info.endpoint} broke ({why}); start the other side again"))
+        """Handle a failed read or write."""
+        problem = reason(error)
+        self._break(BrokenError(f"the line {self._info.endpoint} broke ({problem}); start the other side again"))

@@ -1,7 +1,7 @@
 """A connection without an event loop: a pair of descriptors, for commands that must start quickly.
 
-It supports what such a command needs: unix sockets, TCP, and a command's pipes. The error messages are those of the asyncio
-transports, whose module is imported only when there is an error.
+It supports unix sockets, TCP, and the pipes of a command. The error messages are those of the asyncio transports. Their module
+is imported only after an error.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .endpoint import ExecEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 __all__ = ["FdPair", "not_answered", "open_fd_pair"]
 
 _CONNECT_SECONDS = 10.0
-_END_SECONDS = 2.0  # the time for a command to end by itself after its input has ended
+_END_SECONDS = 2.0  # seconds in which a command may end by itself after its input has ended
 _CHECK_INTERVAL = 0.01  # seconds between two checks whether the command has ended
 
 
 class FdPair:
-    """A non-blocking descriptor to read and one to write, which may be the same.
+    """Two non-blocking descriptors, one for reading and one for writing. They may be the same.
 
     :param owner: the socket that owns the descriptors; None if the pair owns them itself.
     :param child: the process id of the command behind the descriptors; 0 for none.
@@ -38,7 +38,7 @@ class FdPair:
         self._child = child
 
     def close(self) -> None:
-        """Close the descriptors. A command then reads the end of its input; wait for it to end, and kill it after 2 s."""
+        """Close the descriptors, wait for the end of the command behind them, and kill it after 2 s."""
         if self._owner is not None:
             self._owner.close()
             return
@@ -62,7 +62,7 @@ def _await_end(child: int) -> None:
 
 
 def not_answered(endpoint: str, seconds: float) -> TimedOut:
-    """The error if nothing answered at an endpoint within this time."""
+    """The error if no hub or agent answered at an endpoint within this time."""
     return TimedOut(
         f"timed out after {seconds:g} s: no linesync hub or agent answered at {endpoint}; nothing was changed, so check that"
         " it runs"
@@ -72,10 +72,10 @@ def not_answered(endpoint: str, seconds: float) -> TimedOut:
 def open_fd_pair(text: str, seconds: float | None = None) -> FdPair:
     """Connect to an endpoint.
 
-    :param seconds: the longest time that this may take, or None for 10 s.
+    :param seconds: the longest time for the connection in seconds, or None for 10 s.
     :raises UsageError: the endpoint is not valid, or only a hub or an agent can open its kind.
-    :raises TimedOut: nothing accepted the connection within ``seconds``.
-    :raises LinesyncFailed: it cannot be reached; the message says why and what to do.
+    :raises TimedOut: no process accepted the connection within ``seconds``.
+    :raises LinesyncFailed: the endpoint cannot be reached. The message contains the reason and an instruction.
     """
     endpoint = parse_endpoint(text)
     if isinstance(endpoint, ExecEndpoint):
@@ -88,7 +88,7 @@ def open_fd_pair(text: str, seconds: float | None = None) -> FdPair:
     try:
         if isinstance(endpoint, UnixEndpoint):
             sock = socket.socket(socket.AF_UNIX)
-            # With settimeout(), connect() would fail at once while the queue of a busy hub is full.
+            # With settimeout(), connect() would fail immediately while the queue of a busy hub is full.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(longest))
             sock.connect(endpoint.path)
         else:
@@ -111,7 +111,7 @@ def _not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> Li
 
 
 def _timeval(seconds: float) -> bytes:
-    """A struct timeval."""
+    """A struct timeval for a number of seconds."""
     from struct import pack
 
     return pack("@ll", int(seconds), max(int(seconds % 1 * 1e6), 1))

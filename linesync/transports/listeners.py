@@ -1,8 +1,8 @@
-"""Accepting lines on TCP and unix sockets.
+"""Accepts lines on TCP and unix sockets.
 
-Only its owner can use a unix socket, unless a group is named. The permissions are set between bind and listen, when no
-process can connect yet, so the socket is never open to others and the process's umask need not change. A socket file that a
-dead process left behind is replaced; a socket that a process listens on is never replaced.
+Only its owner can use a unix socket, unless a Unix group is named. The permissions are set between bind and listen, when no
+process can connect yet. The socket is therefore never open to other users, and the umask of the process does not change. The
+socket file of a dead process is replaced. A socket on which a process listens is never replaced.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .sockets import SocketLine, address_text
 __all__ = ["SocketListener", "listen_tcp", "listen_unix"]
 
 _BACKLOG = 1024
-"""Connections that may wait to be accepted. The number is large because asyncio reports a connection to a unix socket as made
-even if the backlog of that socket is full."""
+"""The maximum number of connections that wait to be accepted. It is large because asyncio reports a connection to a unix
+socket as made even if the backlog of the socket is full."""
 _LOCK_SECONDS = 1.0
-"""Seconds to wait for another process that is replacing a stale socket in the same directory."""
+"""The longest wait for another process that replaces a stale socket in the same directory, in seconds."""
 
 
 class SocketListener:
     """One listening socket, or several if the endpoint's name has more than one address.
 
-    :param owned: path, device and inode of the unix socket to remove at the close.
-    :param replaced: it has replaced a unix socket that another process had left behind.
+    :param owned: the path, the device and the inode of the unix socket to remove at the close.
+    :param replaced: whether it has replaced the unix socket of a dead process.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SocketListener:
 
 
 def _remove(path: str, device: int, inode: int) -> None:
-    """Remove our socket, unless another process has removed or replaced it."""
+    """Remove a socket of this process, unless another process has removed or replaced it."""
     with suppress(OSError):
         found = os.stat(path)
         if (found.st_dev, found.st_ino) == (device, inode):
@@ -75,7 +75,7 @@ def _remove(path: str, device: int, inode: int) -> None:
 
 
 async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory, door: Door | None = None) -> SocketListener:
-    """Listen on all addresses of the endpoint's host. With port 0, listen only on the first address, on a free port.
+    """Listen on all addresses of the endpoint's host. With port 0, listen on a free port of the first address only.
 
     :raises BusyError: the port is in use.
     :raises LinesyncFailed: the host is unknown or not this machine, or the port is not permitted.
@@ -99,12 +99,12 @@ async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory, door: Door
 
 
 def _bound_tcp(family: int, address: tuple[Any, ...]) -> socket.socket:
-    """A listening socket at an address."""
+    """Make a listening socket at an address."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:  # the IPv4 address of the same name has its own socket
+        if family == socket.AF_INET6:  # the IPv4 address of the same host has its own socket
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
@@ -136,7 +136,7 @@ async def listen_unix(
     group: str | None = None,
     door: Door | None = None,
 ) -> SocketListener:
-    """Listen on a unix socket with the given permissions (with a group: 0660); replace a stale socket.
+    """Listen on a unix socket, and replace a stale socket. The parameters are those of :func:`linesync.transports.listen`.
 
     :raises BusyError: another process listens on it.
     :raises LinesyncFailed: its directory is missing or not writable, the path is too long or names another kind of file,
@@ -152,7 +152,8 @@ async def listen_unix(
 
 
 def _bound(endpoint: UnixEndpoint, mode: int, group: str | None) -> tuple[socket.socket, tuple[str, int, int], bool]:
-    """A listening socket, (path, device, inode) of its file, and whether it has replaced a stale socket."""
+    """Make a listening socket. Return the socket, the path, device and inode of its file, and whether it has replaced a stale
+    socket."""
     gid = -1 if group is None else _group_id(endpoint, group)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -185,7 +186,8 @@ def _unbind(made: tuple[socket.socket, tuple[str, int, int], bool]) -> None:
 
 
 def _lock_directory(path: str) -> int:
-    """Lock the socket's directory, so that two processes that start together do not take each other's socket for stale.
+    """Lock the directory of a socket, and return its descriptor. Without the lock, two processes that start at the same time
+    could mistake each other's socket for a stale socket.
 
     The lock is advisory. Any process that can read the directory could hold it, so the wait ends after a second.
     """
@@ -201,7 +203,7 @@ def _lock_directory(path: str) -> int:
 
 
 def _remove_stale(endpoint: UnixEndpoint) -> bool:
-    """Remove a socket on which no process listens. Return whether there was one."""
+    """Remove a socket on which no process listens. Return whether there was such a socket."""
     try:
         found = os.lstat(endpoint.path)
     except FileNotFoundError:

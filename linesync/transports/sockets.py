@@ -1,9 +1,9 @@
 """Lines over TCP and unix sockets: the line and the connecting side. The accepting side is in ``listeners``.
 
-Both kinds are one class on asyncio's buffered protocol. The event loop reads into one buffer that all lines of a thread
-share, since each line delivers its bytes before the next read. To close, a line first ends its own direction (a half
-close), and then reads until the peer has closed too. Closing a socket with unread bytes would reset the connection, and the
-reset may overtake the last bytes written.
+Both kinds of sockets use one class on asyncio's buffered protocol. All lines of a thread share one read buffer, because each
+line delivers its bytes before the next read. When a line is closed, it first ends its own direction (a half close), and then
+reads until the peer has closed too. Closing a socket with unread bytes would reset the connection, and the peer could then
+lose the last written bytes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .interface import LineInfo, LineReceiver, ReceiverFactory
 __all__ = ["CONNECT_SECONDS", "SocketLine", "address_text", "connect_tcp", "connect_unix", "not_connected"]
 
 CONNECT_SECONDS = 10.0
-"""Seconds after which a host that does not answer counts as unreachable."""
+"""Seconds after which a host without an answer counts as unreachable."""
 _UNSENT_IN_KERNEL = 128 * 1024
-"""The most bytes that the kernel accepts beyond the peer's window. More would only wait there, ahead of control frames."""
+"""The maximum number of bytes that the kernel accepts beyond the peer's window. More bytes would only delay control frames."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A peer that vanishes silently ends the line within a minute, even if the layers above send nothing."""
+"""The options of TCP keepalive in seconds and probes. A line ends within a minute after its peer has silently vanished."""
 _SIOCOUTQNSD = 0x894B
-"""Linux: the number of bytes in a TCP socket's send queue that were not sent yet."""
+"""The ioctl of Linux for the number of unsent bytes in the send queue of a TCP socket."""
 
 
 class _Shared(threading.local):
@@ -62,7 +62,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size() + self._unsent_in_kernel()
 
     def _unsent_in_kernel(self) -> int:
-        """0 for a unix socket: its kernel counts the peer's unread bytes and their overhead instead."""
+        """The number of unsent bytes in the kernel; 0 for a unix socket, for which the kernel counts other bytes."""
         assert self._transport is not None
         sock = self._transport.get_extra_info("socket")
         if self._info.kind != "tcp" or sock.fileno() < 0:
@@ -86,7 +86,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
         self._transport.abort()
 
     def _read_rest(self) -> None:
-        """A write failed, because the peer has closed the socket. Deliver what it sent before, such as the reason."""
+        """Deliver the last bytes of a peer that has closed the socket, such as the reason. A write has failed before."""
         assert self._transport is not None
         sock = self._transport.get_extra_info("socket")
         try:
@@ -124,7 +124,7 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._eof()
-        return False  # asyncio then sends the rest and closes
+        return False  # asyncio then sends the remaining bytes and closes the socket
 
     def pause_writing(self) -> None:
         self._pause()
@@ -139,7 +139,8 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
 
 
 def _tune(sock: socket.socket) -> None:
-    """Set the socket's options: send each frame immediately, notice a vanished peer, and limit what waits in the kernel."""
+    """Set the options of a socket: send each frame immediately, detect a vanished peer, and limit the waiting bytes in the
+    kernel."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (*_KEEPALIVE, (socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_KERNEL)):
@@ -169,18 +170,18 @@ def address_text(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
 def _broken(info: LineInfo, error: Exception) -> BrokenError:
     match error:
         case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
-            what = "was reset by the other side; check whether linesync is still running there"
+            problem = "was reset by the other side; check whether linesync is still running there"
         case TimeoutError():
-            what = "timed out: the peer acknowledged nothing; check the network and the other machine"
+            problem = "timed out: the peer acknowledged nothing; check the network and the other machine"
         case _:
-            what = f"failed ({reason(error)}); check the network and the other machine"
-    return BrokenError(f"the line {info.endpoint} to {info.peer or 'its peer'} {what}")
+            problem = f"failed ({reason(error)}); check the network and the other machine"
+    return BrokenError(f"the line {info.endpoint} to {info.peer or 'its peer'} {problem}")
 
 
 async def connect_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> SocketLine:
     """Connect to a TCP endpoint.
 
-    :raises LinesyncFailed: the connection was refused, the host is unreachable or unknown, or it did not answer within
+    :raises LinesyncFailed: the connection was refused, or the host is unreachable, is unknown, or did not answer within
         10 s.
     """
     if endpoint.port == 0:
@@ -194,7 +195,7 @@ async def connect_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory) -> Socket
                 endpoint.port,
                 happy_eyeballs_delay=0.25,
             )
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no resolver could know
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host name has an impossible form
         raise not_connected(endpoint, error) from error
     return line
 
@@ -213,9 +214,9 @@ async def connect_unix(endpoint: UnixEndpoint, factory: ReceiverFactory) -> Sock
 
 
 def _connected(endpoint: UnixEndpoint) -> socket.socket:
-    """A connected socket.
+    """Make a connected socket.
 
-    :raises LinesyncFailed: see :func:`not_connected`.
+    :raises LinesyncFailed: the error of :func:`not_connected`.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -228,7 +229,7 @@ def _connected(endpoint: UnixEndpoint) -> socket.socket:
 
 
 def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> LinesyncError:
-    """The error for a failed connection; its message says why and what to do."""
+    """The error for a failed connection. The message contains the reason and an instruction."""
     start = f"cannot connect to {endpoint}: "
     if isinstance(endpoint, UnixEndpoint):
         path = endpoint.path
@@ -248,20 +249,20 @@ def not_connected(endpoint: TcpEndpoint | UnixEndpoint, error: Exception) -> Lin
                 )
         return LinesyncFailed(f"{start}{reason(error)}; check the path")
     host, port = endpoint.host, endpoint.port
-    match _one_of(error):
+    match _first_of(error):
         case ConnectionRefusedError():
-            what = f"the connection was refused; start linesync on {host} or check the port {port}"
+            problem = f"the connection was refused; start linesync on {host} or check the port {port}"
         case socket.gaierror() | UnicodeError():
-            what = f"the host {host!r} is unknown; check its name or write its address"
+            problem = f"the host {host!r} is unknown; check its name or write its address"
         case TimeoutError():
-            what = f"{host} did not answer within {CONNECT_SECONDS:g} s; check that it is up and that no firewall blocks it"
+            problem = f"{host} did not answer within {CONNECT_SECONDS:g} s; check that it is up and that no firewall blocks it"
         case _:
-            what = f"{reason(error)}; check the network and the address"
-    return LinesyncFailed(start + what)
+            problem = f"{reason(error)}; check the network and the address"
+    return LinesyncFailed(start + problem)
 
 
-def _one_of(error: Exception) -> Exception:
-    """The first error for a host name with several addresses: asyncio joins the errors of all of them into one text."""
+def _first_of(error: Exception) -> Exception:
+    """The first error for a host name with several addresses. asyncio joins the errors of all addresses into one text."""
     numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if type(error) is OSError else []
     return OSError(int(numbers[0]), os.strerror(int(numbers[0]))) if numbers else error
 

@@ -1,9 +1,9 @@
 """A line over this process's own stdin and stdout, as ssh, inetd or ``exec:`` provide them.
 
-The line uses private copies of the two descriptors. For the rest of the process, descriptor 0 becomes ``/dev/null`` and
-descriptor 1 becomes stderr. So the output of a ``print``, of a library or of a child process never reaches the line. The
+The line uses private copies of the two descriptors. For all other code, descriptor 0 becomes ``/dev/null`` and descriptor 1
+becomes stderr. The output of a ``print``, of a library or of a child process therefore never reaches the line. The
 descriptors are not restored when the line closes, because the peer must then see the end of the line. A terminal is put
-into raw mode. It is restored when the line closes, or at the latest when the process exits.
+into raw mode. Its mode is restored when the line closes, or at the latest when the process ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _taken = False
 
 
 class StdioLine(FdLine):
-    """The line. It restores the terminal, if there is one."""
+    """The line over stdin and stdout. It restores the mode of a terminal."""
 
     restore: weakref.finalize[[int, list[object]], StdioLine] | None = None
 
@@ -37,9 +37,9 @@ class StdioLine(FdLine):
 
 
 async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> StdioLine:
-    """Make a line of stdin and stdout. A process can do this only once.
+    """Make a line of stdin and stdout. A process can make only one such line.
 
-    :raises BusyError: the process has done this before.
+    :raises BusyError: the process has already made this line.
     :raises LinesyncFailed: stdin or stdout is closed.
     """
     global _taken
@@ -47,7 +47,7 @@ async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> St
         raise BusyError(
             "this process already uses stdin and stdout for a line; choose another endpoint for the second line"
         )
-    # If Python found one of them closed at its start, descriptor 0 or 1 may be some other file now.
+    # If Python found one of them closed at its start, descriptor 0 or 1 may now belong to another file.
     if sys.__stdin__ is None or sys.__stdout__ is None:
         raise LinesyncFailed("stdio: needs stdin and stdout, but one of them is closed; start linesync with both open")
     source = open_end(os.dup(0), os.O_RDONLY)
@@ -69,7 +69,7 @@ async def connect_stdio(endpoint: StdioEndpoint, factory: ReceiverFactory) -> St
 
 
 def _divert() -> None:
-    """Give the rest of this process and its children ``/dev/null`` as stdin and stderr as stdout."""
+    """Replace stdin by ``/dev/null`` and stdout by stderr, for all other code of this process and for its children."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     try:
@@ -78,13 +78,15 @@ def _divert() -> None:
         os.dup2(null, 1)
     os.close(null)
     if sys.stdout is not None:
-        sys.stdout.flush()  # what an earlier print left in the buffer goes to stderr too
+        sys.stdout.flush()  # the output of an earlier print is then written to stderr too
     sys.stdout = sys.stderr
 
 
 def _make_raw(line: StdioLine, descriptor: int) -> None:
     before = termios.tcgetattr(descriptor)
-    line.restore = weakref.finalize(line, _restore, descriptor, before)  # a signal may come right after the next line
+    line.restore = weakref.finalize(
+        line, _restore, descriptor, before
+    )  # before setraw, because a signal may end this process directly after it
     tty.setraw(descriptor, termios.TCSANOW)
 
 

@@ -1,1 +1,4 @@
-"""The pure core: bytes to frames, frames to a link, a link to channels. It has no I/O, no clock and no randomness."""
+"""The pure core of the protocol: frames on a line, a reliable link over frames, and channels over a link.
+
+It has no I/O, no clock and no randomness.
+"""

@@ -1,17 +1,17 @@
-"""The console text of a line: separates text from the remains of damaged frames (section 3.2 of docs/protocol.md).
+"""Separates the console text of a line from the remains of damaged frames (section 3.2 of docs/protocol.md).
 
-1. Text outside frames is reported as it comes.
-2. A damaged piece is *held*. When the good copy of its frame comes, the bytes of the piece that are not in the copy are
-   text that was printed into the frame, and the rest is dropped. If no good copy comes, the piece is noise, except
-   for whole lines that certainly were printed into it. A damaged control frame is never sent again, so it is noise
-   immediately, unless a line of text is inside.
-3. A long run of frame characters outside a frame may be a frame whose start was damaged, so it is held too. It may also
-   be a checksum that was printed, so in the end it is text.
+1. Text outside frames is reported as it arrives.
+2. A damaged piece is *held*. When the good copy of its frame (an undamaged repetition) arrives, it is compared with the piece.
+   The bytes of the piece that are not in the copy are text that was printed into the frame. The rest is dropped. If no good
+   copy arrives, the piece is noise, except for complete lines that were certainly printed into it. A damaged control frame
+   is never sent again. It is therefore noise immediately, unless a line of text is inside.
+3. A long run of frame characters outside a frame may be a frame whose start was damaged. It is held too. It may also be a
+   printed checksum, so it becomes text if no good copy arrives.
 4. A line that is opened in the middle of a frame begins with the rest of that frame: frame characters up to a newline.
-5. Everything keeps its order: what comes after a held piece waits with it.
+5. All bytes keep their order. Bytes after a held piece wait with it.
 
-Held pieces are few and small, and are held for a short time. Between calls, the first held piece is always one that waits
-for its good copy.
+Held pieces are few and small, and are held for a short time. Between calls, the first held piece always waits for its good
+copy.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from .framing.frames import PROBE, START, probe_text
 __all__ = ["Console"]
 
 _LIKE_A_FRAME = re.compile(rb"([A-Za-z0-9_-]{24,}[\r\n]*)")
-# Capital letters in the middle: not like a word with which a boot loader begins.
+# A capital letter after a small letter or a digit distinguishes the rest of a frame from the first word of a boot loader.
 _REST_OF_A_FRAME = re.compile(
     rb"(?=[A-Za-z0-9_.-]*[a-z0-9][A-Z])[A-Za-z0-9_.-]{%d,%d}\r?\n" % (limits.CHECK_SIZE, limits.BASIC_FRAME)
 )
-_HAS_COPIES = b"cdCDbBT"  # kinds that are sent again, and those whose text is known
-# A longer probe begins like a shorter one.
+_HAS_COPIES = b"cdCDbBT"  # the kinds of frames that are sent again or whose text is known
+# A longer probe begins like a shorter probe.
 _PROBES = [probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)]
-_IDENTIFIES_PROBE = 24  # the least number of bytes that identify a probe
-_SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to be a damaged copy of it
+_IDENTIFIES_PROBE = 24  # the smallest number of bytes that identify a probe
+_SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to count as a damaged copy of it
 
 
-def _common_prefix(one: bytes, other: bytes) -> int:
-    """The number of equal bytes at the beginning of both."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _common_prefix(left: bytes, right: bytes) -> int:
+    """The number of equal bytes at the beginning of both texts."""
+    return next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
 
 
 class _Held:
-    """A piece in the order of the stream."""
+    """A piece of the stream that is not reported yet."""
 
     __slots__ = ("data", "is_text", "open", "until")
 
@@ -53,9 +53,9 @@ class _Held:
         self.data = data
         self.until = until
         self.is_text = is_text
-        """The piece will be reported as text, not as noise."""
+        """Whether the piece will be reported as text; otherwise it is noise."""
         self.open = is_open
-        """The piece may still be a copy of a frame."""
+        """Whether the piece still waits for its good copy."""
 
 
 class Console:
@@ -63,17 +63,17 @@ class Console:
 
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()  # bound: limits.HELD_COUNT, limits.HELD_BYTES
-        self._open = 0  # the number of open pieces among them
+        self._open = 0  # the number of held pieces that wait for their good copies
         self._bytes = 0
-        self._begins = True  # only frame characters have arrived yet
-        self._run = b""  # frame characters at the end of the text so far: more may follow
+        self._begins = True  # whether no text has arrived yet
+        self._run = b""  # the frame characters at the end of the received text, after which more may follow
         self._run_until = 0.0
         self.explained = 0
-        """Bytes of damaged pieces that were found in their good copies."""
+        """The number of bytes of damaged pieces that were found in their good copies."""
 
     @property
     def holds(self) -> bool:
-        """A piece waits for its good copy."""
+        """Whether a piece waits for its good copy."""
         return bool(self._held)
 
     @property
@@ -83,13 +83,13 @@ class Console:
 
     @property
     def pending(self) -> int:
-        """Bytes that are not reported yet."""
+        """The number of bytes that are not reported yet."""
         return self._bytes + len(self._run)
 
     def sort(self, event: ForeignText | Damaged, now: float) -> list[Event]:
-        """Take a piece.
+        """Handle a piece of text or damage.
 
-        :returns: what can be reported now.
+        :returns: the text and noise that can be reported now.
         """
         if isinstance(event, ForeignText):
             data = self._run + event.data
@@ -112,7 +112,7 @@ class Console:
         return out
 
     def good_copy(self, text: bytes) -> list[Event]:
-        """A valid data frame arrived: find the damaged pieces that were copies of it.
+        """Compare the held pieces with a valid data frame, and return the text and noise that can be reported now.
 
         :param text: the frame from its kind on, without its check.
         """
@@ -121,8 +121,8 @@ class Console:
         return self._drain()
 
     def _compare_probe(self, held: _Held) -> None:
-        """Find foreign text in a damaged probe: the text of a probe is known. What is not the beginning of an incomplete probe
-        is foreign."""
+        """Find foreign text in a damaged probe. The text of a probe is known, so all bytes after the beginning of a probe are
+        foreign text."""
         piece = held.data
         same, size = max((_common_prefix(piece[1:], text), len(text)) for text in _PROBES)
         for text in _PROBES:
@@ -151,7 +151,7 @@ class Console:
         self._explain(held, foreign)
 
     def _explain(self, held: _Held, foreign: bytes) -> None:
-        """Keep only the foreign text of a piece; the rest was a frame."""
+        """Keep only the foreign text of a piece. The other bytes belong to a frame."""
         self._bytes -= len(held.data) - len(foreign)
         self.explained += len(held.data) - len(foreign)
         held.data, held.is_text = foreign, True
@@ -165,7 +165,7 @@ class Console:
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Report all pieces that were held for long enough."""
+        """Return the text and noise of the pieces whose time is over."""
         if self._run and self._run_until <= now:
             self._end_run(now)
         out = self._drain()
@@ -175,7 +175,7 @@ class Console:
         return out
 
     def flush(self) -> list[Event]:
-        """The line ended, so no good copies will arrive."""
+        """Return all held text and noise, because the line ended and no good copies will arrive."""
         self._end_run(0.0)
         return self.handle_timer(inf)
 
@@ -204,7 +204,7 @@ class Console:
             self._open += is_open
 
     def _give_up(self, held: _Held) -> None:
-        """No good copy arrived in time."""
+        """Stop waiting for the good copy of a piece, because its time is over."""
         if held.data.startswith(START) and not held.is_text:
             from .framing.foreign_text import lines_beside
 
@@ -215,12 +215,12 @@ class Console:
         self._stop_waiting(held)
 
     def _stop_waiting(self, held: _Held) -> None:
-        """The piece no longer waits for its good copy."""
+        """Mark a piece as one that no longer waits for its good copy."""
         self._open -= held.open
         held.open = False
 
     def _drain(self) -> list[Event]:
-        """Report everything before the first piece that is still open."""
+        """Take and return the events for all pieces before the first piece that waits for its good copy."""
         out: list[Event] = []
         while self._held and not self._held[0].open:
             held = self._held.popleft()

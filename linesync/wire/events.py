@@ -1,4 +1,4 @@
-"""The events that the wire reports to the layer above: small, frozen and complete."""
+"""The events that the decoder, the link and the channels report, as small frozen records."""
 
 from __future__ import annotations
 
@@ -42,22 +42,24 @@ class Event(Record):
 
 
 class FrameFound(Event):
-    """A frame arrived whose check is right."""
+    """A frame with a correct check arrived."""
 
     frame: Frame
     length: int
-    """Its bytes on the line, newline included."""
+    """Its length on the line in bytes, including the newline."""
 
-    def __init__(self, frame: Frame, length: int) -> None:  # written out for speed: there is one for each frame
+    def __init__(
+        self, frame: Frame, length: int
+    ) -> None:  # faster than that of Record; there is one such event for each frame
         _put(self, "frame", frame)
         _put(self, "length", length)
 
 
 class Echo(Event):
-    """A frame that this end sent came back."""
+    """The line returned a frame that this end had sent."""
 
     length: int
-    """Its bytes on the line, newline included."""
+    """Its length on the line in bytes, including the newline."""
 
 
 class ForeignText(Event):
@@ -73,7 +75,7 @@ class Damaged(Event):
 
 
 class Noise(Event):
-    """The remains of damaged frames, after their good copies arrived or did not arrive; to be shown with escapes."""
+    """The remains of a damaged frame, which contain no text. They are shown with escapes."""
 
     data: bytes
 
@@ -82,23 +84,23 @@ class Noise(Event):
 
 
 class SessionUp(Event):
-    """A session begins. Nothing remains of an earlier session."""
+    """A session begins. An earlier session is over."""
 
     peer: Hello
     """The hello of the peer."""
 
 
 class Restarted(Event):
-    """The peer restarted or began a new session: everything that was open in the old session is over."""
+    """The peer restarted or began a new session. All channels of the old session are closed."""
 
     old_boot: str
     """The boot id of the peer in the old session."""
     new_boot: str
-    """Its boot id now; the same if it did not restart."""
+    """The boot id of the peer in the new session; the same if it did not restart."""
 
 
 class ResumeAsked(Event):
-    """A hello names a session that this link does not have; another link of the same owner may have it."""
+    """A hello names a session that this link does not have. Another link of the same owner may have this session."""
 
     hello: Hello
 
@@ -111,43 +113,43 @@ class SessionEnded(Event):
 
 
 class LineQuiet(Event):
-    """No valid frame came for too long; the session waits for the line."""
+    """No valid frame arrived for too long. The session waits for the line."""
 
     silent_for: float
-    """Seconds."""
+    """The time since the last frame of the session, in seconds."""
 
 
 class RateWanted(Event):
-    """The port must be set to another rate; all bytes that were handed over have left. The link sends nothing until
+    """A request to set the port to another rate. All bytes of the link have left the line. The link sends nothing until
     :meth:`~linesync.wire.link.Link.rate_changed` reports the result."""
 
     baud: int
-    """Bits a second."""
+    """The rate in bits a second."""
 
 
 class RateChanged(Event):
-    """The line has another rate now: both ends keep it, or went back to an earlier one."""
+    """The rate of the line has changed: both ends keep a new rate, or have returned to an earlier rate."""
 
     baud: int
-    """Bits a second."""
+    """The rate in bits a second."""
 
 
 class LineBack(Event):
-    """The peer is heard again."""
+    """The peer is heard again after :class:`LineQuiet`."""
 
 
 class OtherStationHeard(Event):
-    """Another station speaks the protocol on this line."""
+    """Another station uses the protocol on this line."""
 
     hello: Hello
-    """Its hello."""
+    """The hello of the other station."""
 
 
 class Refused(Event):
     """The two ends are incompatible."""
 
     reason: str
-    """A sentence."""
+    """The reason as a sentence."""
 
 
 # -- from the channels ------------------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ class ChannelOpened(Event):
     channel: int
     lane: Lane
     words: bytes
-    """The opening message, which says the purpose of the channel."""
+    """The opening, which names the purpose of the channel."""
 
 
 class ChannelData(Event):
@@ -167,7 +169,7 @@ class ChannelData(Event):
 
     channel: int
     stream: int
-    """0..3"""
+    """The number of the stream, 0 to 3."""
     data: bytes
 
     def __init__(self, channel: int, stream: int, data: bytes) -> None:
@@ -177,7 +179,7 @@ class ChannelData(Event):
 
 
 class ChannelMessage(Event):
-    """A whole message arrived."""
+    """A complete message arrived."""
 
     channel: int
     data: bytes
@@ -194,11 +196,11 @@ class ChannelEnded(Event):
 
 
 class ChannelClosed(Event):
-    """The channel is over."""
+    """The channel is closed in both directions."""
 
     channel: int
     reason: str
-    """Empty if both sides ended it, otherwise a sentence."""
+    """The reason as a sentence; empty if both ends have ended the channel."""
 
 
 class ChannelWritable(Event):

@@ -1,4 +1,4 @@
-"""What a link knows about its line, including the rate."""
+"""The state of a line for its link: decoder, console text, pacing and rate."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["Counters", "LineState", "decoder_for"]
 
 _ROUND_TRIP = 0.1  # seconds, assumed for rate changes until it is measured
 _ROUND_TRIP_MOST = 0.5
-_LONGER = 1.5  # the length of a frame with escapes divided by the length of one without
-_STRANGE_SHARE = 0.3  # bytes are garbage if more than this share of them cannot be text
+_LONGER = 1.5  # the length of a frame with escapes divided by its length without escapes
+_STRANGE_SHARE = 0.3  # the share of bytes that are not text above which bytes are garbage
 _PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # the bytes of text
 
 _COUNTED = (
@@ -38,7 +38,7 @@ _COUNTED = (
 
 
 class Counters:
-    """What passed over a line, in bytes unless a name says otherwise."""
+    """Counters of the bytes and frames that passed over a line. The unit is bytes unless a comment says otherwise."""
 
     __slots__ = _COUNTED
 
@@ -52,13 +52,13 @@ class Counters:
         self.noise = 0
         """Remains of damaged frames."""
         self.echo = 0
-        """Our own frames that came back."""
+        """Frames of this end that the line returned."""
         self.damaged = 0
-        """Pieces that began like a frame but were not valid: a count."""
+        """The number of pieces that began like a frame but were not valid."""
         self.stray = 0
-        """Frames of other sessions: a count."""
+        """The number of frames of other sessions."""
         self.third = 0
-        """Hellos of other stations: a count."""
+        """The number of hellos of other stations."""
 
     def as_dict(self) -> dict[str, int]:
         """The counters by name."""
@@ -66,9 +66,9 @@ class Counters:
 
 
 def decoder_for(local: LocalParameters) -> Decoder:
-    """A decoder for a line on which this end announces these parameters."""
+    """Make a decoder for a line on which this end announces these parameters."""
     clean = hello_flags.CLEAN_PIPE in local.flags
-    # With its escapes, or in base64 after all, a frame may be longer than announced (section 2.3 of docs/protocol.md).
+    # With escapes or in base64, a frame may be longer than announced (section 2.3 of docs/protocol.md).
     if clean and hello_flags.EIGHT_FORM in local.flags:
         longest = 3 * local.frame + 64
     elif hello_flags.MASKED_FORM in local.flags:
@@ -82,8 +82,10 @@ def decoder_for(local: LocalParameters) -> Decoder:
 class LineState:
     """A line: its decoder, its console text, its pacing, and its autobaud controller.
 
-    :param baud: the present rate, bits a second, if the port can be set to other ``rates``.
-    :param counters: count what passes over the line.
+    :param shared: whether other stations may use the line.
+    :param byte_rate: the number of bytes a second that the line carries; None for a line without a rate.
+    :param baud: the current rate in bits a second, if the port can be set to other ``rates``.
+    :param counters: the counters of the line.
     """
 
     __slots__ = (
@@ -114,24 +116,29 @@ class LineState:
         self.decoder = decoder
         self.console = Console()
         self.autobaud: AutobaudController | None = None
-        """None if the rate of the line never changes."""
-        self._bytes_per_bit = 0.0  # bytes that the line carries in the time of one bit
-        self._counted_before = (0, 0)  # (frames, damaged pieces) that the autobaud controller has counted
+        """The controller of the rate; None if the rate of the line never changes."""
+        self._bytes_per_bit = 0.0  # the number of bytes that the line carries in the time of one bit
+        self._counted_before = (0, 0)  # the numbers of frames and of damaged pieces that the controller already knows
         self._reported_rate = baud  # the rate in the last RateChanged
         if rates and byte_rate:
-            # Imported here because few lines have a controller, and those of small commands never do.
+            # Imported only if it is needed: few lines have a controller, and the lines of small commands have none.
             from .autobaud.controller import AutobaudController
 
             self.autobaud = AutobaudController(base=baud, rates=rates)
             self._bytes_per_bit = byte_rate / baud
 
     def patience(self, least: float) -> float:
-        """How long to wait for a valid frame, seconds: at least the duration of two control frames, one that began before
-        ours arrived and the answer behind it. At 300 baud that is 8.5 s."""
+        """The time to wait for a valid frame, in seconds.
+
+        It is at least the duration of two control frames: a frame of the peer that has already begun, and the answer behind
+        it. At 300 baud this is 8.5 s.
+
+        :param least: the shortest result, in seconds.
+        """
         return max(least, 2 * limits.CONTROL_FRAME / self.pacer.rate if self.pacer.rate else 0.0)
 
     def classify_outside(self, event: ForeignText | Damaged, now: float) -> list[Event]:
-        """Bytes arrived that do not belong to a valid frame: report them as text or as noise."""
+        """The events for bytes that do not belong to a valid frame: text or noise."""
         autobaud, counters = self.autobaud, self._counters
         if autobaud is not None and autobaud.on_trial:
             counters.noise += len(event.data)  # the two ends may have different rates at this moment
@@ -147,26 +154,26 @@ class LineState:
 
     @property
     def silent(self) -> bool:
-        """Only rate frames may be sent."""
+        """Whether only rate frames may be sent."""
         return self.autobaud is not None and self.autobaud.silent
 
     def lost(self, now: float) -> None:
-        """The peer is lost, or the session ended."""
+        """Return to the first rate, because the peer is lost or the session ended."""
         if self.autobaud is not None:
             self.autobaud.lost(now)
 
     def _is_garbage(self, text: bytes) -> bool:
-        """The bytes were most likely sent at another rate and are not text. Never true at the first rate."""
+        """Whether bytes were most likely sent at another rate and are not text. It is always False at the first rate."""
         autobaud = self.autobaud
         if autobaud is None or autobaud.baud == autobaud.base:
             return False
         return len(text.translate(None, _PLAIN)) > _STRANGE_SHARE * len(text)
 
     def frame_received(self, frame: Frame, round_trip: float | None, longest: int, now: float) -> None:
-        """A frame of the session arrived.
+        """Pass a frame of the session to the controller of the rate.
 
-        :param round_trip: seconds, None until it is measured.
-        :param longest: the length of the longest frame that may be on the line, bytes.
+        :param round_trip: the round-trip time in seconds; None until it is measured.
+        :param longest: the length of the longest frame that may be on the line, in bytes.
         """
         autobaud = self.autobaud
         if autobaud is None:
@@ -179,9 +186,9 @@ class LineState:
             autobaud.heard(now)
 
     def bytes_received(self, data: bytes, *, no_frame: bool, now: float) -> None:
-        """Let the autobaud controller check whether received bytes make sense at the present rate.
+        """Let the controller of the rate check whether received bytes were sent at the current rate.
 
-        :param no_frame: these bytes completed no frame.
+        :param no_frame: whether these bytes completed no frame.
         """
         autobaud, counters = self.autobaud, self._counters
         if autobaud is None:
@@ -193,16 +200,20 @@ class LineState:
         autobaud.count_damage(counters.frames_in - good, counters.damaged - damaged, now)
 
     def port_free_at(self, half_sent: bool) -> float | None:
-        """When the port may be set to the wanted rate: by then all bytes that were handed over have left. None for never."""
+        """The time at which all sent bytes have left, so that the port may be set to the wanted rate. None for no change.
+
+        :param half_sent: whether a frame was partly sent.
+        """
         autobaud = self.autobaud
         if autobaud is None or autobaud.wanted is None or autobaud.requested is not None:
             return None
         return None if autobaud.has_frame or half_sent else self.pacer.busy_until + limits.RATE_MARGIN
 
     def pace_by(self, baud: int, now: float) -> list[Event]:
-        """The port has this rate now. The port of the other end may have it a little later; send nothing until then.
+        """Pace the line by the new rate of the port. The port of the other end may change a little later, so this end sends
+        nothing until then.
 
-        :returns: events for the bytes of an incomplete frame, which were sent at the other rate.
+        :returns: the events for the bytes of an incomplete frame, which were sent at the previous rate.
         """
         if self.autobaud is None or baud == self.autobaud.baud:
             return []
@@ -211,7 +222,10 @@ class LineState:
         return self.decoder.receive_eof()
 
     def rate_events(self, half_sent: bool, now: float) -> list[Event]:
-        """Requests and reports about the rate for the owner of the line."""
+        """The requests and reports about the rate for the owner of the line.
+
+        :param half_sent: whether a frame was partly sent.
+        """
         autobaud, events = self.autobaud, list[Event]()
         if autobaud is None:
             return events

@@ -89,7 +89,7 @@ class Link:
 
     def _trace_texts(self) -> None:
         if self.session is not None:
-            self.session.mux.watch = None if self._scheduler.trace is None else self._trace_text
+            self.session.mux.texts.watch = None if self._scheduler.trace is None else self._trace_text
 
     def _trace_text(self, way: str, channel: int, text: bytes) -> None:
         trace = self._scheduler.trace
@@ -403,7 +403,7 @@ class Link:
         if budget <= 0:
             return b""
         session = self.session
-        if session is not None and line.pacer.rate is None and self._only_prompt_data(line, session, now):
+        if session is not None and self._scheduler.only_prompt_data(line, session, self._transmit_queue.half_sent, now):
             data = self._scheduler.take_prompt_data(session, now)
         else:
             self._scheduler.prepare(line, session, now)
@@ -413,16 +413,6 @@ class Link:
             self.counters.bytes_out += len(data)
             self._liveness.spoke_at = now
         return data
-
-    def _only_prompt_data(self, line: LineState, session: Session, now: float) -> bool:
-        """On a pipe, only prompt data can be due. Then :meth:`Scheduler.take_prompt_data` does the work of the transmit
-        queue at a third of the cost. Small operations are nearly all that the sockets of a hub carry."""
-        scheduler = self._scheduler
-        if self._liveness.quiet or scheduler.trace is not None:
-            return False
-        if self._transmit_queue.half_sent or scheduler.has_greeting:
-            return False
-        return now < self._liveness.spoke_at + limits.KEEPALIVE_PIPE and not line.shared and session.prompt_alone(now)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -447,18 +437,7 @@ class Link:
 
     def has_work(self, now: float) -> bool:
         """Something waits to be sent as soon as the line accepts it."""
-        session, line, scheduler = self.session, self._line, self._scheduler
-        autobaud = line.autobaud if line is not None else None
-        if autobaud is not None:
-            if session is not None and autobaud.has_frame:
-                return True
-            if autobaud.silent:
-                return self._transmit_queue.half_sent or scheduler.parting is not None
-        if self._transmit_queue.half_sent or scheduler.has_greeting:
-            return True
-        if session is None or line is None:
-            return False
-        return session.poll_wanted if self._liveness.quiet else session.has_work(now, line.pacer)
+        return self._scheduler.has_work(self._line, self.session, self._transmit_queue.half_sent, now)
 
     def handle_timer(self, now: float) -> list[Event]:
         """Do everything that is due."""

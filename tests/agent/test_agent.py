@@ -35,7 +35,7 @@ def world() -> Iterator[World]:
 
 
 class ExtraAgent:
-    """One more agent, which reaches the hub over a pipe and belongs to no host of the world."""
+    """An additional agent, which connects to the hub over a pipe and does not belong to a host of the world."""
 
     def __init__(self, world: World, name: str, **options: Any) -> None:
         self.reported: list[str] = []
@@ -147,7 +147,7 @@ def test_an_agent_that_stops_does_not_report_a_silent_hub() -> None:
         assert host.agent is not None
         world.run(host.agent.aclose())
         world.pass_time(1.0)
-        reported = [what for _, what in world._log if isinstance(what, str) and what.startswith("a: ")]
+        reported = [line for _, line in world._log if isinstance(line, str) and line.startswith("a: ")]
         assert reported and not any("silent" in sentence for sentence in reported), reported
 
 
@@ -288,7 +288,7 @@ def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: 
     if bulk:
         may_fail(world.start(world.client("a").exchange("keys", ["a", "b"], world.random.randbytes(bulk))))
     job = world.start(stubborn(8.0))
-    agent._tasks.add(job)
+    agent._tasks._running.add(job)
     world.pass_time(0.5)
     stopping = world.start(agent.aclose())
     world.pass_time(0.2)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from linesync.agent.discover import find_port
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.transports import connect
 from tests.real import pty_pair, require
 
@@ -31,4 +31,4 @@ def test_the_agent_finds_the_one_port_on_which_a_hub_answers() -> None:
 
     with pty_pair() as quiet, pty_pair() as cable:
         assert asyncio.run(main(quiet.left, cable.left, cable.right)) == cable.left
-        assert reported == [f"no hub answers on {quiet.left}; trying again until one does"]
+        assert reported == [f"no hub answers on {quiet.left}; trying again until a hub answers"]

@@ -1,4 +1,4 @@
-"""The hub's lease as its agent keeps it: what ends when the hub acknowledges nothing, and what does not."""
+"""The agent's side of the lease: which work ends when the hub acknowledges no frames, and which work continues."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.runtime.peers import Pair, play, stubborn
 
 
 class LeaseWithFakeLine:
-    """A lease of 20 s over a line on which the hub acknowledges nothing, unless the test lets it.
+    """A lease of 20 s on a line on which the hub acknowledges frames only if the test lets it.
 
-    :ivar asked: the times at which the hub was asked for a sign of life, from the start.
+    :ivar asked: the times at which the agent asked the hub for an acknowledgement, from the start.
     :ivar lost: the time and the reason of each end.
     """
 
@@ -111,9 +111,9 @@ async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depen
     assert command.cancelled()
     setup.holds = True
     await asyncio.sleep(19.7)
-    assert [when for when, _ in setup.lost] == [120.4]
+    assert [at for at, _ in setup.lost] == [120.4]
     await asyncio.sleep(0.4)
-    assert [when for when, _ in setup.lost] == [120.4, 140.4]
+    assert [at for at, _ in setup.lost] == [120.4, 140.4]
 
 
 @on_virtual_time
@@ -137,7 +137,7 @@ def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
     async def test() -> None:
         setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
-        assert [when for when, _ in setup.lost[:1]] == [20.0]
+        assert [at for at, _ in setup.lost[:1]] == [20.0]
 
     play(test)
 
@@ -156,7 +156,7 @@ async def test_a_new_session_is_watched_once() -> None:
     setup = LeaseWithFakeLine("40")
     setup.lease.begin("")
     await asyncio.sleep(20.1)
-    assert [when for when, _ in setup.lost] == [20.0]
+    assert [at for at, _ in setup.lost] == [20.0]
 
 
 @on_virtual_time
@@ -166,7 +166,7 @@ async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_a
     await asyncio.sleep(1.0)
     setup.loop.skip(500.0)
     await asyncio.sleep(0.1)
-    assert not setup.lost, "what the hub has said meanwhile is still unread"
+    assert not setup.lost, "the agent has not read the new messages of the hub yet"
     setup.acknowledged()
     await asyncio.sleep(10.0)
     assert not setup.lost
@@ -174,7 +174,7 @@ async def test_after_this_machine_slept_the_agent_first_reads_what_the_hub_has_a
 
 @on_virtual_time
 async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_still_hears_it() -> None:
-    """The direction to the hub fails 19 s before the other one."""
+    """The direction to the hub fails 19 s before the other direction."""
     pair, loop = await Pair.joined(), asyncio.get_running_loop()
     lost: list[float] = []
     lease = HubLease(pair.caller, lambda: True, lambda why: lost.append(loop.time()))

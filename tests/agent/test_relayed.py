@@ -1,4 +1,4 @@
-"""Requests that an agent relays: their numbers on both sides, and the state that the agent keeps for them."""
+"""Requests that an agent relays: their ids on both sides, and the state that the agent keeps for them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The quick form of the benchmarks runs, and its figures for a line are not far from their targets.
+"""The quick benchmarks run, and their figures for a line are not far from the targets.
 
-It measures real time on a machine that other processes use too. So a test fails only if a figure misses its target by far
-in two runs. ``make bench`` prints which targets are met and which are missed.
+They measure real time on a machine that other processes also use. A test therefore fails only if a figure misses its target by
+far in two runs. ``make bench`` prints the met and the missed targets.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def rivals() -> None:
 
 
 def missed(part: str, wanted: set[str]) -> list[str]:
-    """Measure a part; returns the wanted targets that it missed by far."""
+    """Measure a part. Returns the wanted targets that it missed by far."""
     report = Report()
     quick(report, (part,))
     assert not report.failures, f"{report.failures}\n{report.text()}"
     targets = {target.what: target for target in report.targets}
     assert wanted <= set(targets), f"the benchmark no longer measures {wanted - set(targets)}; it has {set(targets)}"
-    return [targets[what].sentence() for what in sorted(wanted) if grossly_missed(targets[what])]
+    return [targets[name].sentence() for name in sorted(wanted) if grossly_missed(targets[name])]
 
 
 def grossly_missed(target: Target) -> bool:
-    """A time of more than one and a half times its target and 2 ms, or a goodput of less than 0.85 of it."""
+    """Whether a time is longer than one and a half times its target plus 2 ms, or a goodput is below 0.85 of its target."""
     if target.sense == "<=":
         return target.value > 1.5 * target.bound + 2.0
     return target.value < 0.85 * target.bound

@@ -1,4 +1,4 @@
-"""The lines and the drawing of ``linesync status --watch``."""
+"""The lines that ``linesync status --watch`` prints, and the tables that it draws."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ COMMANDS = {
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],
     "hosts": [],
+    "host": ["wait", "sut"],
     "status": [],
+    "policy": ["check", "sut", "hub", "run"],
     "links": [],
     "console": ["sut"],
     "trace": ["sut"],
@@ -35,7 +37,7 @@ COMMANDS = {
 
 
 def test_the_table_has_every_command_with_a_timeout() -> None:
-    (commands,) = [one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction)]
+    (commands,) = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
     assert set(COMMANDS) == {
         name for name, parser in commands.choices.items() if "--timeout" in parser._option_string_actions
     }

@@ -38,21 +38,21 @@ def settings(site: Site, text: str) -> None:
 
 def test_the_hub_comes_from_the_option_the_variable_or_the_file(site: Site) -> None:
     site.hub().says("scripts on this machine")
-    here, wrong = f"unix:{site.socket('hub')}", "unix:/nowhere/else"
+    endpoint, wrong = f"unix:{site.socket('hub')}", "unix:/nowhere/else"
     assert run_linesync(site, "sem", "x", "0").code == 125
-    settings(site, f'hub = "{here}"\n')
+    settings(site, f'hub = "{endpoint}"\n')
     assert run_linesync(site, "sem", "x", "0").text == "0\n"
     settings(site, f'hub = "{wrong}"\n')
     assert wrong.removeprefix("unix:") in run_linesync(site, "sem", "x", "0").err
-    assert run_linesync(site, "sem", "x", "0", env={"LINESYNC_HUB": here}).text == "0\n"
-    assert run_linesync(site, "--hub", here, "sem", "x", "0", env={"LINESYNC_HUB": wrong}).text == "0\n"
-    assert run_linesync(site, "sem", "x", "0", "--hub", here).text == "0\n"
+    assert run_linesync(site, "sem", "x", "0", env={"LINESYNC_HUB": endpoint}).text == "0\n"
+    assert run_linesync(site, "--hub", endpoint, "sem", "x", "0", env={"LINESYNC_HUB": wrong}).text == "0\n"
+    assert run_linesync(site, "sem", "x", "0", "--hub", endpoint).text == "0\n"
 
 
 def test_an_option_has_a_variable_and_a_key_and_the_commands_table_has_priority(site: Site) -> None:
     site.hub().says("scripts on this machine")
-    here = f"unix:{site.socket('hub')}"
-    settings(site, f'hub = "{here}"\nnamespace = "top"\ntimeout = 0\n[sem]\nnamespace = "table"\n')
+    endpoint = f"unix:{site.socket('hub')}"
+    settings(site, f'hub = "{endpoint}"\nnamespace = "top"\ntimeout = 0\n[sem]\nnamespace = "table"\n')
     assert run_linesync(site, "sem", "x", "+1").code == 0
     assert run_linesync(site, "sem", "x", "-2").code == 124, "the file's timeout"
     names = [(row["namespace"], row["name"]) for row in site.json("hub", "status")["semaphores"]]

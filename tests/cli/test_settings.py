@@ -1,4 +1,4 @@
-"""``linesync.toml`` and the variables: an error says which setting is wrong and where to correct it."""
+"""``linesync.toml`` and the variables: an error names the wrong setting, and the file or variable to correct."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linesync.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty directory as the current one and as the home directory."""
+    """An empty directory, which is the current directory and the home directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("HUB", "TIMEOUT", "NAMESPACE", "INSECURE"):
@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         ("timout = 5", ["unknown key 'timout'", "did you mean timeout?"]),
         ("Socket_Group = 'x'", ["unknown key 'Socket_Group'", "did you mean socket-group?"]),
-        ("zzz = 5", ["unknown key 'zzz'", "the keys are as, bound,"]),
+        ("zzz = 5", ["unknown key 'zzz'", "the keys are as, audit, bound,"]),
         ("[agent]\nprot = '/dev/ttyS0'", ["unknown key 'prot' in the table [agent] of ", "did you mean port?"]),
         ("[sem]\nreuse = 'once'", ["unknown key 'reuse' in the table [sem]", "its keys are bound, namespace, timeout"]),
         ("[barier]\ntimeout = 5", ["unknown table [barier]", "did you mean barrier?"]),

@@ -66,14 +66,14 @@ class Terminal:
 
 @contextmanager
 def terminal(site: Site, *words: str, columns: int = 80) -> Iterator[Terminal]:
-    one = Terminal(site, *words, columns=columns)
+    started = Terminal(site, *words, columns=columns)
     try:
-        yield one
+        yield started
     finally:
-        one.process.kill()
-        one.process.wait()
-        os.close(one.screen)
-        os.close(one.tty)
+        started.process.kill()
+        started.process.wait()
+        os.close(started.screen)
+        os.close(started.tty)
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -84,10 +84,10 @@ def test_a_signal_that_ends_console_i_restores_the_terminal(site: Site) -> None:
     tty.setraw(end)
     site.hub("--port", os.ttyname(end)).says("waiting for an agent")
     for number in (*SIGNALS, signal.SIGINT):
-        with terminal(site, "console", os.ttyname(end), "-i") as one:
-            wait_for(lambda one=one: one.raw, "the raw terminal")  # type: ignore[misc]
-            code = one.end(number)
-            assert not one.raw and code == (130 if number == signal.SIGINT else -number)
+        with terminal(site, "console", os.ttyname(end), "-i") as command:
+            wait_for(lambda command=command: command.raw, "the raw terminal")  # type: ignore[misc]
+            code = command.end(number)
+            assert not command.raw and code == (130 if number == signal.SIGINT else -number)
     os.close(line)
     os.close(end)
 
@@ -95,10 +95,10 @@ def test_a_signal_that_ends_console_i_restores_the_terminal(site: Site) -> None:
 def test_an_agent_that_a_signal_ends_restores_its_terminal_and_removes_its_socket(site: Site) -> None:
     site.hub().says("scripts on this machine")
     for number in SIGNALS:
-        with terminal(site, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")) as one:
-            wait_for(lambda one=one: one.raw, "the raw terminal")  # type: ignore[misc]
-            one.end(number)
-            assert not one.raw and not site.socket("sut").exists()
+        with terminal(site, "agent", "--stdio", "--name", "sut", *site.socket_option("sut")) as agent:
+            wait_for(lambda agent=agent: agent.raw, "the raw terminal")  # type: ignore[misc]
+            agent.end(number)
+            assert not agent.raw and not site.socket("sut").exists()
 
 
 def temporary(site: Site) -> list[Path]:
@@ -115,9 +115,9 @@ def unnamed(process: subprocess.Popen[bytes]) -> list[str]:
 
 
 def test_a_signal_that_ends_demo_leaves_no_temporary_file(site: Site) -> None:
-    with terminal(site, "demo") as one:
+    with terminal(site, "demo") as demo:
         wait_for(lambda: temporary(site), "the temporary directory")
-        assert one.end(signal.SIGTERM) == -signal.SIGTERM
+        assert demo.end(signal.SIGTERM) == -signal.SIGTERM
         assert not temporary(site)
 
 
@@ -127,9 +127,9 @@ def test_a_copy_between_two_hosts_that_is_killed_leaves_nothing(site: Site) -> N
         file.truncate(1 << 32)
     before = os.listdir(site.folder)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with terminal(site, "cp", "hub:big", "hub:copy") as one:
-            wait_for(lambda one=one: unnamed(one.process), "the intermediate file")  # type: ignore[misc]
-            assert one.end(number) == -number
+        with terminal(site, "cp", "hub:big", "hub:copy") as copy:
+            wait_for(lambda copy=copy: unnamed(copy.process), "the intermediate file")  # type: ignore[misc]
+            assert copy.end(number) == -number
             assert os.listdir(site.folder) == before
 
 
@@ -138,17 +138,17 @@ def test_progress_fits_in_40_columns_and_ends_its_line_at_ctrl_c(site: Site) -> 
     with open(site.folder / "big", "wb") as file:
         file.truncate(1 << 33)
     for words in (["cp", "big", "hub:copy"], ["cp", f"hub:{site.folder}/big", "copy"]):
-        with terminal(site, *words, columns=40) as one:
+        with terminal(site, *words, columns=40) as command:
             text = ""
 
-            def shown(one: Terminal = one) -> bool:
+            def shown(command: Terminal = command) -> bool:
                 nonlocal text
-                text += one.read_screen()
+                text += command.read_screen()
                 return text.count("\r") > 1
 
             wait_for(shown, "the second update of the progress")
-            assert one.end(signal.SIGINT) == 130
-            text += one.read_screen()
+            assert command.end(signal.SIGINT) == 130
+            text += command.read_screen()
             *updates, rest = text.replace("\r\n", "\n").split("\r")[1:]
             assert updates and all("%" in update and len(update) < 40 and "\n" not in update for update in updates)
             assert rest.endswith("\n") and len(rest) <= 40

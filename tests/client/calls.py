@@ -1,4 +1,4 @@
-"""One call of each operation that has a timeout, for both clients, and the error of each call if nothing answers."""
+"""One call of each operation that has a timeout, for both clients, and the error of each call if the hub does not answer."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "status": lambda client, timeout: client.status(timeout=timeout),
     "changes": lambda client, timeout: client.changes(timeout=timeout),
     "drain": lambda client, timeout: client.drain(timeout=timeout),
+    "check_policy": lambda client, timeout: client.check_policy("sut", "hub", "run", timeout=timeout),
+    "wait_host": lambda client, timeout: client.wait_host("b", boot_after="never", timeout=timeout),
+    "reboot_host": lambda client, timeout: client.reboot_host("b", ["true"], timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
@@ -64,8 +67,8 @@ MAY_HAVE = frozenset(
         "unlock",
     }
 )
-"""The operations that may have had an effect although no answer came. They end with LinesyncFailed. All others certainly had
-no effect; they end with TimedOut."""
+"""The operations that may have had an effect although there was no answer. They end with LinesyncFailed. All other operations
+certainly had no effect, and end with TimedOut."""
 
 
 def with_timeout() -> set[str]:

@@ -173,20 +173,20 @@ def test_an_unread_channel_does_not_block_other_channels(pair: Site) -> None:
 
 
 def test_files_are_copied_in_both_directions(pair: Site, tmp_path: Path) -> None:
-    source, there, back, fifo = (tmp_path / name for name in ("source", "there", "back", "fifo"))
+    source, on_host, copied_back, fifo = (tmp_path / name for name in ("source", "there", "back", "fifo"))
     source.write_bytes(os.urandom(3_000_000))
     os.mkfifo(fifo)
 
     async def work() -> None:
         async with await connect(pair, "hub") as client:
-            assert await client.put_file(str(source), "sut", str(there)) == 3_000_000
-            assert await client.get_file("sut", str(there), str(back)) == 3_000_000
+            assert await client.put_file(str(source), "sut", str(on_host)) == 3_000_000
+            assert await client.get_file("sut", str(on_host), str(copied_back)) == 3_000_000
             copying = asyncio.ensure_future(client.get_file("sut", str(fifo), str(tmp_path / "read")))
             with pytest.raises(LinesyncFailed, match="not a regular file"):
                 await copying
 
     asyncio.run(work())
-    assert source.read_bytes() == there.read_bytes() == back.read_bytes()
+    assert source.read_bytes() == on_host.read_bytes() == copied_back.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "fifo", "source", "there"]
 
 

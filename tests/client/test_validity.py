@@ -1,4 +1,4 @@
-"""The time until which a hold is certainly ours. The hub loses a host that it has not heard for a lease."""
+"""The time until which a client certainly has a hold. The hub loses a host that it has not heard for a lease."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_answer_that_comes_too_late_does_not_bring_a_hold_back(clock: Clock) 
     assert hold.until == 119.0
     late = Validity()
     late.heard(130.0, LEASE, 130.0)
-    assert late.until == 119.0, "nobody knows whether the hub heard us between the commit and the first answer"
+    assert late.until == 119.0, "it is not known whether the hub heard us between the commit and the first answer"
 
 
 def test_a_short_lease_has_a_short_reserve(clock: Clock) -> None:
@@ -76,7 +76,7 @@ def test_an_answer_that_makes_no_sense_changes_nothing(clock: Clock, text: str) 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_hold_is_never_ours_after_the_hub_has_lost_the_host(clock: Clock, seed: int) -> None:
-    """Messages to the hub and back are lost or late at random. The hub counts the lease from the last one that it heard."""
+    """Messages to the hub and back are lost or late at random. The hub counts the lease from the last message that it got."""
     chance = random.Random(seed)
     for _ in range(50):
         clock.now = 100.0
@@ -91,7 +91,7 @@ def test_a_hold_is_never_ours_after_the_hub_has_lost_the_host(clock: Clock, seed
                     answers.append((arrives + chance.choice([0.01, 0.5, 10.0, 40.0]), sent))
         heard.sort()
         ends = [
-            one + LEASE for one, after in zip(heard, [*heard[1:], float("inf")], strict=True) if after > one + LEASE
+            time + LEASE for time, after in zip(heard, [*heard[1:], float("inf")], strict=True) if after > time + LEASE
         ]
         for clock.now, sent in sorted(answers):
             hold.heard(sent, LEASE, clock.now)

@@ -1,4 +1,4 @@
-"""The checks of autotest's own barrier tests with our barrier. The hub runs on this machine, the members in threads."""
+"""The checks of autotest's own barrier tests, with linesync's barrier. The hub runs on this machine, the members in threads."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def rendezvous(
     """Two members meet, as in autotest's own tests. One of them runs in a thread, and its error is ignored."""
 
     def meet(hostid: str) -> None:
-        one = barrier.barrier(hostid, "test_meeting", timeout, None if server else port, listen_server=server)
-        call = one.rendezvous_servers if servers else one.rendezvous
+        member = barrier.barrier(hostid, "test_meeting", timeout, None if server else port, listen_server=server)
+        call = member.rendezvous_servers if servers else member.rendezvous
         hosts = ("127.0.0.1#0", "127.0.0.1#1")
         if abort is None:
             call(*hosts)
@@ -89,8 +89,13 @@ def test_a_port_and_a_listen_server_exclude_each_other() -> None:
 
 
 def test_initialize() -> None:
-    one = barrier.barrier("127.0.0.1#", "testtag", 100, 11921)
-    assert (one._hostid, one._tag, one._timeout_secs, one._port) == ("127.0.0.1#", "testtag", 100, 11921)
+    created = barrier.barrier("127.0.0.1#", "testtag", 100, 11921)
+    assert (created._hostid, created._tag, created._timeout_secs, created._port) == (
+        "127.0.0.1#",
+        "testtag",
+        100,
+        11921,
+    )
 
 
 def test_the_host_of_an_id() -> None:
@@ -228,15 +233,15 @@ def test_different_lists_of_hosts_are_refused_immediately(hub: kit.Site, request
 
 
 def test_one_tag_on_two_ports_gives_two_barriers(hub: kit.Site, request: pytest.FixtureRequest) -> None:
-    one = _in_thread("a", "ports", "a", "b", port=11930)
+    first = _in_thread("a", "ports", "a", "b", port=11930)
     other = _in_thread("a", "ports", "a", "b", port=11931)
     _await_arrivals(hub, "ports", 2, request)
     barrier.barrier("b", "ports", 20, 11931).rendezvous("a", "b")
     wait_for(lambda: other, "the meeting on 11931")
-    assert (one, other) == ([], [None])
+    assert (first, other) == ([], [None])
     barrier.barrier("b", "ports", 20, 11930).rendezvous("a", "b")
-    wait_for(lambda: one, "the meeting on 11930")
-    assert one == [None]
+    wait_for(lambda: first, "the meeting on 11930")
+    assert first == [None]
 
 
 def test_pairs_that_use_one_tag_do_not_meet() -> None:
@@ -297,11 +302,11 @@ def test_a_timeout_of_0_is_an_error() -> None:
 
 
 def test_a_session_of_one_host(request: pytest.FixtureRequest) -> None:
-    for number, how in enumerate(("sync", "single_sync")):
+    for number, method in enumerate(("sync", "single_sync")):
         sync = autotest.SyncData("127.0.0.1", "127.0.0.1", ["127.0.0.1"], f"127.0.0.1#{number}")
         assert sync.listen_server is not None
-        assert getattr(sync, how)(f"test{number}") == {"127.0.0.1": f"test{number}"}
-        assert sync.listen_server.closed == (how == "single_sync")
+        assert getattr(sync, method)(f"test{number}") == {"127.0.0.1": f"test{number}"}
+        assert sync.listen_server.closed == (method == "single_sync")
         sync.close()
         assert sync.listen_server.closed
 

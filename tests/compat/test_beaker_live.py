@@ -50,8 +50,8 @@ def test_a_state_stays_set(hosts: Hosts, task: dict[str, str], name: str) -> Non
 
 def test_rhts_and_restraint_commands_share_their_states(hosts: Hosts, task: dict[str, str]) -> None:
     assert hosts.type("server", "rhts-sync-set", "-s", "UP", env=task).code == 0
-    same = {"RSTRNT_RECIPESETID": task["RECIPESETID"], "RSTRNT_TASKORDER": task["TASKORDER"]}
-    assert hosts.type("client", "rstrnt-sync-block", "--timeout", "10", "-s", "UP", "server", env=same).code == 0
+    rstrnt_task = {"RSTRNT_RECIPESETID": task["RECIPESETID"], "RSTRNT_TASKORDER": task["TASKORDER"]}
+    assert hosts.type("client", "rstrnt-sync-block", "--timeout", "10", "-s", "UP", "server", env=rstrnt_task).code == 0
 
 
 def test_each_task_and_recipe_set_has_separate_states(hosts: Hosts, task: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def hosts(shims: Path) -> Iterator[Hosts]:
-    """server1 and server2 on cables. Examples with more servers run several scripts on these two."""
+    """The hosts server1 and server2 on cables. Examples with more servers run several scripts on these two hosts."""
     with kit.site() as place, hosts_on_cables(place, shims, {"server1": {}, "server2": {}}) as found:
         yield found
 
@@ -93,7 +93,7 @@ def test_an_address_and_a_port_name_a_hub_that_listens_there(shims: Path) -> Non
         port = free_port()
         place.hub("--listen", f"tcp://127.0.0.1:{port}").says("listening on")
         hosts = Hosts(place, shims)
-        alone = {"LINESYNC_HUB": ""}  # otherwise it would override -A and -p
+        alone = {"LINESYNC_HUB": ""}  # otherwise the variable would override -A and -p
         done = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(port), "sem", "x", "1", env=alone)
         assert (done.code, done.text) == (0, "1\n")
         lost = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(free_port()), "sem", "x", "1", env=alone)

@@ -135,13 +135,13 @@ def test_bug_compatibility_does_not_hide_a_wrong_command_line(capsys: pytest.Cap
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("how", ["option", "variable"])
+@pytest.mark.parametrize("switch", ["option", "variable"])
 def test_a_failure_exits_with_0_only_with_bug_compatibility(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    switch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LINESYNC_HUB", f"unix:{tmp_path}/none.sock")
     assert main("lava-wait", ["ready"]) == 125
-    if how == "variable":
+    if switch == "variable":
         monkeypatch.setenv("LAVA_BUG_COMPAT", "1")
-    assert main("lava-wait", [*(["--lava-bug-compat"] if how == "option" else []), "ready"]) == 0
+    assert main("lava-wait", [*(["--lava-bug-compat"] if switch == "option" else []), "ready"]) == 0
     assert "none.sock" in capsys.readouterr().err

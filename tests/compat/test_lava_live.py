@@ -44,7 +44,7 @@ def hosts(shims: Path) -> Iterator[Hosts]:
 
 def test_a_multinode_definition_runs_unchanged(hosts: Hosts) -> None:
     client, server = (start(hosts, host, "multinode.yaml") for host in GROUP)
-    both = [
+    running = [
         "role-in-group=client",
         "role-in-group=server",
         "server=board2 clients=board1 ",
@@ -62,11 +62,11 @@ def test_a_multinode_definition_runs_unchanged(hosts: Hosts) -> None:
     assert [done.err for done in results] == ["", ""]
     assert results[0].text.splitlines() == [
         "self=board1 role=client",
-        *both,
+        *running,
         "server-ip=10.0.0.1 cache=board2:server-ip=10.0.0.1 board2:port=5001 board2:note=two words ",
         *after,
     ]
-    assert results[1].text.splitlines() == ["self=board2 role=server", *both, "client-said=pass", *after]
+    assert results[1].text.splitlines() == ["self=board2 role=server", *running, "client-said=pass", *after]
 
 
 def test_a_wait_needs_a_message_of_another_device_and_can_be_repeated(hosts: Hosts) -> None:
@@ -88,7 +88,7 @@ def test_a_message_without_data_removes_the_cache(hosts: Hosts) -> None:
 
 
 def test_a_host_that_is_ahead_waits_at_the_second_sync(hosts: Hosts) -> None:
-    """The faster host arrives at the second sync of an id before the slower one has left the first."""
+    """The faster host arrives at the second sync of an id before the slower host has left the first sync."""
     ahead = hosts.start("board1", "sh", "-c", "lava-sync pace; echo one; lava-sync pace; echo two")
     assert hosts.type("board2", "lava-sync", "pace").code == 0
     hosts.site.await_waiting("barriers", "lava-sync:job7/pace", 1)

@@ -45,12 +45,12 @@ def test_a_member_is_converted_back_to_its_id(identity: str) -> None:
 
 
 @given(IDS, IDS)
-def test_different_ids_have_different_members(one: str, other: str) -> None:
-    assert (member_of(one) == member_of(other)) == (one == other)
+def test_different_ids_have_different_members(first: str, second: str) -> None:
+    assert (member_of(first) == member_of(second)) == (first == second)
 
 
 def test_the_end_of_a_long_id_is_replaced_by_its_digest() -> None:
-    one, other = member_of("host" + "x" * 300 + "1"), member_of("host" + "x" * 300 + "2")
-    assert one != other
-    assert len(one) <= 64
-    assert one.startswith("hostxxx")
+    first, second = member_of("host" + "x" * 300 + "1"), member_of("host" + "x" * 300 + "2")
+    assert first != second
+    assert len(first) <= 64
+    assert first.startswith("hostxxx")

@@ -32,9 +32,9 @@ def endpoint(hub: kit.Site, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 
 def test_entries_are_counted(endpoint: str) -> None:
-    with Sync(endpoint=endpoint) as one, Sync(endpoint=endpoint) as other:
-        assert [one.signal_entry("ready"), other.signal_entry("ready"), one.signal_entry("ready")] == [1, 2, 3]
-        assert one.signal_entry("done") == 1
+    with Sync(endpoint=endpoint) as first, Sync(endpoint=endpoint) as second:
+        assert [first.signal_entry("ready"), second.signal_entry("ready"), first.signal_entry("ready")] == [1, 2, 3]
+        assert first.signal_entry("done") == 1
 
 
 def test_a_barrier_is_released_at_its_target_and_stays_released(endpoint: str) -> None:
@@ -98,8 +98,8 @@ def test_one_call_publishes_and_waits_or_subscribes(endpoint: str) -> None:
 
 
 def test_runs_plans_and_cases_have_separate_states(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sync(endpoint=endpoint) as one:
-        assert one.signal_entry("ready") == 1
+    with Sync(endpoint=endpoint) as usual:
+        assert usual.signal_entry("ready") == 1
     with Sync(case="b", endpoint=endpoint) as other:
         assert other.signal_entry("ready") == 1
     with Sync(run="another", endpoint=endpoint) as third:

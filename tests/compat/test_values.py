@@ -19,9 +19,9 @@ VALUES = st.recursive(
 )
 
 
-def same(one: Any, other: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     """Whether two values and all their parts have equal values and types. (In Python, 1, 1.0 and True are equal.)"""
-    return repr(one) == repr(other)
+    return repr(first) == repr(second)
 
 
 @given(VALUES)

@@ -46,7 +46,7 @@ AS_USER = (
     "-c",
     "import os; os.geteuid = lambda: 1000; from linesync.cli.main import main; raise SystemExit(main())",
 )
-"""The program as a user other than root runs it, with default sockets in XDG_RUNTIME_DIR."""
+"""The program with the default paths of a user other than root: its sockets are in XDG_RUNTIME_DIR."""
 _REQUEST_INTERVAL = 0.03
 """Seconds between two requests while a test waits. Each request costs the hub some milliseconds."""
 _IMPATIENT = (
@@ -83,10 +83,10 @@ class Command:
         )
 
     def wait(self, seconds: float = 30.0, data: bytes | None = None) -> Done:
-        """Wait for its end.
+        """Wait for the end of the command.
 
-        :param data: the bytes of its stdin, if that is a pipe.
-        :raises AssertionError: it did not end in time.
+        :param data: the bytes for its stdin, if its stdin is a pipe.
+        :raises AssertionError: the command did not end in time.
         """
         try:
             out, err = self.process.communicate(data, timeout=seconds)
@@ -125,7 +125,7 @@ class Daemon:
         self.log_file = log
         self._begin = log.stat().st_size if log.exists() else 0
         with open(log, "ab") as file:
-            # A group of its own, so that a signal to the group of the tests does not reach it.
+            # A separate process group, so that a signal to the group of the tests does not reach it.
             self.process = subprocess.Popen(
                 argv,
                 env=dict(env),
@@ -142,11 +142,11 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        """The lines that it has logged since its start."""
+        """The lines that the process has logged since its start."""
         return self.log_file.read_bytes()[self._begin :].decode("utf-8", "replace")
 
     def says(self, text: str, seconds: float = 15.0) -> str:
-        """Wait until its log contains ``text``. Returns the line with the text."""
+        """Wait until the log contains ``text``. Returns the line with the text."""
         try:
             wait_for(lambda: text in self.log or self.process.poll() is not None, f"{text!r} in the log", seconds)
         except AssertionError as error:
@@ -180,6 +180,10 @@ class Site:
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
         self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
         self.env["LINESYNC_STATE"] = ":memory:"  # each sync of a disk would take milliseconds
+        self.policy = folder / "policy.toml"
+        """The rules of a hub that starts later. They allow everything."""
+        self.policy.write_text('allow = [{do = ["*"]}]')
+        self.env["LINESYNC_POLICY"] = str(self.policy)
         self.daemons: list[Daemon] = []
         self._commands: list[Command] = []
 
@@ -194,7 +198,7 @@ class Site:
         """Start an agent.
 
         :param socket: the name of its socket and log; by default, the agent's name.
-        :param impatient: while the hub refuses its name, the agent tries again ten times as often.
+        :param impatient: whether the agent tries ten times as often to register while the hub refuses its name.
         """
         words = ["agent", "--name", name, *self.socket_option(socket or name), *args]
         program = [sys.executable, "-c", _IMPATIENT] if impatient else [LINESYNC]
@@ -220,20 +224,19 @@ class Site:
         return command.wait(seconds, stdin)
 
     def script(self, side: str, text: str, *args: str) -> Command:
-        """Run a bash script on a side and do not wait for it. Its ``linesync`` is ours."""
+        """Run a bash script on a side and do not wait for it. Its command ``linesync`` is the tested program."""
         text = f'linesync() {{ {shlex.quote(LINESYNC)} "$@"; }}\n{text}'
         env = {**self.env, "LINESYNC_HUB": f"unix:{self.socket(side)}", "LINESYNC": LINESYNC}
         command = Command(["bash", "-c", text, "script", *args], env, self.folder)
         self._commands.append(command)
         return command
 
-    def json(self, side: str, what: str) -> Any:
-        """The data of ``hosts``, ``status`` or ``links`` on a side, as ``--json`` prints it. This starts no process, so tests
-        can call it often."""
+    def json(self, side: str, command: str) -> Any:
+        """The output of ``hosts``, ``status`` or ``links`` with ``--json`` on a side. This starts no process, so it is fast."""
         with connect_blocking(f"unix:{self.socket(side)}") as client:
-            if what == "status":
+            if command == "status":
                 return client.status().as_json()
-            return [state.as_json() for state in {"hosts": client.hosts, "links": client.links}[what]()]
+            return [state.as_json() for state in {"hosts": client.hosts, "links": client.links}[command]()]
 
     def states(self) -> dict[str, str]:
         """The state of each host that the hub knows; empty while there is no hub."""
@@ -245,13 +248,13 @@ class Site:
     def await_line(self, side: str, state: str) -> None:
         """Wait until any line of a hub or an agent is in this state."""
 
-        def there() -> bool:
+        def has_state() -> bool:
             try:
                 return any(row["state"] == state for row in self.json(side, "links"))
             except LinesyncError:
                 return False
 
-        wait_for(there, f"a line of {side} that is {state}")
+        wait_for(has_state, f"a line of {side} that is {state}")
 
     def await_host(self, name: str = "sut", state: str = "up", seconds: float = 20.0) -> None:
         """Wait until a host is up (or in another state)."""
@@ -273,9 +276,9 @@ class Site:
         row = self.row(kind, name)
         return 0 if row is None else len(row[waits.get(kind, "waiting")])
 
-    def until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    def until(self, condition: Callable[[], object], name: str, seconds: float = 30.0) -> None:
         """Wait until a condition is true. The condition may send requests to the hub."""
-        wait_for(condition, what, seconds, every=_REQUEST_INTERVAL)
+        wait_for(condition, name, seconds, every=_REQUEST_INTERVAL)
 
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
         self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
@@ -352,9 +355,10 @@ def serial_site(
 
 
 class Scenes:
-    """Runs tests that mostly wait (for a lease or a deadlock) at the same time, each on its own site.
+    """Runs *scenes* at the same time, each on its own site.
 
-    A scene is such a test: a function that this object decorates. The first call of :meth:`play` runs all scenes.
+    A scene is a test that mostly waits, for the end of a lease or for a deadlock. This object decorates the functions that are
+    scenes. The first call of :meth:`play` runs all scenes.
     """
 
     def __init__(self) -> None:
@@ -366,15 +370,15 @@ class Scenes:
         return scene
 
     def play(self, name: str) -> None:
-        """Wait for the end of this scene, and raise its error if there was one."""
+        """Wait for the end of a scene, and raise its error, if any."""
         if not self._ends:
             with ThreadPoolExecutor(len(self.names)) as pool:
-                self._ends = {each: pool.submit(scene) for each, scene in self.names.items()}
+                self._ends = {title: pool.submit(scene) for title, scene in self.names.items()}
         self._ends[name].result()
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs. A zombie does not."""
+    """Whether a process runs. A zombie does not run."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Limits of one session at a hub: it registers one name, reaches only its own arrivals, and logs a bounded number of lines."""
+"""Limits of one session at a hub: it registers one name, names only its own arrivals, and causes few log lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from linesync import limits, protocol
 from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from linesync.hub.requests import _REPEATS
+from linesync.hub.waiting import _REPEATS
 from linesync.jobs.serve import JOBS
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.testing.recorder import Recorder
 from linesync.wire.framing.frames import HELLO, Hello, encode
 from tests.system.world import World
@@ -49,7 +49,7 @@ class RawSession:
         return peer
 
     def ask(self, text: str) -> str:
-        """Send a request; returns its reply or raises its error."""
+        """Send a request. Returns its reply, or raises its error."""
 
         async def work() -> str:
             _, pending = self.peer.ask(text)
@@ -74,7 +74,11 @@ def hosts(world: World) -> list[str]:
 
 def reports(world: World, text: str) -> list[str]:
     """The lines of the hub's log that contain this text."""
-    return [what for _, what in world._log if isinstance(what, str) and what.startswith("hub: ") and text in what]
+    return [
+        sentence
+        for _, sentence in world._log
+        if isinstance(sentence, str) and sentence.startswith("hub: ") and text in sentence
+    ]
 
 
 # -- register -----------------------------------------------------------------------------------------------------------
@@ -154,8 +158,7 @@ def start_waiting(world: World, client: Client) -> Any:
 @pytest.mark.parametrize("note", [True, False])
 def test_no_message_of_a_script_reaches_another_client(world: World, side: str, text: str, note: bool) -> None:
     victim = start_waiting(world, world.client(side))
-    (key,) = world.hub._requests._waiting
-    session, number = world.hub._requests._waiting[key][0]
+    ((key, ((session, number),)),) = world.hub._requests._waiting._asked.items()
     raw = RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket)
     for request, script in ((number, number.partition(".")[2] or session.id), ("x", f"{session.id}")):
         for sent in (text.format(request, script), text.format("x", script) + f" arrival={key[1]}"):
@@ -206,7 +209,9 @@ def test_requests_that_repeat_one_arrival_without_end_are_refused(world: World, 
     for _ in range(_REPEATS + 5):
         raw.peer.ask("barrier go 2 arrival=mine", replies.append)
     world.settle(lambda: len(replies) == 5)
-    assert all(f"{_REPEATS} requests with the arrival id mine wait" in str(protocol.read_error(one)) for one in replies)
+    assert all(
+        f"{_REPEATS} requests with the arrival id mine wait" in str(protocol.read_error(line)) for line in replies
+    )
     assert raw.ask("barrier go 2 arrival=other").startswith("ok")
     world.settle(lambda: len(replies) == _REPEATS + 5)
     assert all(reply.startswith("ok") for reply in replies[5:])
@@ -239,19 +244,19 @@ def test_a_note_waits_in_the_queue_of_its_script(world: World, number: str, text
 
 
 def test_a_script_with_long_replies_does_not_delay_others_of_its_host(world: World) -> None:
-    one, other = (RawSession(world, world.hosts["h1"].socket) for _ in range(2))
+    first, second = (RawSession(world, world.hosts["h1"].socket) for _ in range(2))
     text = random.Random(1).randbytes(10_000).hex()
     world.run(world.client().send("long", text))
     many: list[Any] = []
     for _ in range(100):
-        one.peer.ask("receive long 1 most=20", many.append)
+        first.peer.ask("receive long 1 most=20", many.append)
     world.pass_time(10.0)
     replies: list[Any] = []
-    other.peer.ask("hosts", replies.append)
+    second.peer.ask("hosts", replies.append)
     world.settle(lambda: bool(replies))
     assert len(many) < 20
-    one.close()
-    other.close()
+    first.close()
+    second.close()
 
 
 def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
@@ -260,7 +265,7 @@ def test_an_agent_that_does_not_answer_is_not_asked_again(world: World) -> None:
     asked: list[str] = []
     with patch.object(type(agent), "activity", lambda self: asked.append("")):
         for _ in range(5):
-            world.hub._requests._ask("h1")
+            world.hub._requests._questions.ask("h1")
             world.pass_time(5.0)
     assert len(asked) == 1 and len(world.hub._sessions.host("h1").peer._pending) == 1  # type: ignore[union-attr]
 
@@ -277,23 +282,23 @@ async def _hang(stream: Stream, *_: Any) -> None:
 @pytest.mark.parametrize("side", ["hub", "h1"])
 @pytest.mark.parametrize("host", ["hub", "h1", "h2"])
 def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str, host: str) -> None:
-    one, other = (RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
+    first, second = (RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
     with patch("linesync.jobs.command.serve_run", _hang):
-        running = [one.peer.open(f"run {host} true") for _ in range(JOBS)]
+        running = [first.peer.open(f"run {host} true") for _ in range(JOBS)]
         world.pass_time(2.0)
-        error = protocol.read_error(world.run(one.peer.open(f"run {host} true").receive()).data.decode())
+        error = protocol.read_error(world.run(first.peer.open(f"run {host} true").receive()).data.decode())
         assert error is not None and f"{host} already runs {JOBS} commands and file transfers for this script" in str(
             error
         )
         assert not any(stream.broken or stream.receive_nowait() for stream in running)
-        others = [other.peer.open(f"run {host} true"), one.peer.open(f"run {'h2' if host != 'h2' else 'h1'} true")]
+        others = [second.peer.open(f"run {host} true"), first.peer.open(f"run {'h2' if host != 'h2' else 'h1'} true")]
         running.pop().reset("enough")
         world.pass_time(2.0)
-        others.append(one.peer.open(f"run {host} true"))
+        others.append(first.peer.open(f"run {host} true"))
         world.pass_time(2.0)
         assert not any(stream.broken or stream.receive_nowait() for stream in (*running, *others))
-        one.close()
-        other.close()
+        first.close()
+        second.close()
         world.pass_time(2.0)
     assert not world.hub.jobs._running
 
@@ -324,10 +329,12 @@ def test_the_last_places_are_for_agents(world: World) -> None:
 
 def test_one_users_scripts_have_a_share_of_the_places_that_agents_do_not_use(world: World) -> None:
     world.hub._entrance.places = 16
-    with patch("linesync.runtime.listening.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in ours else []):
-        ours: set[Any] = set()
+    with patch(
+        "linesync.runtime.listening.entrance._senders", lambda peer: [("uid 5", 0.5)] if peer in same_user else []
+    ):
+        same_user: set[Any] = set()
         enter = world.hub._entrance.enter
-        world.hub._entrance.enter = lambda peer: (ours.add(peer), enter(peer))[1]  # type: ignore[method-assign]
+        world.hub._entrance.enter = lambda peer: (same_user.add(peer), enter(peer))[1]  # type: ignore[method-assign]
         agents = [RawSession(world) for _ in range(5)]
         for n, agent in enumerate(agents):
             agent.ask(f"register p{n} BootBoo{n}")
@@ -336,7 +343,7 @@ def test_one_users_scripts_have_a_share_of_the_places_that_agents_do_not_use(wor
         late = RawSession(world)
         with pytest.raises(LinesyncFailed, match=r"no place for another connection of uid 5 \(7 of its 7 places"):
             late.ask("hosts")
-        ours.clear()
+        same_user.clear()
         other = RawSession(world)
         other.ask("hosts")
     for raw in (*agents, *scripts, late, other):

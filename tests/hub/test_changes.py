@@ -1,4 +1,4 @@
-"""The changes at the hub, and the scripts that follow them."""
+"""The changes of the hub's state, and the scripts that follow them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Watch:
 
     def brief(self) -> list[tuple[Any, ...]]:
         """The kind, name, host and value of each new change."""
-        return [(one.kind, one.name, one.who, one.value) for one in self.seen()]
+        return [(change.kind, change.name, change.who, change.value) for change in self.seen()]
 
 
 def test_a_follower_sees_each_kind_of_change_in_order() -> None:
@@ -45,9 +45,9 @@ def test_a_follower_sees_each_kind_of_change_in_order() -> None:
         world.agent("a")
         world.deliver()
         assert watch.brief() == [("host up", "a", "a", None)]
-        one, hub = world.client("a"), world.client()
+        script, hub = world.client("a"), world.client()
         world.run(hub.semaphore("slots", 2))
-        world.run(one.semaphore("slots", -1))
+        world.run(script.semaphore("slots", -1))
         held = world.run(hub.hold("slots"))
         world.run(hub.give_back(held))
         assert watch.brief() == [
@@ -59,13 +59,13 @@ def test_a_follower_sees_each_kind_of_change_in_order() -> None:
         world.run(hub.set_events("ready"))
         world.run(hub.set_events("ready"))
         world.run(hub.clear_events("ready"))
-        world.run(one.send("log", "x=1"))
+        world.run(script.send("log", "x=1"))
         assert watch.brief() == [
             ("event set", "ready", "hub", None),
             ("event cleared", "ready", "hub", None),
             ("message sent", "log", "a", 1),
         ]
-        task = world.start(one.exchange("keys", ["a", "hub"], b"1"))
+        task = world.start(script.exchange("keys", ["a", "hub"], b"1"))
         world.run(hub.exchange("keys", ["a", "hub"], b"2"))
         world.settle(task.done)
         seen = watch.brief()
@@ -79,14 +79,14 @@ def test_the_changes_of_a_lock_have_its_token() -> None:
     with World(seed=2) as world:
         world.agent("a")
         world.deliver()
-        watch, one, hub = Watch(world), world.client("a"), world.client()
+        watch, script, hub = Watch(world), world.client("a"), world.client()
         first = world.run(hub.lock("flash"))
-        second = world.start(one.lock("flash"))
+        second = world.start(script.lock("flash"))
         world.pass_time(1.0)
         world.run(hub.give_back(first))
         world.settle(second.done)
-        world.kill(one)
-        assert [(one.kind, one.who, one.value, one.why) for one in watch.seen()] == [
+        world.kill(script)
+        assert [(change.kind, change.who, change.value, change.why) for change in watch.seen()] == [
             ("lock taken", "hub", first.value, ""),
             ("lock waiting", "a", None, ""),
             ("lock given back", "hub", first.value, "gave up"),
@@ -112,7 +112,7 @@ def test_the_release_and_the_failure_of_a_barrier_are_one_change_for_all_parties
         world.pass_time(30.0)
         assert isinstance(task.exception(), MemberLost)
         seen = watch.seen()
-        assert [one.kind for one in seen] == ["barrier arrival", "host lost", "barrier failed"]
+        assert [change.kind for change in seen] == ["barrier arrival", "host lost", "barrier failed"]
         assert "b is lost" in seen[2].why
 
 
@@ -120,9 +120,9 @@ def test_a_change_has_its_time_its_namespace_and_its_sender() -> None:
     with World(seed=4) as world:
         world.agent("a")
         world.deliver()
-        watch, one, two = Watch(world), world.client("a"), world.client("a")
-        world.run(two.set_events("ready", namespace="nightly"))
-        wait = world.start(one.barrier("up", 2, timeout=2.0))
+        watch, first, second = Watch(world), world.client("a"), world.client("a")
+        world.run(second.set_events("ready", namespace="nightly"))
+        wait = world.start(first.barrier("up", 2, timeout=2.0))
         world.pass_time(5.0)
         assert wait.exception() is not None
         event, arrival, left = watch.seen()
@@ -165,7 +165,7 @@ def test_a_follower_that_does_not_read_loses_the_oldest_changes_and_their_number
         seen: list[Change] = []
         while not seen or seen[-1].number < first + total:
             seen += watch.seen()
-        (gap,) = [one for one in seen if one.kind == LOST]
+        (gap,) = [entry for entry in seen if entry.kind == LOST]
         assert gap.value is not None and gap.value > 0
         assert len(seen) - 1 + gap.value == total, "each change has arrived or is counted"
         after = seen[seen.index(gap) + 1]
@@ -227,8 +227,8 @@ def test_a_follower_on_a_host_whose_line_is_cut_gets_an_error_after_the_lease() 
 
 def test_following_needs_the_permission_to_look() -> None:
     with World(seed=9) as world:
-        world.hub._requests.policy = Policy([Rule(allow=False, permission="look")])
-        with pytest.raises(NotAllowed, match="'changes' is not allowed for script"):
+        world.hub.set_policy(Policy((Rule(allow=False, do=("look",)),)))
+        with pytest.raises(NotAllowed, match="may not look at the state of the hub, because the rule .* denies it"):
             world.run(world.client().changes())
         assert "refused 'changes' from script 1 on hub, line unix:/hub#1: " in world.transcript()
 

@@ -1,4 +1,4 @@
-"""Durable commits a hub's memory to a store, here to a store that the tests let fail."""
+"""``Durable`` commits the memory of a hub to a store. Here the tests control the store, and can let it fail."""
 
 from __future__ import annotations
 

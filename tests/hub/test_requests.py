@@ -9,10 +9,12 @@ import pytest
 
 from linesync import protocol
 from linesync.errors import LinesyncFailed
+from linesync.hub.checks import Checks
 from linesync.hub.memory import Memory
 from linesync.hub.outbox import Outbox
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
+from linesync.model.policy import Policy, Rule
 from linesync.model.sync.services import SyncServices
 from linesync.runtime.listening.reports import Reports
 
@@ -47,9 +49,9 @@ def handle(*requests: tuple[str, str], broken: bool = False) -> tuple[FakePeer, 
 
         memory = Memory(SyncServices())
         sessions = Sessions(memory, keeping=False)
-        hub = Requests(
-            sessions, 20.0, "boot", memory, Outbox(), links, lambda: 0, lambda event: None, Reports(lambda _: None)
-        )
+        report = Reports(lambda _: None)
+        checks = Checks(report, Policy((Rule(allow=True),)), None)
+        hub = Requests(sessions, 20.0, "boot", memory, Outbox(), links, lambda: 0, lambda event: None, report, checks)
         session: HubSession = sessions.begin(peer, "line")  # type: ignore[arg-type]
         for number, text in requests:
             hub.take(session, number, text)

@@ -12,9 +12,9 @@ from linesync.protocol.ids import Id
 MAY_HAVE_EFFECT = {
     "barrier go 2": "the barrier may have been released",
     "sem s 2": "the units may have been given",
-    "commit 7": "what was granted may have been taken",
+    "commit 7": "the grant may have been taken",
     "unlock l 3": "the lock may have been given back",
-    "giveback x1": "what was held may have been given back",
+    "giveback x1": "the hold may have been given back",
     "event up": "the events may have been changed",
     "send ready k=v": "the message may have been sent",
     "reset": "the names may have been reset",

@@ -7,15 +7,16 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop
 
 
-class Opened(User):
+class Opened(User[Peer]):
     """Collects the channels that the other end opens."""
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Pair:
 
 
 async def pause(seconds: float = 0.1) -> None:
-    """Let time pass; the default is enough for everything that was sent to arrive."""
+    """Let time pass. In the default time, all sent data arrives."""
     await asyncio.sleep(seconds)
 
 
@@ -66,10 +67,10 @@ async def stubborn(seconds: float) -> None:
 
 
 def play(work: Callable[[], Coroutine[Any, Any, None]], limit: float = 3600.0) -> None:
-    """Run a coroutine on virtual time.
+    """Run a coroutine on virtual time, and return its result.
 
-    :param limit: the most seconds of virtual time that it may take.
-    :raises AssertionError: it takes longer, or an error was reported to the loop's exception handler.
+    :param limit: the most seconds of virtual time that the coroutine may take.
+    :raises AssertionError: the coroutine takes longer, or an error was reported to the loop's exception handler.
     """
     loop = VirtualLoop()
     failures: list[dict[str, Any]] = []

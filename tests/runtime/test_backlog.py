@@ -1,4 +1,4 @@
-"""A peer that has received more than it can handle in one time slice: order, other peers, and the end of the line.
+"""A peer that has received more bytes than it can handle in one time slice: order, other peers, and the end of the line.
 
 The tests shorten the slice to one record, because virtual time does not pass while a peer works.
 """
@@ -11,9 +11,10 @@ import pytest
 
 from linesync.errors import LinesyncError
 from linesync.runtime import peer as peer_module
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 
 from .peers import pause, play
@@ -27,7 +28,7 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_module, "_PIECE", 1)
 
 
-class RecordingUser(User):
+class RecordingUser(User[Peer]):
     """Records requests and the ends of sessions and lines, in order, in a list that several users share.
 
     :ivar fails: the request on which it raises an error.

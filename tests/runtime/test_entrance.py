@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from linesync import limits, open_files
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.listening.entrance import Entrance, places
 from linesync.runtime.peer import Peer
 from linesync.runtime.refusal import read_refusal
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe, Switchboard
 from linesync.testing.recorder import Recorder
 from linesync.transports.interface import LineInfo
@@ -21,7 +22,7 @@ from linesync.transports.interface import LineInfo
 from .peers import pause, play
 
 
-class Owner(User):
+class Owner(User[Peer]):
     """Listens on the endpoint ``unix:/s``, with an entrance that has two places.
 
     :ivar busy: the peers whose places must not be taken away.
@@ -210,10 +211,10 @@ def test_one_process_user_or_address_cannot_take_all_places(
         owner = Owner(most=8)
 
         def enter(peer: str, uid: int | None) -> str:
-            one = Peer(owner, "l", token())
-            one.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
-            owner.entrance.enter(one)
-            return owner.entrance.crowded(one, lambda: owner.entrance.peers, owner.entrance.places)
+            entered = Peer(owner, "l", token())
+            entered.info = LineInfo(endpoint="unix:/s", kind=kind, peer=peer, uid=uid)
+            owner.entrance.enter(entered)
+            return owner.entrance.crowded(entered, lambda: owner.entrance.peers, owner.entrance.places)
 
         assert not any(enter(peer.format(n), uid) for n in range(others))
         assert f"no place for another connection of {who} ({others} of its {others} places" in enter(

@@ -1,4 +1,4 @@
-"""Senders take turns, and each keeps its own order."""
+"""Senders are served in turn, and the requests of each sender keep their order."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from linesync.errors import LinesyncFailed
-from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
 from linesync.runtime.refusal import refusal
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.recorder import Recorder
 
@@ -27,7 +27,7 @@ def test_a_connection_that_is_closed_with_a_refusal_is_lost_for_the_reason_in_th
 
 def test_a_dismissed_caller_gets_the_reason() -> None:
     async def test() -> None:
-        class Ends(User):
+        class Ends(User[Peer]):
             reason = ""
 
             def session_down(self, peer: object, reason: str, restarted: bool) -> None:

@@ -14,12 +14,11 @@ from linesync.runtime.reconnect import keep_connected
 from .peers import play
 
 
-class FakePeer:
-    """A peer whose line the test can lose."""
+class FakeEnd:
+    """A receiver whose line the test can lose."""
 
     def __init__(self) -> None:
         self.lost_why: LinesyncError | None = None
-        self.receiver = object()
         self._lost = asyncio.Event()
 
     async def lost(self) -> None:
@@ -32,7 +31,7 @@ class FakePeer:
 
 
 class Line:
-    """A simulated line, and a task that keeps a peer connected to it.
+    """A simulated line, and a task that keeps it open.
 
     :ivar error: the error that opening the line raises now; None: it opens.
     :ivar lost_after: the seconds after which an opened line is lost; None: never.
@@ -45,22 +44,23 @@ class Line:
         self.lost_after: float | None = None
         self.attempts: list[float] = []
         self.reported: list[str] = []
-        self.peer = FakePeer()
+        self.end = FakeEnd()
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         patch.setattr("linesync.runtime.reconnect.connect", self._connect)
 
-    async def _connect(self, endpoint: str, receiver: object) -> None:
-        assert (endpoint, receiver) == ("/dev/x", self.peer.receiver)
+    async def _connect(self, endpoint: str, receiver: Callable[[], object]) -> None:
+        assert endpoint == "/dev/x"
         self.attempts.append(round(self._loop.time() - self._start, 3))
         if self.error is not None:
             raise self.error
+        assert receiver() is self.end
         if self.lost_after is not None:
-            self._loop.call_later(self.lost_after, self.peer.lose)
+            self._loop.call_later(self.lost_after, self.end.lose)
 
     def keep(self, *, once: bool = False) -> asyncio.Task[None]:
-        peer: Any = self.peer
-        self.task = self._loop.create_task(keep_connected(peer, "/dev/x", self.reported.append, once=once))
+        end: Any = self.end
+        self.task = self._loop.create_task(keep_connected(lambda: end, "/dev/x", self.reported.append, once=once))
         return self.task
 
 
@@ -122,7 +122,7 @@ def test_a_lost_line_is_opened_again_and_the_log_has_the_reason(on_line: Callabl
     async def test(line: Line) -> None:
         line.keep()
         await asyncio.sleep(60.0)
-        line.peer.lose(LinesyncFailed("the adapter was unplugged"))
+        line.end.lose(LinesyncFailed("the adapter was unplugged"))
         await asyncio.sleep(1.0)
         assert line.reported == ["the line /dev/x is lost: the adapter was unplugged (opening it again)"]
         assert line.attempts == [0.0, 60.2]

@@ -1,4 +1,4 @@
-"""A relay between two channels: what it passes on, how senders wait, and how each end learns that the other has ended."""
+"""A relay between two channels: it copies items in order, lets senders wait, and reports the end of each side to the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RelayWithEnds:
 
     :ivar script: the script's end of its channel; ``left`` is the relay's end of it.
     :ivar host: the host's end of its channel; ``right`` is the relay's end of it.
-    :ivar passed: what the relay has shown to its observer.
+    :ivar passed: the items that the relay has passed to its observer.
     """
 
     def __init__(self, script: Stream, host: Stream, left: Stream, right: Stream, pairs: tuple[Pair, Pair]) -> None:
@@ -84,10 +84,10 @@ async def test_an_end_can_receive_after_it_has_sent_everything(relay: RelayWithE
 @pytest.mark.parametrize("side", ["script", "host"])
 def test_a_reset_of_one_side_resets_the_other_with_its_reason(side: str) -> None:
     async def test(relay: RelayWithEnds) -> None:
-        one, other = (relay.script, relay.host) if side == "script" else (relay.host, relay.script)
-        one.reset("the disk is full")
+        side_end, other_end = (relay.script, relay.host) if side == "script" else (relay.host, relay.script)
+        side_end.reset("the disk is full")
         with pytest.raises(BrokenError, match="the disk is full"):
-            await other.receive()
+            await other_end.receive()
 
     with_relay(test)()
 

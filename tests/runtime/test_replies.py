@@ -1,4 +1,4 @@
-"""A peer that does not read its replies: the listener does not handle more of its requests, so its memory stays small."""
+"""If a peer does not read its replies, the listener does not handle more requests of the peer, so its memory stays small."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 from linesync import limits
 from linesync.errors import Unanswered
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 
 from .peers import pause, play
@@ -19,7 +20,7 @@ from .peers import pause, play
 LONG = "ok " + "x" * 200_000
 
 
-class Answering(User):
+class Answering(User[Peer]):
     """Answers each request with a long reply.
 
     :ivar handled: the handled requests, in order.

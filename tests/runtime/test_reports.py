@@ -17,15 +17,15 @@ def admitted(log: LogLimit, sentence: str, times: int, now: float = 0.0, peer: s
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("host a is up on tcp://h:1#17", "host a is up on tcp://h:1#18"),
         ("the peer requires Q, which", "the peer requires R, S, T, which"),
         ("refused 'run' of script 3.1", "refused 'put' of script 4.2"),
     ],
 )
-def test_sentences_that_differ_in_numbers_quotes_and_flags_are_similar(one: str, other: str) -> None:
-    assert kind_of(one) == kind_of(other) != kind_of("the line is down")
+def test_sentences_that_differ_in_numbers_quotes_and_flags_are_similar(first: str, second: str) -> None:
+    assert kind_of(first) == kind_of(second) != kind_of("the line is down")
 
 
 def test_five_similar_sentences_a_minute_are_written_and_the_others_are_counted() -> None:

@@ -335,7 +335,7 @@ def test_a_full_disk_fails_the_waiting_commits_and_not_later_ones(path: Path, at
         await state.commit([("a", "1", "1")])
         fail(state, sqlite3.SQLITE_FULL, at)
         waiting = [state.commit(changes(at, f"2-{number}")) for number in range(20)]
-        with pytest.raises(NotStored, match=f"the hub's disk is full, .* make room on the disk of {path}"):
+        with pytest.raises(NotStored, match=f"the hub's disk is full, .* free space on the disk of {path}"):
             await waiting[0]
         assert {await outcome(one) for one in waiting} == {NotStored}
         assert state.failed is None

@@ -1,4 +1,4 @@
-"""A disk for the state of a hub: what was committed when the hub died is what the next hub gets."""
+"""A simulated disk for the state of a hub: the next hub gets the changes that were committed when the hub died."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SYNC = (0.0, 0.0, 0.001, 0.02)  # durations of a commit in seconds
 class Disk:
     """Keeps rows and blobs. All commits that wait share one sync.
 
-    :param events: the events that the hub has reported; those that no commit contains have not happened.
-    :ivar stuck_after: the number of commits after which the disk takes none any more, until the hub is started again.
-    :ivar is_full: commits fail, because there is no room.
+    :param events: the events that the hub has reported. Events that no commit contains have not happened.
+    :ivar stuck_after: the number of commits after which the disk accepts no more commits until the hub is started again.
+    :ivar is_full: whether commits fail, because the disk is full.
     """
 
     def __init__(self, chance: random.Random, events: list[tuple[str, str, str]]) -> None:
@@ -37,7 +37,7 @@ class Disk:
         """How many of the events the last commit contains."""
 
     def kill(self) -> None:
-        """The hub is dead. What it has not committed is lost."""
+        """Handle the death of the hub: uncommitted changes are lost."""
         self._life += 1
         self._waiting, self._busy, self.stuck_after = [], False, None
         del self._events[self._happened :]
@@ -59,7 +59,7 @@ class Disk:
         return events
 
     def put(self, life: int, commit: _Commit) -> None:
-        """Commit something, unless the hub is dead."""
+        """Add a commit, unless the hub is dead."""
         if life == self._life:
             commit.events = len(self._events)
             self._waiting.append(commit)

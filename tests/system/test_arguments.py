@@ -1,4 +1,4 @@
-"""Both clients check the arguments of every public method at the call, before anything is sent."""
+"""Both clients check the arguments of every public method at the call, before they send a message."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ GOOD: dict[str, Any] = {
     "topic": "x",
     "items": "k=v",
     "host": "sut",
+    "from_host": "sut",
+    "to_host": "hub",
+    "permission": "run",
     "members": ["sut"],
     "delta": 0,
     "token": 1,
@@ -48,12 +51,17 @@ INVALID: dict[str, list[Any]] = {
     "namespace": NAMES,
     "role": ["\n"],
     "host": HOSTS,
+    "from_host": HOSTS,
+    "to_host": HOSTS,
+    "permission": ["\udc80"],
+    "user": [-1, 1 << 32],
     "member": ["a b", "a#b#c"],
     "members": [["a b"], "a[1-", "a,,b"],
     "arrival": ["\n", "é", "a" * 65],
     "within": ["\n"],
     "reuse": ["sometimes", "linger=0"],
     "abort": ["\udc80"],
+    "boot_after": ["\udc80"],
     "items": [{"a=b": "c"}, {"": "c"}, "\udc80"],
     "count": [-1],
     "delta": [10**18, -(10**18)],
@@ -67,7 +75,7 @@ INVALID: dict[str, list[Any]] = {
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
 }
-"""Values that are impossible, for the parameters that have some."""
+"""Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
     "argv": ["uname -r", b"uname", [b"x"], ["echo", 5], {"a"}],
     "env": [{"K": 5}, {5: "v"}, ["K=V"]],
@@ -82,6 +90,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "check": [1],
     "device": ["no"],
     "host": [["sut"], b"sut"],
+    "user": ["root", True],
     "on_output": ["text"],
 }
 """Values of a wrong type, in addition to an object, which every parameter refuses."""
@@ -102,7 +111,7 @@ def good(method: str, parameter: str) -> Any:
 
 
 def clients() -> list[Any]:
-    """One of each kind. Neither has a connection, so everything that passes the checks fails with another error."""
+    """A client of each kind. They have no connection, so a call with valid arguments fails with another error."""
     operations = Operations(None)  # type: ignore[arg-type]
     client = object.__new__(BlockingClient)
     client.operations = operations
@@ -115,15 +124,15 @@ def refusals(method: str, parameter: str, value: Any) -> list[Exception]:
     errors = []
     for client in clients():
         args, named = [], {}
-        for each in list(inspect.signature(getattr(Operations, method)).parameters.values())[1:]:
-            given = value if each.name == parameter else good(method, each.name)
-            if each.kind is each.KEYWORD_ONLY:
-                if each.name == parameter:
-                    named[each.name] = value
-            elif each.name == parameter or each.default is each.empty:
+        for declared in list(inspect.signature(getattr(Operations, method)).parameters.values())[1:]:
+            given = value if declared.name == parameter else good(method, declared.name)
+            if declared.kind is declared.KEYWORD_ONLY:
+                if declared.name == parameter:
+                    named[declared.name] = value
+            elif declared.name == parameter or declared.default is declared.empty:
                 args.append(given)
             else:
-                args.append(each.default)
+                args.append(declared.default)
         with pytest.raises((TypeError, ValueError)) as caught:
             getattr(client, method)(*args, **named)
         errors.append(caught.value)
@@ -138,7 +147,7 @@ def test_a_wrong_argument_is_an_error_at_the_call_that_names_the_parameter(metho
                 assert type(error) is TypeError and parameter in str(error) and "expected" in str(error), error
         for value in INVALID.get(parameter, []):
             if value == declared.default or (method in ("console", "trace") and parameter == "host"):
-                continue  # a host there may also be the port of a line
+                continue  # this parameter may also be the port of a line
             for error in refusals(method, parameter, value):
                 assert type(error) is UsageError and parameter.removesuffix("s") in str(error), error
 
@@ -166,10 +175,10 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures_and_docstri
     }
     assert public.keys() == methods().keys()
     for name, method in methods().items():
-        ours, its = inspect.signature(public[name]), inspect.signature(method)
-        assert ours.parameters == its.parameters
+        ours, theirs = inspect.signature(public[name]), inspect.signature(method)
+        assert ours.parameters == theirs.parameters
         if name != "changes":  # one client returns an iterator, the other an asynchronous one
-            assert ours == its and public[name].__doc__ == method.__doc__
+            assert ours == theirs and public[name].__doc__ == method.__doc__
     shown = pydoc.plain(pydoc.render_doc(BlockingClient.run))
     assert "run(self, host: 'str', argv: " in shown and "P.args" not in shown and ":param argv:" in shown
 

@@ -1,4 +1,4 @@
-"""A call ends at its timeout, no matter which part is silent: the hub, an agent, or the line to the host."""
+"""A call ends at its timeout if the hub, an agent, or the line to the host is silent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .world import World
 Make = Callable[..., World]
 TIMEOUT = 4.0
 ANSWER = 5.0
-"""Seconds after a timeout in which the answer may still come."""
+"""Seconds after a timeout in which the answer may still arrive."""
 
 
 def two_hosts(make: Make) -> World:
@@ -44,7 +44,10 @@ def error_at_timeout(world: World, call: Any, timeout: float = TIMEOUT) -> Lines
 
 
 def check_error(error: LinesyncError, *, may_have: bool) -> None:
-    """``may_have``: the error must say that the call may have had an effect."""
+    """Check the error of a call that has timed out.
+
+    :param may_have: whether the error must say that the call may have had an effect.
+    """
     kind, text = (LinesyncFailed, "may ") if may_have else (TimedOut, "nothing was changed")
     assert type(error) is kind and text in error.message, repr(error)
 
@@ -115,7 +118,7 @@ def test_a_unit_granted_after_the_timeout_is_returned_when_the_line_is_back(make
     client = world.client("a")
     taking = take_and_cut(world, client, timeout=TIMEOUT)
     world.pass_time(TIMEOUT + ANSWER)
-    with pytest.raises(LinesyncFailed, match="what was granted may have been taken"):
+    with pytest.raises(LinesyncFailed, match="the grant may have been taken"):
         taking.result()
     world.hosts["a"].wire.plug()
     world.deliver()
@@ -126,7 +129,7 @@ def test_a_unit_is_returned_if_the_call_is_cancelled_as_its_commit_is_answered(m
     world = two_hosts(make)
     client = world.client()
     world.run(client.semaphore("s", 1))
-    settle = client._peer._settle
+    settle = client._peer._pending._settle
     taking: list[asyncio.Task[Any]] = []
 
     def settled(pending: Any, reply: Any) -> None:
@@ -134,7 +137,7 @@ def test_a_unit_is_returned_if_the_call_is_cancelled_as_its_commit_is_answered(m
         if reply == "ok" and taking:
             taking.pop().cancel()  # the reply has arrived, but the task has not run yet
 
-    client._peer._settle = settled
+    client._peer._pending._settle = settled
     task = world.start(client.semaphore("s", -1))
     taking.append(task)
     world.pass_time(1.0)
@@ -162,12 +165,12 @@ def test_an_exchange_may_receive_beyond_its_timeout_but_fails_after_a_long_pause
     world.agent("b")
     world.deliver()
     big = world.random.randbytes(8_000)  # a quarter of a minute on a slow line, twice
-    both = ["a", "b"]
+    members = ["a", "b"]
 
     def exchange() -> tuple[asyncio.Task[Any], asyncio.Task[Any]]:
         client = world.client("b")
-        other = world.start(world.client("a").exchange("keys", both, b"", timeout=20.0))
-        return other, world.start(client.exchange("keys", both, big, timeout=20.0))
+        other = world.start(world.client("a").exchange("keys", members, b"", timeout=20.0))
+        return other, world.start(client.exchange("keys", members, big, timeout=20.0))
 
     receiving, _ = exchange()
     begin = world.now

@@ -1,4 +1,4 @@
-"""A hub that is drained begins no new work, waits for what runs, and stops; the next hub continues."""
+"""A hub that is drained begins no new work, waits for the end of running work, and stops. The next hub continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time for which a holder can be sure of its hold, over serial lines on virtual time."""
+"""The time until which a client certainly has a hold, over serial lines on virtual time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_slow_line_that_is_full_of_data_does_not_end_a_hold(lease: float, faul
         script, other = world.client("a"), world.client("b")
         held = world.run(script.lock("k"))
         data = world.random.randbytes(40_000)
-        giving = [world.start(one.exchange("bulk", ["a", "b"], data)) for one in (script, other)]
+        giving = [world.start(giver.exchange("bulk", ["a", "b"], data)) for giver in (script, other)]
         least = lease
         while not all(task.done() for task in giving):
             world.pass_time(lease / 16)
@@ -119,7 +119,7 @@ def test_work_for_other_hosts_continues_while_the_line_works(
             world.pass_time(3.3 * lease)
             work = world.start(agent.lease.bound(lambda: asyncio.sleep(2.3 * lease)))
             data = world.random.randbytes(size)
-            giving = asyncio.gather(*(world.start(one.exchange("bulk", ["a", "b"], data)) for one in scripts))
+            giving = asyncio.gather(*(world.start(giver.exchange("bulk", ["a", "b"], data)) for giver in scripts))
             world.pass_time(lease / 2)
             oldest = 0.0
             while not work.done():

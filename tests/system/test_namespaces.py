@@ -42,10 +42,10 @@ class FakeOwners:
     def end(cls, pid: int, begin: str) -> None:
         """End a process."""
         cls.running.discard((pid, begin))
-        for one in cls.made:
-            if (pid, begin) in one._watched:
-                one._watched.discard((pid, begin))
-                one._gone(pid, begin)
+        for fake in cls.made:
+            if (pid, begin) in fake._watched:
+                fake._watched.discard((pid, begin))
+                fake._gone(pid, begin)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def begin(world: World, client: Client, name: str = "@run") -> None:
 
 
 def names(world: World) -> list[str]:
-    return [one.name for one in world.hub._requests.services.namespace_states(world.now)]
+    return [space.name for space in world.hub._requests.services.namespace_states(world.now)]
 
 
 def test_the_end_of_a_process_resets_its_namespace_on_all_hosts(world: World) -> None:

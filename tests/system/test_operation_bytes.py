@@ -37,9 +37,9 @@ class _Count:
 
     def take(self) -> tuple[int, int]:
         """The bytes from the host and to it since the last call."""
-        out, back = (sum(length for way, _, length in self.frames if way == wanted) for wanted in ("out", "in"))
+        out, received = (sum(length for way, _, length in self.frames if way == wanted) for wanted in ("out", "in"))
         self.frames.clear()
-        return out, back
+        return out, received
 
 
 async def _arrive_last(client: Client, other: Client) -> None:
@@ -103,7 +103,7 @@ def test_an_operation_takes_at_most_forty_bytes_each_way_and_its_commit_eighteen
             costs.append(count.take())
         # Sometimes a full acknowledgement is sent instead of a short one.
         assert sorted(out for out, _ in costs)[-2] <= 40 + commit, world.transcript()
-        assert sorted(back for _, back in costs)[-2] <= 40 + commit, world.transcript()
+        assert sorted(received for _, received in costs)[-2] <= 40 + commit, world.transcript()
         assert sum(map(sum, costs)) / len(costs) <= 75 + 2 * commit, costs
 
 
@@ -119,6 +119,6 @@ def test_the_end_of_a_script_without_holds_sends_nothing_to_the_hub() -> None:
             world.run(client.aclose())
             world.run(asyncio.sleep(_QUIET))
             costs.append(count.take())
-        out, back = costs[-1]
+        out, received = costs[-1]
         assert out <= 66, costs  # two requests, a commit, an acknowledgement
-        assert back <= 56, costs  # three replies, an acknowledgement
+        assert received <= 56, costs  # three replies, an acknowledgement

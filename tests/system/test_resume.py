@@ -159,19 +159,19 @@ def _continue(world: World):  # type: ignore[no-untyped-def]
 
 
 def test_an_exchange_fails_for_all_members_when_the_hub_is_killed_and_can_be_repeated(world: World) -> None:
-    """The hub does not store the data that was given, so it must not take other data for it."""
+    """The hub does not store the data of an exchange, so it must not use other data in its place."""
     a, b, hub = world.client("a"), world.client("b"), world.client()
-    both = ["a", "b"]
-    gives = world.start(a.exchange("keys", both, b"old"))
+    members = ["a", "b"]
+    gives = world.start(a.exchange("keys", members, b"old"))
     world.pass_time(2.0)
     world.kill_hub()
     world.settle(gives.done)
     assert "may have got the data" in str(gives.exception())
     with pytest.raises(LinesyncError, match="the hub has restarted"):
-        world.run(b.exchange("keys", both, b"B"))
+        world.run(b.exchange("keys", members, b"B"))
     other = world.start(hub.exchange("other", ["hub", "b"], b"not for them"))
     world.pass_time(1.0)
-    again = [world.start(client.exchange("keys", both, data)) for client, data in ((b, b"B"), (a, b"new"))]
+    again = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
     world.settle(lambda: all(task.done() for task in again))
     assert [task.result() for task in again] == [{"a": b"new", "b": b"B"}] * 2
     assert not other.done()

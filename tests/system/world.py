@@ -27,6 +27,7 @@ from linesync.client import aio
 from linesync.client.aio import Client
 from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
+from linesync.model.policy import Policy, Rule
 from linesync.runtime import identity
 from linesync.testing.faults import Faults
 from linesync.testing.memory_lines import MemoryLine, SerialWire, Switchboard
@@ -116,6 +117,8 @@ class World:
         for change in self._patches:
             change.start()
         self._lease = lease
+        self.policy = Policy((Rule(allow=True),))
+        """The rules of the next hub."""
         self.disk = Disk(self.random, self._events) if durable else None
         self.hub = self.run(self._begin())
 
@@ -124,7 +127,7 @@ class World:
         if self.disk is not None:
             state, rows = self.disk.open()
             durable = restore(state, rows, self._note_report, lease=self._lease)
-        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable)
+        hub = Hub(lease=self._lease, report=self._report, boot=identity.token(), durable=durable, policy=self.policy)
         await hub.add_listener(_HUB)
         for host in self.hosts.values():
             hub.add_port(f"{host.port}@hub")
@@ -191,7 +194,7 @@ class World:
 
     def hub_peer(self, host: Host) -> Any:
         """The hub's peer on a host's line."""
-        return next(peer for peer, port in self.hub._ports.items() if port == f"{host.port}@hub")
+        return next(port.peer for port in self.hub._ports if port.endpoint == f"{host.port}@hub")
 
     def client(self, host: str = "hub") -> Client:
         """Start a script on a host or on the hub's machine. Returns its client."""

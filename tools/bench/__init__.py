@@ -1,5 +1,5 @@
-"""Benchmarks: linesync, its rivals and the physical limits, in one run. See ``python -m tools.bench --help``.
+"""Benchmarks of linesync, of its *rivals* (the programs with which it is compared) and of the physical limits.
 
-The package ``measure`` has the parts of the benchmark. ``rivals`` runs the programs that linesync is compared with.
-``testbed`` has the processes and cables that the parts use. ``page`` generates docs/performance.md from the results.
+``measure`` contains the parts of the benchmark, ``rivals`` runs the rivals, and ``testbed`` contains processes and cables for
+the parts. ``page`` generates docs/performance.md from the results. See ``python -m tools.bench --help``.
 """

@@ -1,8 +1,8 @@
 """``python -m tools.bench``: measures, prints the tables, stores the results, and draws the figures.
 
-The results of a part that was measured completely are stored in docs/measurements/performance.json. The figures and tables
-of docs/performance.md are generated from this file. The results of ``--quick`` and of a reduced measurement of goodput are
-only printed. The exit status is 1 if something could not be measured, and otherwise 0, even if targets are missed.
+The results of a complete part are stored in docs/measurements/performance.json. The figures and tables of docs/performance.md
+are generated from this file. The results of ``--quick`` and of a reduced measurement of goodput are only printed. The exit
+status is 1 if a measurement failed, and otherwise 0, even if targets are missed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["main", "quick"]
 
 PARTS = ("latency", "goodput", "fast", "members", "tcp", "hub", "startup")
 _ON_A_LINE = ("latency", "goodput", "fast", "members")
-_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # the parts of the quick form
+_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # the parts that --quick measures
 _BAUDS = (115200, 9600, 19200, 57600, 230400, 460800, 921600)
-_QUICK_LIMIT = 100  # seconds after which the quick form ends and prints what it found
-_LIMIT = 4 * 3600
+_QUICK_LIMIT = 100  # seconds after which a run with --quick ends and prints its results so far
+_LIMIT = 4 * 3600  # the same in seconds for a full run
 _EPILOG = """\
 parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
 same at 921600), members (a thousand members at a barrier), tcp and hub (without a serial line), startup; all by default.
@@ -74,8 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
-    """The quick form. It measures latency first, while nothing else runs, then goodput on three lines at the same time, then
-    the other parts. More than three lines would be too much work for two processors."""
+    """Run the quick measurements.
+
+    Latency is the first part, while nothing else runs. Goodput uses three lines at the same time; more lines would be too
+    much work for two processors.
+    """
     works = [work for work in WORKLOADS if work.name in ("clean", "BER 1e-5")]
     who = ("client", "zmodem")
     plan: Plan = {
@@ -137,7 +140,7 @@ def _measure_parts(report: Report, plan: Plan, *, kept: bool) -> None:
 
 
 class _TooLong(BaseException):
-    """The run takes too long. It is a BaseException, so that no ``except Exception`` in a measurement catches it."""
+    """The run has reached its time limit. A BaseException is not caught by an ``except Exception`` in a measurement."""
 
 
 def _raise_too_long(number: int, frame: FrameType | None) -> None:
@@ -152,7 +155,7 @@ def main() -> int:
     unknown += [who for who in (args.who or "").split(",") if who and who not in (*WHO, "client")]
     not_in_quick = [part for part in args.parts if args.quick and part in PARTS and part not in _QUICK]
     if not_in_quick:
-        print(f"bench: no quick form of {', '.join(not_in_quick)}; leave --quick out", file=sys.stderr)
+        print(f"bench: --quick does not measure {', '.join(not_in_quick)}; omit --quick", file=sys.stderr)
         return 2
     if unknown:
         print(f"bench: unknown part, workload or program {', '.join(unknown)}; see --help", file=sys.stderr)

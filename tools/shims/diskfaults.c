@@ -1,8 +1,8 @@
-/* LD_PRELOAD shim for tests of storage: it counts the writes and syncs below one directory, makes one of them fail, and
- * writes a log. From the log, a test can reconstruct the content of the disk after a power failure.
+/* LD_PRELOAD shim for tests of storage: it counts the writes and syncs below one directory, can make one of them fail, and
+ * writes a log. From the log, a test can reconstruct the contents of the disk after a power failure.
  *
  * The program under test calls disk_watch() and disk_fail() through ctypes. The log has a record for each call: a
- * header (struct record), the path, and the written bytes. The program adds its own marks with disk_mark().
+ * header (struct record), the path, and the written bytes. The program under test adds marks with disk_mark().
  */
 
 #define _GNU_SOURCE
@@ -99,7 +99,7 @@ static const char *watched(int fd, char *path, size_t size)
 	return path;
 }
 
-/* Whether this call fails. */
+/* Count a call, and return whether it must fail. */
 static int fails(const char *path)
 {
 	if (!path[0] || __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST) != failing)

@@ -1,4 +1,4 @@
-/* LD_PRELOAD shim for lrzsz and kermit on a pty: tcflush does nothing.
+/* LD_PRELOAD shim for lrzsz, kermit and uucp on a pty: tcflush has no effect.
  *
  * On a serial port, tcdrain waits until the last byte is sent, so a tcflush after it has nothing to discard. On a pty,
  * tcdrain returns immediately, and the tcflush discards bytes that are still in the kernel. If these are the last bytes

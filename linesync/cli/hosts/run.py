@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 
+from ...client.deadlines import Deadline
 from ...client.operations import Running
-from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed, UsageError
+from ...errors import BrokenError, CannotExecute, EndOfStream, LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ...program import read_stdin, write_output
 from ..common import bytes_as_json, connection, print_json, seconds
 
@@ -24,6 +25,7 @@ EXAMPLES = """\
   linesync run sut1,sut2 -- dmesg -w            each line begins with the host
   linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is missing
   linesync run sut -i -- tar xf - < rootfs.tar  pass stdin to the command
+  linesync run sut --wait 120 -- dmesg          wait until sut is up
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
@@ -34,7 +36,7 @@ _NAMED = 12  # hosts that one error names
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
-                    -- CMD [ARG ...]"""
+                    [--wait S] -- CMD [ARG ...]"""
     parser.add_argument("hosts", metavar="HOST[,HOST...]", help="the hosts, as in sut[1-8]; 'hub' is the controller")
     parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass stdin to the command")
@@ -48,6 +50,9 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
         help="set an environment variable; may be repeated",
     )
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the command after S seconds")
+    parser.add_argument(
+        "--wait", type=seconds, metavar="S", help="if a host is not up, wait for it for up to S seconds"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     hosts = _hosts(args.hosts)
     env = _inherited() | dict(_pair(item) for item in args.env)
     with connection(args) as client:
+        if args.wait is not None:
+            _wait_for(client, hosts, args.wait)
         if len(hosts) > 1:
             check_available(hosts, client.hosts(timeout=args.deadline.left))
         jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
@@ -73,6 +80,17 @@ def run(args: argparse.Namespace) -> int:
         for job in jobs:
             print_json(job.as_json())
     return next((job.exit_code for job in jobs if job.exit_code), 0)
+
+
+def _wait_for(client: BlockingClient, hosts: Sequence[str], patience: float) -> None:
+    """Wait until all hosts are up.
+
+    :param patience: the longest time for all of them, in seconds.
+    """
+    deadline = Deadline(patience)
+    for host in hosts:
+        if host != "hub":
+            client.wait_host(host, timeout=deadline.left)
 
 
 def _hosts(text: str) -> list[str]:
@@ -185,7 +203,8 @@ class _Job:
     def _fail(self, error: LinesyncError) -> None:
         self._error = error
         # linesync's own failures exit with 2 or 124 to 127 (125 for a lost host); all other codes are the command's.
-        self.exit_code = error.exit_code if error.exit_code in (2, 124, 126, 127) else 125
+        code = CannotExecute.exit_code if isinstance(error, NotAllowed) else error.exit_code
+        self.exit_code = code if code in (2, 124, 126, 127) else 125
         self._end()
 
     def _end(self) -> None:

@@ -53,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K=V",
         help="publish a value that all hosts can see; may be repeated",
     )
+    option(parser, "agent", "no-run", flag=True, help="run no commands for other hosts")
     socket_options(parser, "agent")
 
 
@@ -111,6 +112,11 @@ def run(args: argparse.Namespace) -> int:
             report=log,
             system=system,
         )
+        if args.no_run:
+            agent.runner.refusal = (
+                f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"
+                " without this option"
+            )
         try:
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)

@@ -109,7 +109,10 @@ async def _processes(folder: str, modems: list[NullModem], step: _Steps) -> Asyn
     """Start a hub, and an agent for each null modem. Yields the hub's endpoint."""
     hub = f"unix:{folder}/hub.sock"
     ports = [word for modem in modems for word in ("--port", modem.a)]
-    commands = [["hub", "--state", ":memory:", "--socket", f"{folder}/hub.sock", *ports]]
+    policy = f"{folder}/policy.toml"  # not that of this machine
+    with open(policy, "x"):
+        pass
+    commands = [["hub", "--state", ":memory:", "--policy", policy, "--socket", f"{folder}/hub.sock", *ports]]
     commands += [
         ["agent", "--port", modem.b, "--name", name, "--socket", f"{folder}/{name}.sock"]
         for name, modem in zip(_HOSTS, modems, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,11 @@ from .daemon import log, log_json, open_socket, require_folder, run_until_stoppe
 
 if TYPE_CHECKING:
     from ...hub.durable import Durable
+    from ...hub.hub import Hub
     from ...hub.tokens import Tokens
+    from ...model.policy import Policy
 
+DEFAULT_POLICY = "/etc/linesync/policy.toml"
 MEMORY = ":memory:"
 HELP = "run the hub on the controller: open every line, and serve the hosts at their other ends"
 EXAMPLES = """\
@@ -88,12 +92,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MIB",
         help="the maximum size of the data of a member of an exchange, in MiB (default: 16)",
     )
+    option(
+        parser,
+        "hub",
+        "policy",
+        metavar="FILE",
+        help=f"the rules about who may do what on which host (default: {DEFAULT_POLICY}, if it exists); SIGUSR1 reads it again",
+    )
+    option(
+        parser,
+        "hub",
+        "audit",
+        metavar="FILE",
+        help="record each command, copy and change of the policy in FILE, as JSON lines (default: %s/audit.jsonl, or"
+        " PATH.audit.jsonl with --socket PATH; none with --state :memory:)"
+        % ("/var/lib/linesync" if os.geteuid() == 0 else "~/.local/state/linesync"),
+    )
     socket_options(parser, "hub")
 
 
 def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
+    from ...hub.audit import Audit
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
@@ -114,9 +135,12 @@ def run(args: argparse.Namespace) -> int:
                 " add --insecure if everybody who can connect may run commands here"
             )
 
+    policy = _policy(args)
+
     async def work(stop: asyncio.Event) -> None:
         await require_folder(args)
         failed: list[LinesyncError] = []
+        tasks: set[asyncio.Task[None]] = set()
 
         def fail(error: LinesyncError) -> None:
             failed.append(error)
@@ -127,8 +151,19 @@ def run(args: argparse.Namespace) -> int:
             tokens = await _tokens(args)
         else:
             durable = await _durable(args, fail)
-        hub = Hub(lease=args.lease, report=log, exchange_limit=args.exchange_limit, tokens=tokens, durable=durable)
+        audit = Audit(path, log) if (path := _audit_path(args)) else None
+        hub = Hub(
+            lease=args.lease,
+            report=log,
+            exchange_limit=args.exchange_limit,
+            tokens=tokens,
+            durable=durable,
+            policy=policy,
+            audit=audit,
+        )
         hub.on_drained(stop.set)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, lambda: tasks.add(loop.create_task(_reload(args, hub))))
         try:
             hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)
@@ -145,10 +180,35 @@ def run(args: argparse.Namespace) -> int:
             await hub.aclose(keep=bool(failed) or (hub.drained and durable is not None))
             if durable is not None and not failed and not hub.drained:
                 await durable.close()
+            if audit is not None:
+                await audit.close()
         if failed:
             raise failed[0]
 
     return run_until_stopped(work, fast=True)
+
+
+def _policy(args: argparse.Namespace) -> Policy:
+    from ...hub.policy_file import read_policy
+
+    return read_policy(args.policy or DEFAULT_POLICY, required=bool(args.policy))
+
+
+async def _reload(args: argparse.Namespace, hub: Hub) -> None:
+    """Read the policy file again. If it is not valid, the hub keeps its rules."""
+    from ...workers import run_blocking
+
+    try:
+        hub.set_policy(await run_blocking(lambda: _policy(args), args.policy or "/etc"))
+    except (LinesyncError, OSError) as error:
+        log(f"the policy stays as it is: {error}")
+
+
+def _audit_path(args: argparse.Namespace) -> str:
+    """The path of the audit log; empty for none."""
+    if args.audit or args.state == MEMORY:
+        return args.audit or ""
+    return _beside(args, "audit.jsonl")
 
 
 def _beside(args: argparse.Namespace, kind: str) -> str:

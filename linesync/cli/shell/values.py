@@ -202,6 +202,18 @@ def _roles(asked: Asked) -> Found:
     return Found((role, "") for role in sorted({role for _, _, role in asked.known.hosts() if role}))
 
 
+def _permissions(asked: Asked) -> Found:
+    from ...protocol.operations import PERMISSIONS
+
+    return Found((name, "") for name in PERMISSIONS)
+
+
+def _users(asked: Asked) -> Found:
+    from pwd import getpwall
+
+    return Found((user.pw_name, "") for user in getpwall())
+
+
 def _unix_groups(asked: Asked) -> Found:
     from grp import getgrall
 
@@ -248,9 +260,29 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("namespace", "NAME"): _namespaces_to_end,
     ("reset", "NAME"): _named(""),
     ("sem", "NAME"): _named("semaphores"),
+    ("policy", "FROM"): _hosts,
+    ("policy", "TO"): _hosts,
+    ("policy", "DO"): _permissions,
+    ("policy", "USER"): _users,
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
-NOT_COMPLETED = ("C", "COUNT", "DATA", "DELTA", "DIR", "K=V", "MIB", "N", "NAME", "PID", "REASON", "S", "TOKEN")
+NOT_COMPLETED = (
+    "BOOT",
+    "C",
+    "COMMAND",
+    "COUNT",
+    "DATA",
+    "DELTA",
+    "DIR",
+    "K=V",
+    "MIB",
+    "N",
+    "NAME",
+    "PID",
+    "REASON",
+    "S",
+    "TOKEN",
+)
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from ...errors import UsageError
 from ...numbers import read_whole
-from ..common import connection, namespace_option, option, print_json, timeout_option
+from ..common import connection, member_option, namespace_option, option, print_json, timeout_option
 
 HELP = "wait at a barrier until COUNT parties, or all of --members, have arrived"
 EXAMPLES = """\
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--members", metavar="A,B#1,...", default="", help="the members to wait for: hosts, or host#tag"
     )
     timeout_option(parser, "barrier")
-    option(parser, "barrier", "as", metavar="MEMBER", dest="member", fallback="", help="arrive as this member")
+    member_option(parser, "barrier", "arrive")
     option(
         parser,
         "barrier",

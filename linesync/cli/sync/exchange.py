@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from ...errors import LinesyncFailed, UsageError
-from ..common import bytes_as_json, connection, namespace_option, option, print_json, timeout_option
+from ..common import bytes_as_json, connection, member_option, namespace_option, print_json, timeout_option
 
 if TYPE_CHECKING:
     from typing import IO, Any
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the members: hosts, or host#tag; all members must give the same list",
     )
-    option(parser, "exchange", "as", metavar="MEMBER", dest="member", fallback="", help="give as this member")
+    member_option(parser, "exchange", "give")
     parser.add_argument("--file", metavar="F", help="give the contents of this file")
     timeout_option(parser, "exchange")
     parser.add_argument("--dir", metavar="D", help="write the data to this directory, one file for each member")

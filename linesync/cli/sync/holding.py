@@ -28,7 +28,7 @@ from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFai
 from ...jobs.handover import PACKET, PATIENCE
 from ...jobs.supervisor import NO_LIMIT, fork_supervisor
 from ...jobs.tree import Ending, become_subreaper, below
-from ...runtime.conversation import Pending
+from ...runtime.pending import Pending
 from ...transports.endpoint import absolute
 from ..common import print_notice
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, namespace_option, option, print_json, timeout_option
+from ..common import connection, member_option, namespace_option, print_json, timeout_option
 
 HELP = "send a message under an ID; the hub keeps it for all scripts that wait for it, now or later"
 EXAMPLES = """\
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="ID", help="the ID of the message")
     parser.add_argument("items", metavar="K=V", nargs="*", default=[], help="the contents of the message")
     timeout_option(parser, "send")
-    option(parser, "send", "as", metavar="MEMBER", dest="member", fallback="", help="send as this member")
+    member_option(parser, "send", "send")
     namespace_option(parser, "send")
 
 

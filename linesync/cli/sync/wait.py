@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...numbers import read_whole
-from ..common import connection, namespace_option, option, print_messages, timeout_option
+from ..common import connection, member_option, namespace_option, print_messages, timeout_option
 
 HELP = "wait until another member has sent a message under an ID, and print the messages of all others"
 EXAMPLES = """\
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="ID", help="the ID of the message")
     parser.add_argument("--after", metavar="N", default="0", help="skip the first N messages from others (default: 0)")
     timeout_option(parser, "wait")
-    option(parser, "wait", "as", metavar="MEMBER", dest="member", fallback="", help="wait as this member")
+    member_option(parser, "wait", "wait")
     namespace_option(parser, "wait")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..common import connection, namespace_option, option, print_messages, timeout_option
+from ..common import connection, member_option, namespace_option, print_messages, timeout_option
 
 HELP = (
     "wait for a message under an ID from every other host of the published group; print the last message of each host"
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "role", metavar="ROLE", nargs="?", default="", help="wait only for hosts that publish this role"
     )
     timeout_option(parser, "wait-all")
-    option(parser, "wait-all", "as", metavar="MEMBER", dest="member", fallback="", help="wait as this member")
+    member_option(parser, "wait-all", "wait")
     namespace_option(parser, "wait-all")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 
 from ...errors import UsageError
+from ...suggestions import near
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 __all__ = ["KEYS", "check_value", "read_settings"]
@@ -27,9 +27,11 @@ KEYS: dict[str, dict[str, str]] = {
         "state": TEXT,
         "lease": NUMBER,
         "exchange-limit": NUMBER,
+        "policy": TEXT,
+        "audit": TEXT,
     }
     | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS} | _SOCKET,
+    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG} | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
     "lock": _WAIT,
@@ -66,11 +68,11 @@ def read_settings(path: str) -> dict[str, Any]:
             _check_top(path, name, value)
             continue
         if name not in KEYS:
-            raise UsageError(f"unknown table [{name}] in {path}; {_near(name, KEYS, 'the tables are')}")
+            raise UsageError(f"unknown table [{name}] in {path}; {near(name, KEYS, 'the tables are')}")
         for key, inner in value.items():
             if key not in KEYS[name]:
-                near = _near(key, KEYS[name], "its keys are")
-                raise UsageError(f"unknown key {key!r} in the table [{name}] of {path}; {near}")
+                found = near(key, KEYS[name], "its keys are")
+                raise UsageError(f"unknown key {key!r} in the table [{name}] of {path}; {found}")
             check_value(path, key, inner, name)
     return settings
 
@@ -79,7 +81,7 @@ def _check_top(path: str, key: str, value: Any) -> None:
     kinds = {keys[key] for keys in (*KEYS.values(), _ONLY_AT_THE_TOP) if key in keys}
     if not kinds:
         known = {*_ONLY_AT_THE_TOP, *(key for keys in KEYS.values() for key in keys)}
-        raise UsageError(f"unknown key {key!r} in {path}; {_near(key, known, 'the keys are')}")
+        raise UsageError(f"unknown key {key!r} in {path}; {near(key, known, 'the keys are')}")
     if not any(_fits(value, kind) for kind in kinds):
         raise _wrong_type(path, key, sorted(kinds)[-1])
 
@@ -106,12 +108,3 @@ def _fits(value: Any, kind: str) -> bool:
     if kind == TEXTS and isinstance(value, list):
         return all(isinstance(item, str) for item in value)
     return isinstance(value, str)
-
-
-def _near(name: str, known: Iterable[str], listing: str) -> str:
-    """The advice in an error about an unknown name: the most similar name, or the list of all names."""
-    from difflib import get_close_matches
-
-    known = sorted(known)
-    near = get_close_matches(name.lower().replace("_", "-"), known, 1)
-    return f"did you mean {near[0]}?" if near else f"{listing} {', '.join(known)}"

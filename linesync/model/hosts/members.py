@@ -1,9 +1,9 @@
 """Folded lists of members: ``sut[1-8]#[1-125]`` means a thousand names.
 
-A folded list is a list of names with commas between them. Square brackets in a name hold numbers and ranges; each number
-makes one name: ``a[1-3,7]``. A range whose first number begins with 0 keeps its width: ``n[08-10]`` means n08, n09, n10.
-Users write such lists after ``--members``, and on the line they keep a large barrier short. The form is that of
-clustershell's and slurm's host lists.
+A folded list is a list of names with commas between them. Square brackets in a name contain numbers and ranges; each number
+makes one name: ``a[1-3,7]``. If the first number of a range begins with 0, all numbers get the same width: ``n[08-10]``
+means n08, n09, n10. Users write such lists after ``--members``. On the line, they make the request of a large barrier short.
+The syntax is that of the host lists of clustershell and slurm.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["MEMBERS_MAX", "fold", "unfold"]
 MEMBERS_MAX = 10_000  # the maximum number of members of one list
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 _DIGITS = 9  # the maximum number of digits of a number that is folded
-_FOLDED = 4  # at most this many numbers of a name are folded, the last ones; a name may contain many numbers
+_FOLDED = 4  # only the last four numbers of a name are folded, because a name may contain many numbers
 _NAME_CHARS = 2 * WORD_CHARS + 1  # characters of the longest name
 
 
 def unfold(text: str) -> tuple[str, ...]:
     """The names of a folded list, each once, in the order of the list.
 
-    :raises UsageError: the list or a name in it is not valid, or it holds more than 10,000 names.
+    :raises UsageError: the list or a name in it is not valid, or the list has more than 10,000 names.
     """
     names: dict[str, None] = {}
     written = 0
@@ -35,7 +35,7 @@ def unfold(text: str) -> tuple[str, ...]:
         found = _expand(item)
         written += len(found)
         if written > MEMBERS_MAX:
-            raise UsageError(f"a list of members holds at most {MEMBERS_MAX} names; this one holds more")
+            raise UsageError(f"a list of members has at most {MEMBERS_MAX} names, but this list has more")
         for name in found:
             check_member(name)
             names[name] = None
@@ -43,7 +43,7 @@ def unfold(text: str) -> tuple[str, ...]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """The folded list of these names, sorted. The same names always give the same text."""
+    """The sorted folded list of these names. The order of the names does not change the text."""
     keys = {_parts(name) for name in names}
     groups: list[tuple[list[str], ...]] = [tuple([part] for part in key) for key in sorted(keys)]
     for position in range(max((len(group) for group in groups), default=0) - 2, 0, -2):
@@ -75,6 +75,7 @@ def _merged(groups: list[tuple[list[str], ...]], position: int) -> list[tuple[li
 
 
 def _written(part: list[str], number: bool) -> str:
+    """A text, or the list of the numbers at one position of the names, in square brackets if there are several."""
     if not number or len(part) == 1:
         return part[0]
     values = sorted(part, key=int)
@@ -88,6 +89,7 @@ def _written(part: list[str], number: bool) -> str:
 
 
 def _items(text: str) -> list[str]:
+    """The items of a folded list, which are separated by the commas outside brackets."""
     items, item, depth = [], "", 0
     for char in text:
         if char == "," and depth == 0:
@@ -104,13 +106,14 @@ def _items(text: str) -> list[str]:
 
 
 def _expand(item: str) -> list[str]:
+    """The names that one item of a folded list stands for."""
     parts: list[list[str]] = []
     count, chars = 1, 0
     for part in re.split(r"(\[[^\]]*\])", item):
         choices = _range(part[1:-1]) if part.startswith("[") else [part]
         count, chars = count * len(choices), chars + len(choices[0])
         if count > MEMBERS_MAX:
-            raise UsageError(f"a list of members holds at most {MEMBERS_MAX} names; this one holds more")
+            raise UsageError(f"a list of members has at most {MEMBERS_MAX} names, but this list has more")
         if chars > _NAME_CHARS:
             raise UsageError(f"invalid member {item[:WORD_CHARS]!a}...: a name has at most {_NAME_CHARS} characters")
         parts.append(choices)
@@ -118,6 +121,7 @@ def _expand(item: str) -> list[str]:
 
 
 def _range(text: str) -> list[str]:
+    """The numbers in one pair of brackets, such as ``1-4,7``."""
     choices: list[str] = []
     for piece in text.split(","):
         found = re.fullmatch(rf"(\d{{1,{_DIGITS}}})(?:-(\d{{1,{_DIGITS}}}))?", piece, re.ASCII)
@@ -129,5 +133,5 @@ def _range(text: str) -> list[str]:
         width = len(first) if first.startswith("0") else 0
         choices += [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
         if len(choices) > MEMBERS_MAX:
-            raise UsageError(f"a list of members holds at most {MEMBERS_MAX} names; this one holds more")
+            raise UsageError(f"a list of members has at most {MEMBERS_MAX} names, but this list has more")
     return choices

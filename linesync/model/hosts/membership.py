@@ -1,22 +1,21 @@
 """The registry of hosts, and whether each of them is alive.
 
 1. An agent registers its host's name with a session, a boot id (one for each life of the agent) and a line.
-2. Any valid frame renews the host's lease (20 s by default). The loss of a line alone does no harm: the session resumes
-   when a line is back within the lease. When the lease ends, the host is lost, which is reported once. If the session
-   comes back later, the host is up again, but what failed in the meantime stays failed.
-3. A name belongs to one life at a time. A new session takes over the name in three cases: it has the same boot id, so it
-   is the same life; the old session is lost or has ended; or the old session cannot be speaking any more, because its line
-   is down or is the line on which the new session calls. A take-over ends the old life as *restarted*, unless its loss was
-   already reported. Any other session is refused, with an error that says which of the two agents to stop. A host that
-   restarted has one lease to register again. If it does not, its line is lost, which is reported too.
-4. An agent may announce that its system is going down (``going_down``). The end of its session is then a restart too, and
+2. Any valid frame renews the host's lease (20 s by default). The loss of a line alone does not end a session: the session
+   resumes if a line is available again within the lease. When the lease ends, the host is lost, and the loss is reported
+   once. If the session resumes later, the host is up again, but the waits that have failed stay failed.
+3. A name belongs to one life of an agent at a time. A new session replaces the old session of a name in three cases. It has
+   the same boot id, so it is the same life. The old session is lost or has ended. Or the old session cannot send any more,
+   because its line is down or the new session uses the same line. The replacement ends the old life as *restarted*, unless
+   its loss was already reported. Any other session is refused, and the error names the two agents. A host that restarted
+   must register again within one lease. Otherwise it is lost with the cause *line lost*, which is reported too.
+4. An agent may announce that its system is going down (``going_down``). The end of its session then counts as a restart, and
    its host has 600 s to register again, because a reboot takes longer than a lease. Its holds still end with the lease.
-5. A hub that was itself stalled heard no host, and that is not the hosts' fault: ``extend_all`` gives each host a full
-   lease.
-6. Lost hosts stay in the table until their room is needed, so that ``status`` can show who is lost and why.
+5. A hub that was itself stalled could not receive frames. ``extend_all`` therefore gives each host a full lease.
+6. Lost hosts stay in the table until new hosts need their entries, so that ``status`` can show them with the reason.
 
-Calls for a session that no longer speaks for its host are ignored. A valid frame moves the end of the lease but not the
-timer. The timer that then comes too early sets itself again, which happens about once for each lease.
+Calls for a session that is not the current session of its host are ignored. A valid frame moves the end of the lease but
+does not set the timer again. A timer that expires before the end of the lease is set again, about once in each lease.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ __all__ = ["LEASE", "REBOOT_PATIENCE", "Membership"]
 
 LEASE = 20.0  # seconds without a valid frame after which a host is lost
 REBOOT_PATIENCE = 600.0  # seconds in which a host whose system went down may register again
-RECENT = 3.0  # a host that was heard within this many seconds counts as alive without being asked
-QUIET = 0.4  # share of a lease without a frame after which status calls a host quiet: 8 s of 20
-HOSTS_MAX = 4096  # most hosts in the table, including lost ones
-CAPABILITIES_MAX = 64  # most capabilities of one host, each a name of up to 200 bytes
-PUBLISHED_MAX = 64  # most values that one host publishes; their keys are names too
-SYSTEM_CHARS = 64  # most characters of the boot id of a system
-PUBLISHED_BYTES = 1024  # most bytes of UTF-8 in one published value
+RECENT = 3.0  # seconds since the last frame of a host within which the hub does not need to ask for a sign of life
+QUIET = 0.4  # the share of a lease without a frame after which the state of a host is "quiet": 8 s of 20 s
+HOSTS_MAX = 4096  # the maximum number of hosts in the table, including lost hosts
+CAPABILITIES_MAX = 64  # the maximum number of capabilities of one host, each a name of up to 200 bytes
+PUBLISHED_MAX = 64  # the maximum number of published values of one host; their keys are names too
+SYSTEM_CHARS = 64  # the maximum length of the boot id of a system, in characters
+PUBLISHED_BYTES = 1024  # the maximum size of one published value, in bytes of UTF-8
 BOOT_SHOWN = 4  # characters of a boot id in errors
 _GOING_DOWN = "its system is going down"
 
@@ -60,9 +59,9 @@ class _Host:
     capabilities: tuple[str, ...] = ()
     published: dict[str, str] = field(default_factory=dict)
     system: str = ""
-    down: str | None = None  # why its line is down; None while it is up
+    down: str | None = None  # the reason why its line is down, possibly empty; None while the line is up
     lost: Cause | None = None
-    unheard: bool = False  # it was restored, and not heard since then
+    unheard: bool = False  # it was restored from the store, and has sent no frame since then
     number: int = 0  # grows in the order in which hosts were first seen
     going_down: bool = False  # its agent announced that its system is going down
     ended: bool = False  # the session is over
@@ -72,7 +71,7 @@ class _Host:
         return f"its line {self.line} is down" + (f" ({self.down})" if self.down else "")
 
     def deadline(self) -> float:
-        """When it is lost, or lost for good, if nothing comes from it."""
+        """The time at which the host is lost if it sends no frame, or at which a restarted host is reported again."""
         rebooting = self.going_down and self.lost is Cause.RESTARTED
         return max(self.lease_end, self.since + REBOOT_PATIENCE) if rebooting else self.lease_end
 
@@ -81,7 +80,7 @@ class Membership:
     """The registry of hosts. All times are monotonic seconds.
 
     :param lease: seconds without a valid frame after which a host is lost.
-    :param journal: gets the changes; by default one that is off.
+    :param journal: gets the changes; by default a journal that is off.
     """
 
     def __init__(self, *, lease: float = LEASE, journal: Journal | None = None) -> None:
@@ -111,8 +110,8 @@ class Membership:
 
         :param boot: the boot id of its agent.
         :param system: the boot id of its system; empty if it is not known.
-        :param line: the label of the line on which the host calls, different for each byte pipe.
-        :returns: the changes: HostLost for a life that this one replaces, and HostUp.
+        :param line: the label of the host's line, different for each byte pipe.
+        :returns: the changes: HostLost for an earlier life that is replaced, and HostUp.
         :raises UsageError: a bad name, capability or published value.
         :raises NotAllowed: the name is the hub's own, or another live agent has it.
         :raises LinesyncFailed: there are too many live hosts.
@@ -120,25 +119,25 @@ class Membership:
         check_host(name)
         if name == HUB:
             raise NotAllowed("the name 'hub' is reserved for the controller; start this agent with another --name")
-        offers = tuple(capabilities)
+        capability_names = tuple(capabilities)
         values = dict(published or {})
-        _check_values(offers, values)
+        _check_values(capability_names, values)
         if len(system) > SYSTEM_CHARS or not system.isprintable():
             raise UsageError(f"invalid system boot id: expected at most {SYSTEM_CHARS} printable characters")
         old = self._hosts.get(name)
         if old is not None and old.session == session and not old.ended:
-            old.capabilities, old.published = offers, values
+            old.capabilities, old.published = capability_names, values
             self._journal.mark("host", name)
             return self.line_back(name, session, line, now)
         if old is not None:
-            self._refuse_twin(old, boot, line, now)
+            self._refuse_second_agent(old, boot, line, now)
         else:
             self._make_room()
         events: list[HostEvent] = []
         again = _how_it_ended(old, boot, system) if old is not None else ""
         if old is not None and old.lost is None:
             events += self._lose(old, Cause.RESTARTED, f"{again or 'its agent started again'} on {line}", now)
-        host = _Host(name, session, boot, line, now, now, now + self._lease, offers, values, system=system)
+        host = _Host(name, session, boot, line, now, now, now + self._lease, capability_names, values, system=system)
         host.number = old.number if old is not None else self._journal.number()
         self._hosts[name] = host
         self._journal.mark("host", name, new=old is None)
@@ -146,8 +145,8 @@ class Membership:
         return [*events, HostUp(host=name, session=session, resumed=False, again=again)]
 
     def heard(self, name: str, session: str, now: float) -> list[HostEvent]:
-        """A valid frame came from the host: renew its lease. Returns HostUp if the host was lost."""
-        host = self._speaking(name, session)
+        """Renew the lease of a host that has sent a valid frame. Return HostUp if the host was lost."""
+        host = self._current(name, session)
         if host is None:
             return []
         host.heard = now
@@ -163,15 +162,18 @@ class Membership:
         return [HostUp(host=name, session=session, resumed=True)]
 
     def line_lost(self, name: str, session: str, why: str = "") -> None:
-        """The host's line was lost; its lease goes on."""
-        host = self._speaking(name, session)
+        """Record that a host's line was lost. Its lease continues.
+
+        :param why: the reason as a clause; empty if it is not known.
+        """
+        host = self._current(name, session)
         if host is not None and host.down != why:
             host.down = why
             self._journal.mark("host", name)
 
     def line_back(self, name: str, session: str, line: str, now: float) -> list[HostEvent]:
-        """The session resumed, perhaps on another line. Returns HostUp if the host was lost."""
-        host = self._speaking(name, session)
+        """Record that the session resumed, possibly on another line. Return HostUp if the host was lost."""
+        host = self._current(name, session)
         if host is None:
             return []
         if host.down is not None or host.line != line:
@@ -181,19 +183,21 @@ class Membership:
         return self.heard(name, session, now)
 
     def going_down(self, name: str, session: str) -> None:
-        """The agent announces that its system is going down, so its session is about to end."""
-        host = self._speaking(name, session)
+        """Record the announcement of an agent that its system is going down. Its session will soon end."""
+        host = self._current(name, session)
         if host is not None and not host.going_down:
             host.going_down = True
             self._journal.mark("host", name)
 
     def ended(self, name: str, session: str, cause: Cause, why: str, now: float) -> list[HostEvent]:
-        """The session has ended: the agent stopped or restarted. Returns HostLost unless it was already reported.
+        """Record the end of a session: the agent stopped or restarted. Return HostLost unless it was already reported.
 
         A host that restarted may register again within its lease, and is lost after that. An agent that stops while its
         system is going down counts as restarted.
+
+        :param why: the reason as a clause.
         """
-        host = self._speaking(name, session)
+        host = self._current(name, session)
         if host is None:
             return []
         host.ended = True
@@ -209,7 +213,7 @@ class Membership:
         return events
 
     def extend_all(self, now: float) -> None:
-        """The hub itself was stalled: give every host a full lease from now."""
+        """Give every host a full lease from now, because the hub itself was stalled."""
         for host in self._hosts.values():
             self._renew(host, now)
 
@@ -220,14 +224,14 @@ class Membership:
             self._leases.set(host.name, host.deadline())
 
     def absent(self, name: str) -> Cause | None:
-        """Why a host is absent; None while it is alive. The hub itself is always alive."""
+        """The cause of a host's absence; None while it is alive. The hub itself is always alive."""
         if name == HUB:
             return None
         host = self._hosts.get(name)
         return Cause.NEVER_SEEN if host is None else host.lost
 
     def lease_end(self, name: str) -> float:
-        """When the present or last lease of a host ends or ended. Its clients may use what they hold until then."""
+        """The end of the current or last lease of a host, in seconds. Its clients may use their holds until then."""
         return self._hosts[name].lease_end
 
     def lost(self, name: str) -> tuple[Cause, str] | None:
@@ -236,12 +240,12 @@ class Membership:
         return (host.lost, host.why) if host is not None and host.lost is not None else None
 
     def silent(self, name: str, now: float) -> bool:
-        """Whether nothing was heard from a host for three seconds, so that it must be asked before anyone relies on it."""
+        """Whether a host has sent no frame for three seconds. The hub must then ask for a sign of life before a release."""
         host = self._hosts.get(name)
         return host is not None and (host.unheard or now - host.heard > RECENT)
 
-    def word(self, name: str) -> str:
-        """A remark about a host that is not lost: ``never seen``, ``its line ... is down``, or an empty text."""
+    def remark(self, name: str) -> str:
+        """A short text about a host that is not lost: ``never seen``, ``its line ... is down``, or an empty text."""
         if name == HUB:
             return ""
         host = self._hosts.get(name)
@@ -255,24 +259,24 @@ class Membership:
         return host.published if host is not None else {}
 
     def all_published(self) -> list[tuple[str, Mapping[str, str]]]:
-        """The published values of each host that was seen, including lost ones."""
+        """The published values of each host in the table, including lost hosts."""
         return [(host.name, host.published) for host in self._hosts.values()]
 
     def ask(self, name: str) -> None:
-        """Note that a host must be asked for a sign of life."""
+        """Record that the hub must ask a host for a sign of life."""
         self._asked[name] = None
 
     def take_asked(self) -> list[str]:
-        """The hosts that must be asked, as noted since the last call."""
+        """Return the hosts that the hub must ask for a sign of life, and clear the list."""
         asked, self._asked = list(self._asked), {}
         return asked
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None; never later than the end of the first lease."""
+        """The time of the next :meth:`handle_timer`, or None; never later than the end of the first lease."""
         return self._leases.next_timer()
 
     def handle_timer(self, now: float) -> list[HostEvent]:
-        """Returns HostLost for each lease that has ended."""
+        """Return HostLost for each host whose lease has ended."""
         events: list[HostEvent] = []
         for name in self._leases.pop_due(now):
             host = self._hosts[name]
@@ -313,12 +317,12 @@ class Membership:
         )
 
     def restore(self, rows: Rows) -> None:
-        """Restore the hosts. Those that are alive get a new lease, and count as silent until they are heard.
+        """Restore the hosts. A host that is alive gets a new lease, and counts as silent until its first frame.
 
         :raises BadRow: a row does not fit.
         """
 
-        def put_back(key: list[str], kept: KeptHost) -> None:
+        def restore_row(key: list[str], kept: KeptHost) -> None:
             (name,) = key
             check_host(name)
             heard = rows.now if kept.heard is None else kept.heard + rows.shift
@@ -331,7 +335,7 @@ class Membership:
             self._hosts[name] = host
             self._renew(host, rows.now)
 
-        rows.each("host", KeptHost, put_back, by_number)
+        rows.each("host", KeptHost, restore_row, by_number)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -347,18 +351,18 @@ class Membership:
             return host.line_in_words()
         return f"nothing heard on {host.line} for {seconds_in_words(now - host.heard)}"
 
-    def _speaking(self, name: str, session: str) -> _Host | None:
+    def _current(self, name: str, session: str) -> _Host | None:
         host = self._hosts.get(name)
         return host if host is not None and host.session == session and not host.ended else None
 
-    def _refuse_twin(self, old: _Host, boot: str, line: str, now: float) -> None:
+    def _refuse_second_agent(self, old: _Host, boot: str, line: str, now: float) -> None:
         silenced = old.lost is not None or old.down is not None or old.line == line
         if silenced or old.boot == boot:
             return
         raise NotAllowed(
             f"the name '{old.name}' is taken by the agent on {old.line} (boot {old.boot[:BOOT_SHOWN]}…), "
             f"heard {seconds_in_words(now - old.heard)} ago; "
-            "start this agent with another --name, or stop that one",
+            "start this agent with another --name, or stop the other agent",
             details={"host": old.name, "line": old.line, "boot": old.boot, "heard": now - old.heard},
         )
 
@@ -369,7 +373,7 @@ class Membership:
         if lost is None:
             raise LinesyncFailed(f"this hub already serves {HOSTS_MAX} hosts, which is the limit; stop an agent first")
         del self._hosts[lost.name]
-        self._leases.cancel(lost.name)  # one that restarted has a lease in which it may register again
+        self._leases.cancel(lost.name)  # a host that restarted has a lease in which it may register again
         self._journal.mark("host", lost.name)
 
     def _lose(self, host: _Host, cause: Cause, why: str, now: float) -> list[HostEvent]:
@@ -399,7 +403,7 @@ class Membership:
 
 
 def _how_it_ended(old: _Host, boot: str, system: str) -> str:
-    """How the earlier life of a host ended, as a clause; empty if that is not known, or if it is the same life."""
+    """The end of the earlier life of a host, as a clause; empty if it is not known, or if the life continues."""
     if old.boot == boot or not (old.system and system):
         return ""
     return "its agent was restarted" if old.system == system else "it was rebooted"
@@ -408,7 +412,7 @@ def _how_it_ended(old: _Host, boot: str, system: str) -> str:
 def _check_values(capabilities: tuple[str, ...], published: Mapping[str, str]) -> None:
     if len(capabilities) > CAPABILITIES_MAX or len(published) > PUBLISHED_MAX:
         raise UsageError(
-            f"a host has at most {CAPABILITIES_MAX} capabilities and {PUBLISHED_MAX} published values; leave some out"
+            f"a host has at most {CAPABILITIES_MAX} capabilities and {PUBLISHED_MAX} published values; omit some of them"
         )
     for capability in capabilities:
         check_name("capability", capability)

@@ -32,23 +32,23 @@ class KeptHost(State):
     """A host. The key is its name."""
 
     number: int
-    """grows in the order in which hosts were first seen"""
+    """a number that grows with each new host"""
     session: str
     """the id of its session with the hub"""
     boot: str
     """the id of its agent process"""
     line: str
-    """the line to it, as the hub names it"""
+    """the label of the line to it"""
     since: float
-    """when it became alive or was lost"""
+    """the time at which it became alive or was lost"""
     heard: float | None
-    """when it was last heard; ``null`` while it is alive, because the time would change with each frame"""
+    """the time of its last frame; ``null`` while it is alive, because the time would change with each frame"""
     capabilities: tuple[str, ...]
     """its capabilities"""
     published: dict[str, str]
     """the values that it publishes"""
     down: str | None
-    """why its line is down; ``null`` while it is up"""
+    """the reason why its line is down; ``null`` while the line is up"""
     lost: str | None
     """the cause of its loss; ``null`` while it is alive"""
     ended: bool
@@ -65,7 +65,7 @@ class KeptNamespace(State):
     """A namespace with an owner. The key is its name."""
 
     number: int
-    """grows in the order in which namespaces began"""
+    """a number that grows with each new namespace"""
     host: str
     """the host of the client that began it"""
     client: str
@@ -75,47 +75,47 @@ class KeptNamespace(State):
     pid: int
     """the id of the process that owns it; 0 if the client owns it"""
     begin: str
-    """when that process started"""
+    """the start time of that process"""
     command: str
     """the command that the owner runs"""
     since: float
-    """when it began"""
+    """the time at which it began"""
 
 
 class KeptCounter(State):
-    """A number that must not become lower. The key is its name."""
+    """A number that must never decrease. The key is its name."""
 
     value: int
     """the number"""
 
 
 class KeptTime(State):
-    """A time before which something must not happen. The key is its name."""
+    """A time before which an action is forbidden. The key names the action."""
 
     at: float
     """the time"""
 
 
 class KeptSemaphore(State):
-    """A semaphore. The key is its namespace and name, as for all named objects."""
+    """A semaphore. The key is its namespace and name, as for the other named objects."""
 
     number: int
-    """grows in the order in which semaphores came into use"""
+    """a number that grows with each new semaphore"""
     value: int
     """the units that are left"""
     bound: int
-    """the most units it may have; 0 without a bound"""
+    """the largest number of units that it may have; 0 without a bound"""
 
 
 class KeptLock(State):
     """A lock that has an owner."""
 
     number: int
-    """grows in the order in which locks came into use"""
+    """a number that grows with each new lock"""
     token: int
     """the owner's fencing token"""
     since: float
-    """when the owner got it"""
+    """the time at which the owner got it"""
 
 
 class KeptTerms(State):
@@ -126,24 +126,24 @@ class KeptTerms(State):
     members: tuple[str, ...] | None
     """the members, sorted; ``null`` for a barrier by count"""
     once: bool = False
-    """whether the name is for one use"""
+    """whether the name can be used only once"""
     linger: float = 0.0
-    """seconds in which later arrivals pass"""
+    """seconds after a release in which later arrivals pass immediately"""
     tolerate: bool = False
-    """whether lost members are not waited for"""
+    """whether the barrier does not wait for lost members"""
     rejoin: bool = False
-    """whether members may restart"""
+    """whether a member that has arrived may restart and arrive again"""
 
 
 class KeptBarrier(State):
     """An open generation of a barrier."""
 
     number: int
-    """grows in the order in which generations were opened"""
+    """a number that grows with each new generation"""
     generation: int
     """the generation number"""
     gone: dict[str, str]
-    """the parties that left last, in order: name to cause"""
+    """the last parties that left, in order: name to cause"""
     restarted: dict[str, str]
     """the members whose loss is tolerated and whose host restarted: member to reason"""
 
@@ -152,11 +152,11 @@ class KeptExchange(State):
     """An open generation of an exchange."""
 
     number: int
-    """grows in the order in which generations were opened"""
+    """a number that grows with each new generation"""
     generation: int
     """the generation number"""
     until: float | None
-    """when its data is forgotten; ``null`` while an arrival waits"""
+    """the time at which its data is forgotten; ``null`` while an arrival waits"""
 
 
 class KeptGiven(State):
@@ -165,43 +165,43 @@ class KeptGiven(State):
     data: int | None
     """the key of its data"""
     gone: str | None
-    """why it left"""
+    """the cause of its leaving"""
 
 
 class KeptPast(State):
-    """The last use of a name of a barrier or exchange."""
+    """The last use of the name of a barrier or exchange."""
 
     number: int
-    """grows in the order in which names were used last"""
+    """a number that grows with each use of a name"""
     weighed: int
-    """grows in the order in which the lists of members were kept; 0 if none was kept"""
+    """a number that grows with each stored list of members; 0 if this record has no list of members"""
     generation: int
     """the number of the last use"""
     once: bool
-    """whether the name was for one use"""
+    """whether the name could be used only once"""
     parties: tuple[str, ...]
     """the first parties"""
     all_named: bool
-    """whether these are all parties"""
+    """whether ``parties`` contains all parties"""
     since: float
-    """when it was released"""
+    """the time of the release"""
     came: int
     """the number of parties that arrived, including those after the release"""
     others: int
-    """how many parties have not got the error of the last failure, by count"""
+    """for a barrier by count, the number of parties that have not got the error of the last failure"""
 
 
 class KeptLingering(State):
-    """A release that lingers."""
+    """A release that lets later arrivals pass for some seconds (``linger``)."""
 
     terms: KeptTerms
     """its terms"""
     lost: tuple[str, ...]
-    """the lost members that it did not wait for"""
+    """the lost members that the barrier did not wait for"""
 
 
 class KeptFailure(State):
-    """A failure that members which had not arrived will get."""
+    """A failed generation. Members that had not arrived get its error when they arrive."""
 
     terms: KeptTerms
     """its terms"""
@@ -210,7 +210,7 @@ class KeptFailure(State):
     absent: tuple[str, ...]
     """the members that had not arrived, sorted"""
     since: float
-    """when it failed"""
+    """the time of the failure"""
 
 
 class KeptMark(State):
@@ -221,14 +221,14 @@ class KeptEvent(State):
     """An event that is set."""
 
     number: int
-    """grows in the order in which events were set"""
+    """a number that grows with each event that is set"""
 
 
 class KeptTopic(State):
     """A topic that has messages or waits."""
 
     number: int
-    """grows in the order in which topics came into use"""
+    """a number that grows with each new topic"""
 
 
 class KeptMessageRow(State):
@@ -241,7 +241,7 @@ class KeptMessageRow(State):
 
 
 class KeptGathering(State):
-    """The waits for a group at a topic. The key is the number, which grows in the order in which they began."""
+    """The waits for a group at a topic. The key is a number that grows with each new gathering."""
 
     namespace: str
     """the namespace of the topic"""
@@ -250,6 +250,6 @@ class KeptGathering(State):
     group: str
     """the group"""
     role: str
-    """the role in it; empty for all roles"""
+    """the role in the group; empty for all roles"""
     stopped: tuple[str, ...]
-    """the stopped hosts that had sent and still belong to it"""
+    """the stopped hosts that have sent and still belong to the group"""

@@ -1,4 +1,4 @@
-"""All kinds of rows, and the reader of the rows."""
+"""All kinds of stored rows, and their reader."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ...errors import LinesyncError, LinesyncFailed
 from ..state.record import State
+from .groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
 from .objects import (
     KeptBarrier,
     KeptCounter,
@@ -51,31 +52,35 @@ KINDS: dict[str, type[State]] = {
     "semaphore": KeptSemaphore,
     "lock": KeptLock,
     "barrier": KeptBarrier,
-    **{f"barrier {word}": record for word, record in _PAST.items()},
+    **{f"barrier {suffix}": record for suffix, record in _PAST.items()},
     "exchange": KeptExchange,
     "exchange given": KeptGiven,
-    **{f"exchange {word}": record for word, record in _PAST.items()},
+    **{f"exchange {suffix}": record for suffix, record in _PAST.items()},
     "event": KeptEvent,
     "topic": KeptTopic,
     "message": KeptMessageRow,
     "gathering": KeptGathering,
+    "group": KeptGroup,
+    "group member": KeptGroupMember,
+    "group entry": KeptEntry,
+    "group ended": KeptEndedMember,
 }
 """The record of each kind of row."""
 
 _Record = TypeVar("_Record", bound=State)
-_BATCH = 1000  # rows whose JSON is read together
+_BATCH = 1000  # the number of rows whose JSON is parsed in one call
 _BAD = (ValueError, KeyError, LinesyncError, RecursionError)
 """The errors that reading and restoring raise for an invalid row."""
 
 
 class BadRow(LinesyncFailed):
-    """A stored row cannot be restored: it is damaged, does not fit the other rows, or is from a newer version."""
+    """A stored row cannot be restored: it is damaged, contradicts the other rows, or is from a newer version."""
 
     def __init__(self, kind: str, key: str, why: str) -> None:
         shown = key.replace("\t", " ")
         super().__init__(
             f"cannot restore the state of the hub: the stored {kind} {shown!a:.200} is not valid: {why}; restore a backup of"
-            " the state, or start the hub with an empty one",
+            " the state, or start the hub with an empty state",
             details={"kind": kind, "key": key},
         )
 
@@ -88,13 +93,13 @@ _read = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _values(rows: list[tuple[str, str, str]]) -> list[Any]:
-    """The values of the JSON of some rows. Reading them together takes half the time of reading them one by one."""
+    """The JSON values of a batch of rows. Parsing the batch in one call takes half the time of parsing each row."""
     try:
         values: list[Any] = _read(f"[{','.join([text for _, _, text in rows])}]")
         if len(values) == len(rows):
             return values
     except _BAD:
-        pass  # a row is invalid: the loop below finds it
+        pass  # a row is invalid; the loop below finds the row
     values = []
     for kind, key, text in rows:
         try:
@@ -107,8 +112,8 @@ def _values(rows: list[tuple[str, str, str]]) -> list[Any]:
 class Rows:
     """The rows of a store, by kind.
 
-    :ivar shift: the seconds to add to each stored time.
-    :ivar now: the current time.
+    :ivar shift: the number of seconds that is added to each stored time.
+    :ivar now: the current time in monotonic seconds.
     :ivar clients: makes the clients of the records.
     """
 
@@ -131,7 +136,7 @@ class Rows:
                     raise BadRow(kind, key, why) from None
 
     def counter(self, name: str, least: int) -> int:
-        """The stored value of a counter, at least ``least``."""
+        """The stored value of a counter, or ``least`` if that is larger or no value is stored."""
         return max([least, *(int(record.value) for key, record in self._kinds["counter"] if key == name)])
 
     def each(
@@ -141,33 +146,33 @@ class Rows:
         restore: Callable[[list[str], _Record], object],
         order: Callable[[list[str], _Record], int] | None = None,
     ) -> None:
-        """Call ``restore`` with the parts of the key and with the record of each row of a kind.
+        """Call ``restore`` with the parts of the key and the record of each row of a kind.
 
-        :param order: returns the place of a row in the order of the calls; None if the order does not matter.
-        :raises BadRow: for a row for which ``restore`` or ``order`` raised ValueError, KeyError or a LinesyncError.
+        :param order: returns the sort key of a row, which decides the order of the calls; None for any order.
+        :raises BadRow: ``restore`` or ``order`` raised ValueError, KeyError or a LinesyncError for a row.
         """
         assert KINDS[kind] is record
-        rows = [(key.split("\t"), one) for key, one in self._kinds[kind]]
+        rows = [(key.split("\t"), stored) for key, stored in self._kinds[kind]]
         parts: list[str] = []
         try:
             if order is not None:
-                places = []
-                for parts, one in rows:
-                    places.append(order(parts, one))
-                rows = [rows[place] for place in sorted(range(len(rows)), key=places.__getitem__)]
-            for parts, one in rows:
-                restore(parts, one)
+                sort_keys = []
+                for parts, stored in rows:
+                    sort_keys.append(order(parts, stored))
+                rows = [rows[index] for index in sorted(range(len(rows)), key=sort_keys.__getitem__)]
+            for parts, stored in rows:
+                restore(parts, stored)
         except _BAD as error:
             why = f"{error.args[0]!r} is not stored" if isinstance(error, KeyError) else str(error)
             raise BadRow(kind, "\t".join(parts), why) from None
 
 
 def by_number(parts: list[str], record: Any) -> int:
-    """The order of objects whose records have a number."""
+    """The sort key of a row whose record has a number."""
     number: int = record.number
     return number
 
 
 def by_key(parts: list[str], record: State) -> int:
-    """The order of objects whose keys end with a number."""
+    """The sort key of a row whose key ends with a number."""
     return int(parts[-1])

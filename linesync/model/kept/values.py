@@ -6,7 +6,7 @@ import json
 from typing import TypeAlias
 
 from ...errors import LinesyncError, error_for
-from ..decisions import Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
+from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
 from ..participants import Client
 from ..state.principal import Principal
 from ..state.record import State
@@ -17,7 +17,7 @@ __all__ = ["Clients", "KeptError", "KeptValue", "kept_value", "value_of"]
 class KeptError(State):
     """An error that an arrival ended with.
 
-    The record contains the code of its class, as on the line. So the restored error is the same as the error that a client gets.
+    The record contains the code of the error's class, as on the line. The restored error therefore equals the original.
     """
 
     code: str
@@ -25,7 +25,7 @@ class KeptError(State):
     message: str
     """its sentence"""
     details: str
-    """its details as JSON: a text, because the details differ between errors"""
+    """its details as a JSON text, because each error has other details"""
 
     @classmethod
     def keep(cls, error: LinesyncError) -> KeptError:
@@ -33,7 +33,7 @@ class KeptError(State):
         return cls(error.code, error.message, json.dumps(error.details, separators=(",", ":")) if error.details else "")
 
     def restore(self) -> LinesyncError:
-        """Make the error again.
+        """Return the error.
 
         :raises ValueError: the details are not the JSON of an object.
         """
@@ -51,15 +51,15 @@ class KeptReleased(State):
     parties: tuple[str, ...]
     """the parties in order of arrival, or none if they are too many"""
     position: int
-    """the receiver's place among them"""
+    """the position of the receiver in this order, from 1"""
     count: int
     """the number of parties that arrived"""
     lost: tuple[str, ...] = ()
-    """the lost members that were not waited for"""
+    """the lost members that the barrier did not wait for"""
 
 
 class KeptToken(State):
-    """A lock was given."""
+    """A lock was granted."""
 
     token: int
     """the fencing token"""
@@ -84,10 +84,10 @@ class KeptExchanged(State):
 
 
 class KeptNames(State):
-    """Events were set, cleared or waited for."""
+    """Events were set or cleared, or a wait for events has ended."""
 
     names: tuple[str, ...]
-    """the events that are set, for a wait"""
+    """for a wait, its events that are set; otherwise empty"""
 
 
 class KeptPosted(State):
@@ -115,13 +115,13 @@ class KeptMessages(State):
     """in the order of their numbers"""
 
 
-# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
-# does not know this alias, so KeptWait and KeptResult repeat the list.
+# Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
+# its class. The reader of records does not know this alias, so KeptWait and KeptResult repeat the list.
 KeptValue: TypeAlias = KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages
 
 
 def kept_value(value: Value) -> KeptValue:
-    """The record of a result."""
+    """Make the record of a result."""
     match value:
         case Released():
             return KeptReleased(value.generation, value.parties, value.position, value.count, value.lost)
@@ -136,11 +136,15 @@ def kept_value(value: Value) -> KeptValue:
         case Posted():
             return KeptPosted(value.number)
         case Messages():
-            return KeptMessages(tuple([KeptMessage(one.number, one.sender, one.items) for one in value.messages]))
+            return KeptMessages(
+                tuple([KeptMessage(message.number, message.sender, message.items) for message in value.messages])
+            )
+        case Batch():
+            raise AssertionError("a batch of events is not kept")
 
 
 def value_of(kept: KeptValue) -> Value:
-    """The result of which this is the record."""
+    """Make the result from its record."""
     match kept:
         case KeptReleased():
             return Released(
@@ -161,12 +165,15 @@ def value_of(kept: KeptValue) -> Value:
         case KeptPosted():
             return Posted(number=kept.posted)
         case KeptMessages():
-            messages = [Message(number=one.number, sender=one.sender, items=one.items) for one in kept.messages]
-            return Messages(messages=tuple(messages))
+            return Messages(
+                messages=tuple(
+                    [Message(number=entry.number, sender=entry.sender, items=entry.items) for entry in kept.messages]
+                )
+            )
 
 
 class Clients:
-    """The clients of a store, each made once."""
+    """The clients that occur in the rows of a store. Equal clients are one object."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str | int | None, ...], Client] = {}

@@ -23,6 +23,7 @@ __all__ = [
     "AtEvents",
     "AtExchange",
     "AtGathering",
+    "AtGroup",
     "AtLock",
     "AtSemaphore",
     "AtTopic",
@@ -41,22 +42,22 @@ class AtBarrier(State):
     member: str | None
     """the member that arrived; ``null`` for a party without a name"""
     later: bool
-    """whether it arrived when the generation was complete, and waits for the next one"""
+    """whether it arrived when the generation was already complete, and waits for the next generation"""
     all_parties: bool
     """whether it asked for a list of all parties"""
 
 
 class AtSemaphore(State):
-    """A taker of units: it waits, or has units that may be returned."""
+    """An arrival that takes units: it waits, or has units that may return to the semaphore."""
 
     namespace: str
     """the namespace of the semaphore"""
     semaphore: str
     """the semaphore"""
     units: int
-    """the units that it wants or has"""
+    """the number of units that it wants or has"""
     holds: bool
-    """whether it asked to hold them"""
+    """whether it asked to hold the units"""
 
 
 class AtLock(State):
@@ -89,7 +90,7 @@ class AtEvents(State):
     events: tuple[str, ...]
     """the events"""
     any: bool
-    """whether one of them is enough"""
+    """whether one of the events is enough"""
 
 
 class AtTopic(State):
@@ -100,11 +101,11 @@ class AtTopic(State):
     topic: str
     """the topic"""
     first: int
-    """the number of the message waited for"""
+    """the number of the message that it waits for"""
     most: int
-    """the most messages to read"""
+    """the maximum number of messages to read"""
     apart: str | None
-    """the member whose messages do not count"""
+    """the member whose messages do not count; ``null`` if all count"""
 
 
 class AtGathering(State):
@@ -114,13 +115,24 @@ class AtGathering(State):
     """the number of the gathering"""
 
 
-# Each of these has a field that no other one needs, so the fields of an object show which one it is. The reader of records
-# does not know this alias, so KeptWait repeats the list.
-At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
+class AtGroup(State):
+    """A wait for members of a group."""
+
+    namespace: str
+    """the namespace of the group"""
+    group: str
+    """the group"""
+    least: int
+    """the number of members waited for"""
+
+
+# Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
+# its class. The reader of records does not know this alias, so KeptWait repeats the list.
+At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
 
 
 class KeptWait(State):
-    """A live arrival. Its key is its number, which grows in order of arrival."""
+    """A live arrival. Its key is a number that grows with each arrival."""
 
     arrival: str
     """its id"""
@@ -131,35 +143,37 @@ class KeptWait(State):
     principal: Principal | None
     """the principal of that client; ``null`` if it is not known"""
     name: str
-    """its member or host"""
+    """the name of its member or host"""
     since: float
-    """when it arrived"""
+    """the time of its arrival"""
     timeout: float | None
-    """its timeout in seconds"""
+    """its timeout in seconds; ``null`` without a timeout"""
     within: str
     """the arrival id of the hold on whose behalf it waits; empty if there is none"""
     order: int
-    """grows in the order in which the arrivals of one client became its own, or in which holds began to lapse"""
+    """a number that grows each time an arrival gets a client, or a hold begins to lapse"""
     granted: KeptToken | KeptLevel | None
     """the value of its grant; ``null`` while it waits"""
     held: str | None
     """the holder of the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if the grant is not confirmed"""
-    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering
-    """the object at which it waits, and the fields that depend on the kind of object"""
+    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
+    """the object at which it waits, and the fields for this kind of object"""
     lapses: float | None = None
-    """when the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""
+    """the time at which the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""
 
 
 class KeptResult(State):
     """The outcome of an ended arrival, until its client confirms it. The key is the host and the arrival id."""
 
     number: int
-    """grows in the order in which results were stored"""
+    """a number that grows with each stored result"""
     client: str
     """the number of the connection of its client, on its host"""
     until: float
-    """when it is forgotten"""
+    """the time at which it is forgotten"""
     value: KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages | None
     """the result; ``null`` for a failure"""
     error: KeptError | None
     """the failure; ``null`` for a success"""
+    taken: AtSemaphore | None = None
+    """the units that it has taken, which return if its client gives it up; ``null`` if there are none"""

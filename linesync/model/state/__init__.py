@@ -1,8 +1,8 @@
-"""The state of each named thing as one small typed record. Commands show it, and ``--json`` prints it field by field.
+"""The state of each named object as one small typed record. Commands show it, and ``--json`` prints it field by field.
 
 ======================= ==================================================================
 ``record``              the base of all records, and their JSON form
-``status``              everything together, and the clients
+``status``              the complete state of a hub, with the clients
 ``hosts``               a host
 ``barrier``             an open generation of a barrier
 ``semaphore``           a semaphore
@@ -10,6 +10,7 @@
 ``exchange``            an open generation of an exchange
 ``event``               an event that is set or waited for
 ``topic``               an ID of messages
+``group``               a group, its views and its rounds
 ``namespace``           a namespace that has an owner or is in use
 ``change``              a change of the state
 ``principal``           the sender of a request

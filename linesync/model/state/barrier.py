@@ -25,7 +25,7 @@ class BarrierState(State):
     missing: int | dict[str, str]
     """the arrivals that are missing: for a barrier by members, an object (member to reason); by count, a number"""
     unheard: tuple[str, ...]
-    """the hosts that the hub has probed before the release"""
+    """the hosts that must still answer before the release"""
     arrived: tuple[Waiting, ...]
     """the arrivals that wait, in order: objects with ``name``, ``client`` and ``waiting``"""
     gone: dict[str, str]

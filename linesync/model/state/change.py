@@ -8,7 +8,7 @@ from .record import State
 __all__ = ["KINDS", "LOST", "Change"]
 
 LOST = "changes lost"
-_THINGS = ("barrier", "exchange", "lock", "semaphore", "event", "message")
+_OBJECTS = ("barrier", "exchange", "lock", "semaphore", "event", "message", "group")
 KINDS: dict[tuple[str, ...], str] = {
     ("host up",): "a host registered, or was heard again after it was lost",
     ("host lost",): "the lease of a host ran out",
@@ -23,11 +23,20 @@ KINDS: dict[tuple[str, ...], str] = {
     "units that are left",
     ("event set", "event cleared"): "`who` changed the event; setting an event that is already set is not a change",
     ("message sent",): "`who` sent a message; `value` is its number",
-    tuple([f"{thing} waiting" for thing in _THINGS[2:]]): "`who` waits",
-    tuple([f"{thing} left" for thing in _THINGS]): "the wait of `who` ended without success; `why` is the cause",
+    tuple([f"{thing} waiting" for thing in _OBJECTS[2:]]): "`who` waits",
+    tuple([f"{thing} left" for thing in _OBJECTS]): "the wait of `who` ended without success; `why` is the cause",
     tuple(
-        [f"{thing} failed" for thing in _THINGS]
+        [f"{thing} failed" for thing in _OBJECTS]
     ): "one or more waits failed together; `why` is the error of the first",
+    ("member joined", "member left"): "`who` joined the group `name`, or left it; `why` is the cause",
+    (
+        "view formed",
+    ): "the group has a new view; `value` is the epoch of its ring id; `why` is `retry` or `rerun` if no "
+    "member joined or left",
+    ("round begun",): "the members of the group run their services; `value` is the epoch; `why` names services with "
+    "different versions",
+    ("round completed", "round aborted", "round failed"): "the round is over; `why` is the reason",
+    ("service ended",): "service `value` of `who` has ended by itself; `why` says more",
     (
         "namespace begun",
         "namespace ended",

@@ -20,6 +20,6 @@ class Principal(State):
     """the user id at the other end of a unix socket of the hub's machine; ``null`` if it is not known"""
 
     def __str__(self) -> str:
-        who = f"script {self.script} on {self.host}" if self.script else f"the agent of {self.host}"
+        sender = f"script {self.script} on {self.host}" if self.script else f"the agent of {self.host}"
         user = f" (uid {self.uid})" if self.uid is not None else ""
-        return f"{who}{user}, line {self.line}"
+        return f"{sender}{user}, line {self.line}"

@@ -1,4 +1,4 @@
-"""The base of the records that show a state, and their JSON form: one object, with the fields in their order.
+"""The base class of the records of the state, and their JSON form: one object, with the fields in their order.
 
 A reader ignores the fields that it does not know, so a later version may add a field. The new field needs a default,
 because an older hub does not send it.
@@ -10,7 +10,7 @@ from functools import cache
 
 from ...frozen_record import MISSING, Record
 
-TYPE_CHECKING = False  # importing typing would take a tenth of the time of a small command
+TYPE_CHECKING = False  # the import of typing would take a tenth of the time of a small command
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ClassVar, Self
@@ -34,39 +34,39 @@ class State(Record):
     """
 
     BY_NAME: ClassVar[dict[str, type[State]]] = {}
-    """All kinds of states."""
+    """All classes of records by name."""
 
     def __init_subclass__(cls) -> None:
         State.BY_NAME[cls.__name__] = cls
 
     def as_json(self) -> dict[str, Any]:
-        """The state as plain dicts, lists, texts and numbers."""
-        made = {}
+        """The record as plain dicts, lists, texts and numbers."""
+        result = {}
         for name, types, *_ in _fields(type(self)):
             value = getattr(self, name)
-            made[name] = value if types else _plain(value)
-        return made
+            result[name] = value if types else _plain(value)
+        return result
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Read what :meth:`as_json` returns, perhaps with further fields.
+        """Make a record from a result of :meth:`as_json`. Unknown fields are ignored.
 
         :raises ValueError: a field is missing, or its value has another type.
         """
         if type(value) is not dict:
             raise ValueError(f"a {cls.__name__} is an object, not {value!r:.50}")
-        made = cls.__new__(cls)  # the checks of __init__ would take most of the time
+        record = cls.__new__(cls)  # the checks of __init__ would take most of the time
         for name, types, read, default, put in _fields(cls):
             found = value.get(name, MISSING)
             if type(found) in types:
-                put(made, found)
+                put(record, found)
             elif found is not MISSING:
-                put(made, read(found))
+                put(record, read(found))
             elif default is not MISSING:
-                put(made, default)
+                put(record, default)
             else:
                 raise ValueError(f"a {cls.__name__} needs the field {name}")
-        return made
+        return record
 
 
 class Waiting(State):
@@ -84,16 +84,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, State):
         return value.as_json()
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     return value
 
 
 @cache
 def _fields(record: type[State]) -> list[tuple[str, tuple[type, ...], Callable[[Any], Any], Any, Callable[..., None]]]:
-    """Of each field of a record: its name; its types, if they are plain; the function that reads any other value; its
-    default; and the function that sets it."""
+    """The fields of a record class, each as a tuple: the name; the types, if they are plain; the function that reads any
+    other value; the default; and the function that sets the field."""
     return [
         (name, _plain_types(kind), _reader(kind), default, getattr(record, name).__set__)
         for name, (kind, default) in record.FIELDS.items()
@@ -103,12 +103,15 @@ def _fields(record: type[State]) -> list[tuple[str, tuple[type, ...], Callable[[
 def _plain_types(kind: str) -> tuple[type, ...]:
     """The types whose values need no conversion; empty if any value of this type needs one."""
     kinds = _union(kind)
-    return tuple([one for name in kinds for one in _PLAIN[name]]) if all(name in _PLAIN for name in kinds) else ()
+    return tuple([plain for name in kinds for plain in _PLAIN[name]]) if all(name in _PLAIN for name in kinds) else ()
 
 
 @cache
 def _reader(kind: str) -> Callable[[Any], Any]:
-    """Make the function that reads a value of a type, which is written as in an annotation; it raises ValueError."""
+    """Make the function that reads a JSON value of a type. The function raises ValueError for another value.
+
+    :param kind: the type as in an annotation, such as ``tuple[str, ...]``.
+    """
     kinds = _union(kind)
     if len(kinds) > 1:
         return _union_reader(kind, kinds)
@@ -116,21 +119,21 @@ def _reader(kind: str) -> Callable[[Any], Any]:
         return State.BY_NAME[kind].from_json
     if kind.startswith("tuple["):
         inner = _reader(kind.removeprefix("tuple[").removesuffix(", ...]"))
-        return lambda value: tuple([inner(one) for one in _checked(value, (list,), kind)])
+        return lambda value: tuple([inner(item) for item in _checked(value, (list,), kind)])
     if kind.startswith("dict[str, "):
         inner = _reader(kind.removeprefix("dict[str, ").removesuffix("]"))
-        return lambda value: {name: inner(one) for name, one in _checked(value, (dict,), kind).items()}
+        return lambda value: {name: inner(item) for name, item in _checked(value, (dict,), kind).items()}
     return lambda value: _checked(value, _PLAIN[kind], kind)
 
 
 def _union_reader(kind: str, kinds: list[str]) -> Callable[[Any], Any]:
-    """The function that reads the first of several types that fits."""
-    readers = [(_required(one), _reader(one)) for one in kinds]
+    """Make the function that reads a value of one of several types. The first matching type is used."""
+    readers = [(_required(member), _reader(member)) for member in kinds]
 
     def read(value: Any) -> Any:
         for required, reader in readers:
             if required is not None and not (type(value) is dict and required <= value.keys()):
-                continue  # an exception for each type that does not fit would take most of the time
+                continue  # an exception for each type that does not match would take most of the time
             try:
                 return reader(value)
             except ValueError:
@@ -141,7 +144,7 @@ def _union_reader(kind: str, kinds: list[str]) -> Callable[[Any], Any]:
 
 
 def _required(kind: str) -> set[str] | None:
-    """The fields that an object of a type needs; None if the type is not a state."""
+    """The names of the required fields of a record class; None if the type is not a record class."""
     record = State.BY_NAME.get(kind)
     return None if record is None else {name for name, (_, default) in record.FIELDS.items() if default is MISSING}
 
@@ -161,4 +164,4 @@ def _union(kind: str) -> list[str]:
             kinds.append("")
         else:
             kinds[-1] += char
-    return [one.strip() for one in kinds]
+    return [member.strip() for member in kinds]

@@ -21,7 +21,7 @@ class Taker(State):
 
 
 class Loan(State):
-    """Units that the hub gave to a client and that may return."""
+    """Units that a client has and that may return to the semaphore."""
 
     name: str
     """the host that has the units"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .barrier import BarrierState
 from .event import EventState
 from .exchange import ExchangeState
+from .group import GroupState
 from .hosts import HostState
 from .lock import LockState
 from .record import State
@@ -26,7 +27,7 @@ class Remembered(State):
 
 
 class ClientState(State):
-    """An agent, or a script that waits for something or holds something."""
+    """An agent, or a script that has live arrivals (waits or holds)."""
 
     client: str
     """the number of its connection on its host"""
@@ -65,4 +66,6 @@ class Status(State):
     clients: tuple[ClientState, ...]
     """the [agents and scripts](#clients)"""
     drain: str = ""
-    """what a drain of the hub waits for; empty if the hub is not being drained"""
+    """the reason why a drain of the hub still waits; empty if the hub is not being drained"""
+    groups: tuple[GroupState, ...] = ()
+    """the [groups](#groups)"""

@@ -1,16 +1,16 @@
-"""Events: named flags that are set or not set, until a client changes them.
+"""Events: named flags that stay set or cleared until a client changes them.
 
-1. Nothing needs to be created: every event is at first not set, and a client may wait for it before another sets it.
-   Setting a set event and clearing a cleared one change nothing.
-2. A wait asks for *all* of its events or for *any* of them, by their level. It ends as soon as they are set at the same
-   moment, or immediately if they already are. An event that is set and cleared while another one is still missing does not
-   count. A short pulse does end a wait that lacks only this event.
-3. One request sets or clears its events together: a wait sees all of them changed, or none. Waits are served in order of
-   arrival, and a served wait consumes nothing.
+1. A client does not create an event before its first use. Every event is cleared at first. A client may wait for an event
+   before another client sets it. A request that sets a set event or clears a cleared event changes nothing.
+2. A wait asks for *all* of its events or for *any* of them. It ends as soon as they are set at the same moment, or
+   immediately if they already are. An event that is set and cleared while another event of the wait is still missing does
+   not count. A short pulse ends a wait that lacks only this event.
+3. One request changes all of its events together: a wait sees all changes, or none. Waits are served in order of arrival.
+   A served wait does not clear its events.
 4. The answer to a wait names its events that are set, in the order in which the wait named them.
 
-Each wait counts its events that are not set. So a change costs one step for each wait at each changed event, however many
-events the waits name.
+Each wait counts its events that are not set. The cost of a change is therefore one step for each wait at each changed event,
+for any number of events in the waits.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from .waits import Wait, Waits
 
 __all__ = ["Events"]
 
-SET_MAX = 10_000  # most events of a hub that are set
-NAMES_MAX = 100  # most events of one request
-AWAITED_MAX = 100_000  # most events that all waits together name
+SET_MAX = 10_000  # the maximum number of set events of a hub
+NAMES_MAX = 100  # the maximum number of events of one request
+AWAITED_MAX = 100_000  # the maximum number of events that all waits together name
 
 _Key = tuple[str, str]
 
@@ -42,14 +42,14 @@ class Events:
     def __init__(self, waits: Waits) -> None:
         self.waits = waits
         self.is_set: dict[_Key, int] = {}
-        """The events that are set, in the order in which they were set, each with a number that grows."""
-        self._at: dict[_Key, dict[_Question, None]] = {}
+        """The events that are set, in the order in which they were set, each with an increasing sequence number."""
+        self._waits_at: dict[_Key, dict[_Question, None]] = {}
         self._awaited = 0
         waits.journal.source("event", self._kept, lambda: self.is_set)
 
     def __len__(self) -> int:
-        """How many events are set or waited for."""
-        return len(self.is_set.keys() | self._at.keys())
+        """The number of events that are set or waited for."""
+        return len(self.is_set.keys() | self._waits_at.keys())
 
     # -- requests --------------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ class Events:
         """Set 1 to 100 events together.
 
         :returns: :class:`Names` without names for this arrival, and with names for each wait that it ends; else its
-            failure: UsageError (a bad name, no name or too many), LinesyncFailed (too many events are set).
+            failure: UsageError (an invalid name, no name or too many), LinesyncFailed (too many events are set).
         """
 
         def join() -> list[Outcome]:
@@ -83,7 +83,7 @@ class Events:
     ) -> list[Outcome]:
         """Clear 1 to 100 events together.
 
-        :returns: :class:`Names` without names, or the failure UsageError (a bad name, no name or too many).
+        :returns: :class:`Names` without names, or the failure UsageError (an invalid name, no name or too many).
         """
 
         def join() -> list[Outcome]:
@@ -105,14 +105,14 @@ class Events:
         timeout: float | None = None,
         within: str = "",
     ) -> list[Outcome]:
-        """Wait until all of 1 to 100 events are set at the same moment, or any of them.
+        """Wait until 1 to 100 events are set at the same moment, or until any of them is set.
 
-        :param any_: one of the events is enough.
+        :param any_: whether one of the events is enough.
         :param timeout: seconds; 0 polls, None waits without limit.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
-        :returns: :class:`Names` of the events that are set; an empty list while it waits; else its failure: UsageError (a
-            bad name or timeout, no name or too many), TimedOut (a poll of events that are not set), LinesyncFailed (too
-            many waits).
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Names` of the events that are set; an empty list while it waits; else its failure: UsageError (an
+            invalid name or timeout, no name or too many), TimedOut (a poll of events that are not set), LinesyncFailed
+            (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -134,16 +134,18 @@ class Events:
         return self.waits.admit(arrival, client, now, join)
 
     def names(self) -> frozenset[_Key]:
-        """The namespaces and names that a reset would forget."""
-        return frozenset({*self.is_set, *self._at})
+        """The namespace and name of each object that a reset would forget."""
+        return frozenset({*self.is_set, *self._waits_at})
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Clear these events of a namespace (None: all of them).
+        """Clear events of a namespace.
 
-        :returns: how many were set, and the waits that name any of them, in order, which the caller must fail.
+        :param names: the events; None for all events of the namespace.
+        :returns: the number of events that were set, and the waits that name any of the events, in order of arrival. The
+            caller must fail these waits.
         """
         keys = (
-            [key for key in [*self.is_set, *self._at] if key[0] == namespace]
+            [key for key in [*self.is_set, *self._waits_at] if key[0] == namespace]
             if names is None
             else [(namespace, name) for name in names]
         )
@@ -151,15 +153,16 @@ class Events:
         return forgotten, [question.wait for question in self._at_any(keys)]
 
     def status(self, now: float) -> list[EventState]:
-        """The state of each event that is set, in order, and then of each that has waits, the longest wait first."""
+        """The state of each event. Set events come first, in the order in which they were set; then events with waits, the
+        oldest wait first."""
         return [
             EventState(
                 namespace=key[0],
                 name=key[1],
                 set=key in self.is_set,
-                waiting=tuple([question.state(now) for question in self._at.get(key, ())]),
+                waiting=tuple([question.state(now) for question in self._waits_at.get(key, ())]),
             )
-            for key in dict.fromkeys([*self.is_set, *sorted(self._at, key=self._longest)])
+            for key in dict.fromkeys([*self.is_set, *sorted(self._waits_at, key=self._longest)])
         ]
 
     # -- storing -----------------------------------------------------------------------------------------------------------
@@ -169,16 +172,22 @@ class Events:
         return KeptEvent(number) if number is not None else None
 
     def restore(self, rows: Rows) -> None:
-        """Restore the events that are set; raises BadRow."""
+        """Restore the events that are set.
 
-        def put_back(key: list[str], kept: KeptEvent) -> None:
+        :raises BadRow: a row is not valid.
+        """
+
+        def restore_row(key: list[str], kept: KeptEvent) -> None:
             namespace, name = key
             self.is_set[namespace, name] = self.waits.journal.numbered(kept.number)
 
-        rows.each("event", KeptEvent, put_back, by_number)
+        rows.each("event", KeptEvent, restore_row, by_number)
 
     def place(self, at: AtEvents) -> Place:
-        """A place for a stored wait; raises UsageError."""
+        """Make the place of a stored wait.
+
+        :raises UsageError: a name is not valid.
+        """
         return _Question(self, _keys(at.namespace, at.events), at.any)
 
     # -- inside ------------------------------------------------------------------------------------------------------------
@@ -188,14 +197,14 @@ class Events:
             return False
         del self.is_set[key]
         self.waits.journal.mark("event", key)
-        for question in self._at.get(key, ()):
+        for question in self._waits_at.get(key, ()):
             question.lacks += 1
         return True
 
     def _serve(self, new: list[_Key], now: float) -> list[Outcome]:
         """End the waits that lacked only these events."""
         for key in new:
-            for question in self._at.get(key, ()):
+            for question in self._waits_at.get(key, ()):
                 question.lacks -= 1
         ready = [question for question in self._at_any(new) if question.answered]
         for question in ready:
@@ -204,32 +213,32 @@ class Events:
 
     def _at_any(self, keys: Iterable[_Key]) -> list[_Question]:
         """The waits at any of these events, in order of arrival."""
-        found = {question: None for key in keys for question in self._at.get(key, ())}
+        found = {question: None for key in keys for question in self._waits_at.get(key, ())}
         return sorted(found, key=lambda question: question.wait.number)
 
     def _longest(self, key: _Key) -> tuple[int, int]:
-        """The place of an event among those that are waited for: its longest wait, and its place in that request."""
-        question = next(iter(self._at[key]))
+        """The sort key of an event with waits: the number of its oldest wait, and its position in that request."""
+        question = next(iter(self._waits_at[key]))
         return question.wait.number, question.keys.index(key)
 
     def file(self, question: _Question) -> None:
         """Add a wait that has not ended."""
         self._awaited += len(question.keys)
         for key in question.keys:
-            self._at.setdefault(key, {})[question] = None
+            self._waits_at.setdefault(key, {})[question] = None
 
     def remove(self, question: _Question) -> None:
         """Forget a wait that has ended."""
         self._awaited -= len(question.keys)
         for key in question.keys:
-            questions = self._at[key]
+            questions = self._waits_at[key]
             del questions[question]
             if not questions:
-                del self._at[key]
+                del self._waits_at[key]
 
 
 class _Question(Place):
-    """The events that one wait asks for. It is the wait's place, since a wait may be at many events."""
+    """The events that one wait asks for. Each wait has its own place, because it may wait at many events."""
 
     wait: Wait
 
@@ -240,7 +249,7 @@ class _Question(Place):
         self.keys = keys
         self._any = any_
         self.lacks = sum(key not in home.is_set for key in keys)
-        """How many of the events are not set."""
+        """The number of the events that are not set."""
 
     def enter(self, wait: Wait) -> None:
         """Begin the wait."""
@@ -250,7 +259,7 @@ class _Question(Place):
     def kept(self, wait: Wait) -> AtEvents:
         return AtEvents(self.keys[0][0], tuple([name for _, name in self.keys]), self._any)
 
-    def put_back(self, wait: Wait, at: AtEvents) -> None:
+    def restore_wait(self, wait: Wait, at: AtEvents) -> None:
         if self.answered or wait.granted is not None:
             raise ValueError(f"a wait for the {self.title} would have ended")
         self.enter(wait)
@@ -264,16 +273,16 @@ class _Question(Place):
         return tuple(key[1] for key in self.keys if key in self._home.is_set)
 
     def unanswered(self, headline: str) -> TimedOut:
-        """The error for a timeout: the events that are set, and those that are missing."""
-        found = self.names_set()
+        """The error for a timeout, with the set events and the missing events."""
+        present = self.names_set()
         missing = [key[1] for key in self.keys if key not in self._home.is_set]
         parts = [f"missing: {names_in_words(missing, len(missing))}"]
-        if found:
-            parts.insert(0, f"set: {names_in_words(found, len(found))}")
+        if present:
+            parts.insert(0, f"set: {names_in_words(present, len(present))}")
         if self._any and len(missing) > 1:
-            parts.append("any of them would do")
+            parts.append("any of them is enough")
         return TimedOut(
-            f"{headline}: {'; '.join(parts)}", details={"set": list(found), "missing": missing, "any": self._any}
+            f"{headline}: {'; '.join(parts)}", details={"set": list(present), "missing": missing, "any": self._any}
         )
 
     def timed_out(self, wait: Wait) -> TimedOut:
@@ -283,7 +292,7 @@ class _Question(Place):
         self._home.remove(self)
 
     def settle(self, now: float) -> list[Outcome]:
-        return []  # a wait that leaves did not block any other
+        return []  # a wait for events does not block other waits
 
     def state(self, now: float) -> EventWaiting:
         wait = self.wait
@@ -291,7 +300,10 @@ class _Question(Place):
 
 
 def _keys(namespace: str, names: tuple[str, ...]) -> list[_Key]:
-    """The key of each event once, in the order of the request; raises UsageError."""
+    """The keys of the events, each once, in the order of the request.
+
+    :raises UsageError: a name is not valid, or the number of names.
+    """
     check_name("namespace", namespace)
     if not 1 <= len(names) <= NAMES_MAX:
         raise UsageError(f"a request must name 1 to {NAMES_MAX} events, not {len(names)}; split it")

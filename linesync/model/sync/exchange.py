@@ -1,18 +1,18 @@
-"""Exchanges: each member gives its data, and all members get the data of all.
+"""Exchanges: each member gives its data, and each member gets the data of all members.
 
 1. The first arrival at a name opens a generation and sets its members. A later arrival joins if it names the same members.
    Otherwise it is refused, and the error shows both lists. Each member arrives once: a second live client with the same
    member name is refused, and so is a client that is not a member.
-2. An arrival first *gives* its data. The bytes are received elsewhere. When they are complete, this module gets a key for
-   them and knows nothing else of the data. When it has the keys of all members, all arrivals that wait get them, and the
-   generation ends.
-3. A member that dies after it gave its data does not disturb the others: its data counts. If it arrives again before the end,
-   it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives) fails the
-   generation for all immediately. An arrival while another member's host is lost is refused. A host that restarts without
-   an open arrival is not a loss, because it may still arrive. A member that had not arrived at a failed generation gets
-   the same error when it arrives, once, within ten minutes.
-4. When a member gives up or times out, its data is dropped. The others continue to wait, and their errors name it.
-5. If no arrival waits any more, the data that was given is kept for ten minutes.
+2. An arrival first *gives* its data. The hub receives and stores the bytes outside this module. When they are complete, this
+   module gets a key for them and knows nothing else about the data. When it has the keys of all members, all waiting
+   arrivals get the keys, and the generation ends.
+3. A member that dies after it gave its data does not disturb the other members: its data counts. If it arrives again before
+   the end, it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives)
+   fails the generation for all members immediately. An arrival while another member's host is lost is refused. A host that
+   restarts without an open arrival is not a loss, because it may still arrive. A member that had not arrived at a failed
+   generation gets the same error when it arrives, once, within ten minutes.
+4. When a member gives up or times out, its data is dropped. The other members continue to wait, and their errors name it.
+5. When no arrival waits any more, the data is kept for another ten minutes.
 
 A poll (timeout 0) succeeds only if all other members have given their data. The transfer of its own data may take longer.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...errors import LinesyncError, UsageError
-from ..decisions import ArrivalId, Failed, Outcome
+from ..decisions import ArrivalId, Outcome
 from ..hosts.members import MEMBERS_MAX
 from ..kept.objects import KeptExchange, KeptGiven, KeptTerms
 from ..kept.rows import Rows, by_number
@@ -39,15 +39,15 @@ from .waits import Wait, Waits
 
 __all__ = ["EXCHANGE_BYTES", "Exchanges"]
 
-EXCHANGE_BYTES = 16 << 20  # the most bytes that one member gives; the hub can set another limit
+EXCHANGE_BYTES = 16 << 20  # the default limit of the data of one member, in bytes
 
 
 class Exchanges:
     """All exchanges of a hub, by namespace and name. Times are monotonic seconds.
 
-    :param limit: the most bytes that one member gives.
-    :ivar dropped: is called with each given key that is no longer needed. The keys of a generation that succeeded are not
-        among them: they belong to the receiver of the outcome.
+    :param limit: the limit of the data of one member, in bytes.
+    :ivar dropped: called with each key whose data is no longer needed. It is not called for the keys of a generation that
+        succeeded: they belong to the receiver of the outcome.
     """
 
     def __init__(self, waits: Waits, hosts: Hosts, *, limit: int = EXCHANGE_BYTES) -> None:
@@ -58,7 +58,7 @@ class Exchanges:
         self.dropped: Callable[[int], None] = lambda key: None
         self._open: dict[tuple[str, str], Generation] = {}
         self._left: Timers[Generation] = Timers()
-        """The exchanges at which no arrival waits, until they are forgotten."""
+        """The exchanges at which no arrival waits, with the time at which they are forgotten."""
         waits.journal.source("exchange", self._kept, lambda: self._open)
         waits.journal.source("exchange terms", self._kept_terms, lambda: self._open)
         waits.journal.source("exchange given", self._kept_given, self._all_given)
@@ -79,15 +79,18 @@ class Exchanges:
         timeout: float | None = None,
         within: str = "",
     ) -> list[Outcome]:
-        """A member arrives; :meth:`given` follows when its data is complete.
+        """Open an arrival of a member. The caller calls :meth:`given` when the data of the member is complete.
 
         :param members: the members, ``host`` or ``host#tag``; the same list (in any order) from all of them.
         :param member: the member that gives; empty for the client's host.
-        :param size: the number of bytes that it will give.
+        :param size: the size of its data in bytes.
         :param timeout: seconds; 0 polls, None waits without limit.
-        :returns: nothing while it waits; for a retry its known outcome; else its failure: UsageError (an invalid name,
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
+        :returns: an empty list while it waits; for a retry its known outcome; else its failure: UsageError (an invalid name,
             member or timeout, or too much data), Mismatch (other members, not a member, or a member that is already
-            waiting), MemberLost (a member's host), TimedOut (a poll that came too early), LinesyncFailed (too many waits).
+            waiting), MemberLost (a member's host), TimedOut (a poll before all other members gave their data),
+            LinesyncFailed (too many waits).
+        :raises UsageError: the id belongs to a wait at something else.
         """
 
         def join() -> list[Outcome]:
@@ -96,17 +99,17 @@ class Exchanges:
             check_timeout(timeout)
             wanted = frozenset(members)
             exchange = self._open.get((namespace, name)) or self._new(namespace, name, wanted)
-            who = member or client.host
-            exchange.refuse(wanted, who, size)
-            earlier = self.past.late(exchange.key, exchange.title, exchange.terms, who, now)
+            giver = member or client.host
+            exchange.refuse(wanted, giver, size)
+            earlier = self.past.late(exchange.key, exchange.title, exchange.terms, giver, now)
             if isinstance(earlier, LinesyncError):
                 raise earlier
             if exchange.key not in self._open:
-                exchange.refuse_lost(who)
+                exchange.refuse_lost(giver)
             if timeout == 0:
-                exchange.refuse_poll(who)
-            # The transfer of a poll's data takes time; the poll is checked again when it is complete.
-            wait = self.waits.open(arrival, client, exchange, who, now, timeout or None, within)
+                exchange.refuse_poll(giver)
+            # The data of a poll takes time to arrive. The poll is checked again when its data is complete.
+            wait = self.waits.open(arrival, client, exchange, giver, now, timeout or None, within)
             if exchange.key not in self._open:
                 exchange.number = self.waits.journal.number()
                 self._open[exchange.key] = exchange
@@ -115,27 +118,31 @@ class Exchanges:
             exchange.join(wait, polls=timeout == 0)
             return []
 
+        self.check_arrival(arrival, client)
+        return self.waits.admit(arrival, client, now, join)
+
+    def check_arrival(self, arrival: ArrivalId, client: Client) -> None:
+        """Raise UsageError if a wait at something else has this id. That wait continues."""
         known = self.waits.find(client.host, arrival)
         if known is not None and not isinstance(known.place, Generation):
-            error = UsageError(
+            raise UsageError(
                 f"the arrival id {arrival} is already in use at {known.place.title}; use a new id for each arrival"
             )
-            return [Failed(arrival=arrival, client=client, error=error)]
-        return self.waits.admit(arrival, client, now, join)
 
     def is_open(self, namespace: str, name: str) -> bool:
         """Whether an exchange with this name is not complete."""
         return (namespace, name) in self._open
 
     def has_given(self, arrival: ArrivalId, client: Client) -> bool:
-        """Whether the data of an open arrival is already here, because the arrival is a retry."""
+        """Whether the hub already has the data of an open arrival, because the arrival is a retry."""
         wait = self._wait(arrival, client)
         return wait is not None and wait.name in self._place(wait).data
 
     def given(self, arrival: ArrivalId, client: Client, key: int, now: float) -> list[Outcome]:
-        """Record that an arrival's data is complete and has this key.
+        """Record that the data of an arrival is complete. The data of an arrival that has ended is dropped.
 
-        :returns: :class:`Exchanged` for all arrivals if it is the last. The data of an arrival that has ended is dropped.
+        :param key: the key under which the caller has stored the data.
+        :returns: :class:`Exchanged` for all arrivals if this data is the last.
         """
         wait = self._wait(arrival, client)
         if wait is None or wait.name in self._place(wait).data:
@@ -144,25 +151,29 @@ class Exchanges:
         return self._place(wait).give(wait, key, now)
 
     def cannot_keep(self, arrival: ArrivalId, client: Client, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all because an arrival's data cannot be stored."""
+        """Fail the exchange for all members because the data of an arrival cannot be stored.
+
+        :param why: the reason as a clause.
+        """
         wait = self._wait(arrival, client)
         return [] if wait is None else self._place(wait).cannot_keep(wait, why, now)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """Fail the exchanges that lack the data of a lost host. Call this before the waits of its own clients end."""
+        """Fail the exchanges that lack the data of a lost host. The caller ends the waits of its clients after this call."""
         outcomes: list[Outcome] = []
         for exchange in list(self._open.values()):
             outcomes += exchange.host_lost(host, cause, why, now)
         return outcomes
 
     def names(self) -> set[tuple[str, str]]:
-        """The namespaces and names that a reset would forget."""
+        """The namespace and name of each object that a reset would forget."""
         return {*self._open, *self.past.names()}
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget the exchanges with these names in a namespace (None: all of them).
+        """Forget exchanges of a namespace.
 
-        :returns: how many objects were forgotten, and the waits that the caller must fail; their data is dropped with them.
+        :param names: the exchanges; None for all exchanges of the namespace.
+        :returns: the number of forgotten objects, and the waits that the caller must fail. Their data is dropped with them.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else None
         forgotten = self.past.forget(namespace, keys)
@@ -171,13 +182,13 @@ class Exchanges:
         for key in open_keys:
             exchange = self._open[key]
             exchange.forget_left()
-            waits += exchange.everybody()
-            if not exchange.everybody():
+            waits += exchange.all_waits()
+            if not exchange.all_waits():
                 self.close(exchange)
         return forgotten + len(open_keys), waits
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None."""
+        """The time of the next :meth:`handle_timer`, or None."""
         return self._left.next_timer()
 
     def handle_timer(self, now: float) -> None:
@@ -187,7 +198,7 @@ class Exchanges:
             self.close(exchange)
 
     def forget_data(self) -> None:
-        """The data is lost, and no arrival waits: forget all open generations."""
+        """Forget all open generations, because their data is lost. No arrival may be waiting."""
         for exchange in list(self._open.values()):
             exchange.forget_left()
             self.close(exchange)
@@ -215,13 +226,16 @@ class Exchanges:
         return [(*key, member) for key, exchange in self._open.items() for member in exchange.marked()]
 
     def restore(self, rows: Rows) -> None:
-        """Restore the history and the open generations, without the arrivals; raises BadRow."""
+        """Restore the history and the open generations, but not the arrivals.
+
+        :raises BadRow: a row is not valid.
+        """
         terms: dict[tuple[str, ...], Terms] = {}
 
         def read_terms(key: list[str], kept: KeptTerms) -> None:
             terms[tuple(key)] = Terms.restore(kept)
 
-        def put_back(key: list[str], kept: KeptExchange) -> None:
+        def restore_row(key: list[str], kept: KeptExchange) -> None:
             namespace, name = key
             exchange = Generation(self, namespace, name, terms[namespace, name])
             exchange.restore(kept, rows.shift)
@@ -236,14 +250,17 @@ class Exchanges:
 
         self.past.restore(rows)
         rows.each("exchange terms", KeptTerms, read_terms)
-        rows.each("exchange", KeptExchange, put_back, by_number)
+        rows.each("exchange", KeptExchange, restore_row, by_number)
         rows.each("exchange given", KeptGiven, given)
 
     def place(self, at: AtExchange) -> Place:
-        """The place of a stored arrival; raises KeyError."""
+        """The open generation of a stored arrival.
+
+        :raises KeyError: it is not stored.
+        """
         return self._open[at.namespace, at.exchange]
 
-    # -- for the places ------------------------------------------------------------------------------------------------
+    # -- the interface for the generations -----------------------------------------------------------------------------
 
     def close(self, exchange: Generation) -> None:
         """Remove a generation that has ended."""
@@ -253,14 +270,14 @@ class Exchanges:
             self._mark(exchange)
 
     def _mark(self, exchange: Generation, *, new: bool = False) -> None:
-        """A generation was opened or has ended."""
+        """Mark the records of a generation that was opened or has ended."""
         self.waits.journal.mark("exchange", exchange.key, new=new)
         self.waits.journal.mark("exchange terms", exchange.key, new=new)
         for member in exchange.marked():
             self.waits.journal.mark("exchange given", (*exchange.key, member))
 
     def keep_data(self, exchange: Generation, now: float) -> None:
-        """No arrival waits any more, so start the timer that forgets the data."""
+        """Start the timer that forgets the data of a generation at which no arrival waits."""
         self._set_until(exchange, now + RESULT_LIFE)
 
     def _set_until(self, exchange: Generation, until: float | None) -> None:
@@ -278,14 +295,16 @@ class Exchanges:
         for member in members:
             check_member(member)
         if len(members) > MEMBERS_MAX:
-            raise UsageError(f"an exchange has at most {MEMBERS_MAX} members, not {len(members)}; make groups")
+            raise UsageError(
+                f"an exchange has at most {MEMBERS_MAX} members, not {len(members)}; use several exchanges"
+            )
         return Generation(self, namespace, name, Terms(count=len(members), members=members))
 
     def _wait(self, arrival: ArrivalId, client: Client) -> Wait | None:
-        """The open arrival of this client."""
+        """The open arrival with this id if it belongs to this client, or None."""
         wait = self.waits.find(client.host, arrival)
-        mine = wait is not None and wait.client == client and isinstance(wait.place, Generation)
-        return wait if mine else None
+        belongs = wait is not None and wait.client == client and isinstance(wait.place, Generation)
+        return wait if belongs else None
 
     @staticmethod
     def _place(wait: Wait) -> Generation:

@@ -1,4 +1,4 @@
-"""One open generation of an exchange: who has arrived, whose data is here, and who is missing and why."""
+"""One open generation of an exchange: its arrivals, the keys of the given data, and the missing members."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .waits import Wait, Waits
 
 __all__ = ["Generation", "Home", "Hosts"]
 
-NAMES_LISTED = 100  # the most names in one error or status row, for any number of members
-FOLDED_SHOWN = 400  # characters of a list of members in one error
+NAMES_LISTED = 100  # the maximum number of names in one error or status row, for any number of members
+FOLDED_SHOWN = 400  # the maximum length of a list of members in one error, in characters
 _DEATHS = (*LOST, Cause.RESTARTED, Cause.CLIENT_GONE)
-"""The causes with which the client died. With all other causes, it ended the arrival itself."""
+"""The causes with which a client died. With all other causes, the client ended the arrival itself."""
 
 
 class Hosts(Protocol):
-    """The questions of an exchange about hosts."""
+    """The hosts, as an exchange uses them."""
 
     def lost(self, host: str, /) -> tuple[Cause, str] | None:
-        """Why a host is lost, as a cause and as a clause; None while it is alive or if it was never seen."""
+        """The cause and the reason (a clause) of a host's loss; None while it is alive or if it was never seen."""
 
-    def word(self, host: str, /) -> str:
-        """The state of a host that is missing (``never seen``, ``quiet``); empty for a host that is well."""
+    def remark(self, host: str, /) -> str:
+        """A short text about a host that is not lost (``never seen``, ``its line ... is down``); may be empty."""
 
 
 class Home(Protocol):
-    """The exchanges among which a generation is.
+    """The service of a generation, as the generation uses it.
 
-    :ivar limit: the most bytes that one member gives.
+    :ivar limit: the limit of the data of one member, in bytes.
     """
 
     waits: Waits
@@ -55,7 +55,7 @@ class Home(Protocol):
         """Forget a generation that has ended."""
 
     def keep_data(self, exchange: Generation, now: float) -> None:
-        """Keep the data of a generation at which no arrival waits, for a time."""
+        """Keep the data of a generation at which no arrival waits for another ten minutes."""
 
 
 class Generation(Place):
@@ -68,24 +68,27 @@ class Generation(Place):
         self.terms = terms
         self.members = terms.members or frozenset()
         self.data: dict[str, int] = {}
-        """Member to the key of its data, for members that wait and for members that are gone."""
+        """Member to the key of its data, for waiting members and for members that are gone."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
         self.until: float | None = None
-        """When the data is forgotten, because no arrival waits; None while one does."""
+        """The time at which the data is forgotten, because no arrival waits; None while an arrival waits."""
         self._open: dict[str, Wait] = {}  # member to its open arrival, in order of arrival
         self._polls: set[Wait] = set()
         self._gone: dict[str, Cause] = {}  # members that left and have not arrived again
         self._died: dict[str, str] = {}  # members that died before their data was complete; settle() fails the exchange
         self._over = False
 
-    def everybody(self) -> list[Wait]:
+    def all_waits(self) -> list[Wait]:
         return list(self._open.values())
 
     # -- refusals ------------------------------------------------------------------------------------------------------
 
     def refuse(self, members: frozenset[str], member: str, size: int) -> None:
-        """Raise for an arrival that does not match this exchange."""
+        """Raise Mismatch or UsageError for an arrival that does not match this exchange.
+
+        :param size: the size of the arrival's data in bytes.
+        """
         if members != self.members:
             arrived = self._arrived()
             raise Mismatch(
@@ -138,7 +141,7 @@ class Generation(Place):
         return list(islice(sorted(names), NAMES_LISTED))
 
     def _lost(self, member: str) -> str:
-        """Why a member's host is lost, empty while it is not."""
+        """The reason why a member's host is lost, as a clause; empty while it is not lost."""
         lost = self._home.hosts.lost(host_of(member))
         return "" if lost is None or lost[0] not in LOST else cause_in_words(*lost)
 
@@ -148,7 +151,7 @@ class Generation(Place):
         if member in self._gone:
             return f"left: {self._gone[member]}"
         lost = self._home.hosts.lost(host_of(member))
-        return cause_in_words(*lost) if lost else self._home.hosts.word(host_of(member)) or "has not arrived"
+        return cause_in_words(*lost) if lost else self._home.hosts.remark(host_of(member)) or "has not arrived"
 
     def _details(self) -> dict[str, object]:
         missing = self._missing()
@@ -161,7 +164,11 @@ class Generation(Place):
         }
 
     def _incomplete(self, headline: str, poller: str = "") -> TimedOut:
-        """The error for a timeout: which members gave, and which are missing and why."""
+        """The error for a timeout: the members that gave their data, and the missing members with the reasons.
+
+        :param headline: the first clause of the message.
+        :param poller: the member that polls, which is not listed as missing; empty for none.
+        """
         missing = [member for member in self._missing() if member != poller]
         described = [f"{member} ({self._why_missing(member)})" for member in missing[:NAMES_LISTED]]
         gave = names_in_words(self._some(self.data), len(self.data))
@@ -177,14 +184,17 @@ class Generation(Place):
         )
         gave = names_in_words(self._some(self.data), len(self.data))
         return MemberLost(
-            f"{self.title} cannot be complete: {described}; gave their data: {gave}; bring it back and give again",
+            f"{self.title} cannot be complete: {described}; gave their data: {gave}; bring the host back and give again",
             details={"lost": dict(islice(lost.items(), NAMES_LISTED)), **self._details()},
         )
 
     # -- arriving and leaving ------------------------------------------------------------------------------------------
 
     def join(self, wait: Wait, *, polls: bool) -> None:
-        """Add an arrival that matches. Its data replaces the data that the member gave before it died."""
+        """Add an arrival that matches. Its data will replace earlier data of the same member.
+
+        :param polls: whether the arrival fails if it does not complete the exchange.
+        """
         self._open[wait.name] = wait
         if self._gone.pop(wait.name, None) is not None:
             self._changed(wait.name)
@@ -193,7 +203,7 @@ class Generation(Place):
             self._polls.add(wait)
 
     def give(self, wait: Wait, key: int, now: float) -> list[Outcome]:
-        """Record the data of an arrival, which is complete."""
+        """Record the key of the complete data of an arrival."""
         self.data[wait.name] = key
         self._changed(wait.name, new=True)
         if wait in self._polls and len(self.data) < len(self.members):
@@ -216,7 +226,7 @@ class Generation(Place):
             self._died[member] = str(cause)
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all if the data of a lost host's member is missing."""
+        """Fail the exchange for all members if the data of a member on a lost host is missing."""
         dead = [name for name, wait in self._open.items() if wait.client.host == host and name not in self.data]
         if cause in LOST:
             dead += [name for name in self._missing() if name not in self._open and host_of(name) == host]
@@ -224,7 +234,7 @@ class Generation(Place):
         return self._fail(self._member_lost(self._died), now) if dead else []
 
     def cannot_keep(self, wait: Wait, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all because the hub cannot store the data of this arrival."""
+        """Fail the exchange for all members because the hub cannot store the data of this arrival."""
         error = LinesyncFailed(
             f"{self.title} failed: the hub cannot store the data of {wait.name}: {why}",
             details={"member": wait.name, **self._details()},
@@ -232,7 +242,7 @@ class Generation(Place):
         return self._fail(error, now)
 
     def _fail(self, error: LinesyncError, now: float) -> list[Outcome]:
-        """Fail all arrivals, and remember the error for the members that have not arrived."""
+        """Fail all arrivals, and keep the error for the members that have not arrived."""
         absent = set(self.members - self._open.keys() - self._died.keys())
         self._over = True
         self._died = {}
@@ -240,7 +250,7 @@ class Generation(Place):
         self._home.close(self)
         if absent:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, 0, now))
-        return self._home.waits.fail([(wait, error) for wait in self.everybody()], Cause.ABORTED, now)
+        return self._home.waits.fail([(wait, error) for wait in self.all_waits()], Cause.ABORTED, now)
 
     def forget_left(self) -> None:
         """Drop the data of the members that no longer wait."""
@@ -255,7 +265,7 @@ class Generation(Place):
             self._home.dropped(key)
 
     def _changed(self, member: str, *, new: bool = False) -> None:
-        """The stored record of a member has changed."""
+        """Mark the stored record of a member as changed."""
         self._home.waits.journal.mark("exchange given", (*self.key, member), new=new)
 
     def settle(self, now: float) -> list[Outcome]:
@@ -279,7 +289,7 @@ class Generation(Place):
         )
         self._over = True
         self._home.waits.note("exchange complete", self.key, value=self._generation)
-        waits = self.everybody()
+        waits = self.all_waits()
         self._open.clear()
         self._home.close(self)
         self._home.past.released(self.key, self.terms, self._generation, members, (), now)
@@ -313,7 +323,7 @@ class Generation(Place):
     def kept(self, wait: Wait) -> AtExchange:
         return AtExchange(*self.key, wait in self._polls)
 
-    def put_back(self, wait: Wait, at: AtExchange) -> None:
+    def restore_wait(self, wait: Wait, at: AtExchange) -> None:
         if wait.name not in self.members or wait.name in self._open or wait.granted is not None:
             raise ValueError(f"{wait.name} cannot wait at {self.title}")
         self._open[wait.name] = wait
@@ -339,7 +349,7 @@ class Generation(Place):
             namespace=namespace,
             name=name,
             members=fold(self.members),
-            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            arrived=tuple([wait.state(now) for wait in self.all_waits()]),
             generation=self._generation,
             count=len(self.members),
             given=tuple(self._some(self.data)),
@@ -349,6 +359,6 @@ class Generation(Place):
 
 
 def _folded(members: frozenset[str]) -> str:
-    """A list of members for a message: folded, or only its first names if the folded list is too long."""
+    """A list of members for a message: the folded list, or only the first names if the folded list is too long."""
     folded = fold(members)
     return folded if 0 < len(folded) <= FOLDED_SHOWN else names_in_words(sorted(members), len(members))

@@ -1,28 +1,30 @@
-"""Results of ended arrivals, kept for a while so that a client whose reply was lost can safely ask again.
+"""The results of ended arrivals. They are kept so that a client whose reply was lost can safely repeat its request.
 
-1. A result stays until its client confirms it, for at most ten minutes, and only while it is one of the 1,000 youngest of
-   its host. So a host that never confirms loses only its own results.
-2. All results have the same lifetime, so they expire in the order in which they were stored, and no heap is needed.
+1. A result is kept until its client confirms it, but for at most ten minutes. Only the 1,000 newest results of each host are
+   kept. A host that never confirms therefore loses only its own results.
+2. All results have the same lifetime. They expire in the order in which they were stored, so no heap is needed.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from ..decisions import ArrivalId, Failed, Granted, Outcome
 from ..journal import Journal
 from ..kept.rows import Rows, by_number
 from ..kept.values import KeptError, kept_value, value_of
-from ..kept.waits import KeptResult
+from ..kept.waits import AtSemaphore, KeptResult
+from ..participants import Client
 
 __all__ = ["Results"]
 
 RESULT_LIFE = 600.0  # seconds that an unconfirmed result is kept
-RESULTS_PER_HOST = 1000  # most unconfirmed results of one host
+RESULTS_PER_HOST = 1000  # the maximum number of unconfirmed results of one host
 
 
 class Results:
-    """Outcomes by host and arrival id, bounded in time and number. Times are monotonic seconds."""
+    """The outcomes of ended arrivals by host and arrival id, limited in time and number. Times are monotonic seconds."""
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or Journal(on=False)
@@ -30,13 +32,20 @@ class Results:
         self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, int, Outcome]] = OrderedDict()
         """For each result: the time until which it is kept, its sequence number, and the outcome."""
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
+        self._taken: dict[tuple[str, ArrivalId], AtSemaphore] = {}
+        """The units that arrivals have taken from semaphores."""
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def put(self, outcome: Outcome, now: float) -> None:
-        """Keep the final outcome of an arrival that has no kept outcome yet."""
+    def put(self, outcome: Outcome, now: float, taken: AtSemaphore | None = None) -> None:
+        """Keep the final outcome of an arrival that has no kept outcome yet.
+
+        :param taken: the units that the arrival has taken.
+        """
         key = (outcome.client.host, outcome.arrival)
+        if taken is not None:
+            self._taken[key] = taken
         self._journal.mark("result", key, new=key not in self._all)
         self._add(outcome, now + RESULT_LIFE, self._journal.number())
 
@@ -53,11 +62,33 @@ class Results:
         found = self._all.get((host, arrival))
         return found[2] if found else None
 
+    def adopt(self, arrival: ArrivalId, client: Client) -> Outcome | None:
+        """The kept outcome of an arrival, or None. It belongs to this client from now on."""
+        key = client.host, arrival
+        found = self._all.get(key)
+        if found is None:
+            return None
+        until, number, outcome = found
+        if outcome.client != client:
+            outcome = replace(outcome, client=client)
+            self._all[key] = until, number, outcome
+            self._journal.mark("result", key)
+        return outcome
+
+    def take_back(self, arrival: ArrivalId, client: Client) -> AtSemaphore | None:
+        """Forget the outcome of a client's arrival that has taken units, and return them; None if there is none."""
+        outcome, taken = self.get(client.host, arrival), self._taken.get((client.host, arrival))
+        if outcome is None or outcome.client != client or taken is None:
+            return None
+        self.drop(client.host, arrival)
+        return taken
+
     def drop(self, host: str, arrival: ArrivalId) -> Outcome | None:
-        """Forget the outcome of an arrival and return it; None if there is none."""
+        """Forget and return the outcome of an arrival; None if none is kept."""
         found = self._all.pop((host, arrival), None)
         if found is None:
             return None
+        self._taken.pop((host, arrival), None)
         self._journal.mark("result", (host, arrival))
         kept = self._hosts[host]
         del kept[arrival]
@@ -66,7 +97,7 @@ class Results:
         return found[2]
 
     def next_timer(self) -> float | None:
-        """When the oldest result expires, or None."""
+        """The time at which the oldest result expires, or None."""
         return next(iter(self._all.values()))[0] if self._all else None
 
     def handle_timer(self, now: float) -> None:
@@ -83,15 +114,15 @@ class Results:
         until, number, outcome = found
         value = kept_value(outcome.value) if isinstance(outcome, Granted) else None
         error = KeptError.keep(outcome.error) if isinstance(outcome, Failed) else None
-        return KeptResult(number, outcome.client.number, until, value, error)
+        return KeptResult(number, outcome.client.number, until, value, error, self._taken.get(key))
 
     def restore(self, rows: Rows) -> None:
         """Restore the results.
 
-        :raises BadRow: a row does not fit.
+        :raises BadRow: a row is not valid.
         """
 
-        def put_back(parts: list[str], kept: KeptResult) -> None:
+        def restore_row(parts: list[str], kept: KeptResult) -> None:
             host, arrival = parts
             client = rows.clients.client(host, kept.client)
             outcome: Outcome
@@ -101,6 +132,8 @@ class Results:
                 outcome = Failed(arrival=arrival, client=client, error=kept.error.restore())
             else:
                 raise ValueError("it needs either a value or an error")
+            if kept.taken is not None:
+                self._taken[host, arrival] = kept.taken
             self._add(outcome, kept.until + rows.shift, self._journal.numbered(kept.number))
 
-        rows.each("result", KeptResult, put_back, by_number)
+        rows.each("result", KeptResult, restore_row, by_number)

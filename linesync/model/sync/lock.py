@@ -1,13 +1,13 @@
-"""Locks: one owner at a time, in order of arrival, each owner with a larger fencing token than all owners before it.
+"""Locks: one owner at a time, in order of arrival. Each owner gets a larger fencing token than all earlier owners.
 
 1. A free lock is granted immediately; otherwise the arrival is queued. A grant is provisional until its client confirms
-   it. It is then held by the client or, with *keep*, by the client's host.
-2. The lock is released when its owner gives it back, when the owner's client goes away, or, with *keep*, when the host is
-   lost. The next arrival in the queue then gets it, with a larger token. A resource that remembers the largest token it
-   has seen can refuse a client that still believes it owns the lock (Kleppmann, "How to do distributed locking").
-3. The tokens of all locks of a hub come from one counter. The hub chooses the first token, larger than any that an earlier
-   life of the hub gave out. If it reserves blocks of tokens, no lock is taken while the block is nearly used up. A lock that
-   has an owner or a queue may still use the rest.
+   it. The client then holds the lock or, with *keep*, the client's host holds it.
+2. The lock is free when its owner gives it back, when the owner's client is gone, or, with *keep*, when the host is lost.
+   The next arrival in the queue then gets the lock with a larger token. A resource that stores the largest token it has seen
+   can refuse a client that lost the lock without notice (Kleppmann, "How to do distributed locking").
+3. The tokens of all locks of a hub come from one counter. The hub chooses the first token. It is larger than all tokens of
+   an earlier life of the hub. If the hub reserves blocks of tokens, new arrivals are refused while few reserved tokens are
+   left. A lock that has an owner or a queue may still use these tokens.
 4. A lock without an owner and without waits is forgotten.
 """
 
@@ -30,9 +30,9 @@ from .waits import Hold, Wait, Waits
 
 __all__ = ["Locks"]
 
-NAMES_MAX = 10_000  # most locks that have an owner
-TOKENS_SPARE = 1 << 18  # reserved tokens below which no lock is taken; more than all arrivals that may wait for locks
-QUEUE_LISTED = 100  # most waiting names in the details of one error
+NAMES_MAX = 10_000  # the maximum number of locks that have an owner
+TOKENS_SPARE = 1 << 18  # the number of reserved tokens below which new arrivals are refused; more than all waits need
+QUEUE_LISTED = 100  # the maximum number of waiting names in the details of one error
 _TOKEN = "next token"
 
 
@@ -40,7 +40,7 @@ class Locks:
     """All locks of a hub, by namespace and name.
 
     :param first_token: the first fencing token.
-    :ivar last_token: the end of the tokens that are reserved; None if there is no end.
+    :ivar last_token: the end of the reserved tokens (the first token that is not reserved); None for no limit.
     """
 
     def __init__(self, waits: Waits, *, first_token: int = 1) -> None:
@@ -69,10 +69,10 @@ class Locks:
         """Take a lock, or wait for it.
 
         :param timeout: seconds; 0 polls, None waits without limit.
-        :param keep: the client's host owns the lock, also after the client has ended.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
-        :returns: :class:`Token`, provisional; an empty list while it waits; else its failure: UsageError (a bad name or
-            timeout), TimedOut (a poll of a lock that is taken), LinesyncFailed (too many locks or waits).
+        :param keep: whether the client's host owns the lock, even after the client has ended.
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Token`, provisional; an empty list while it waits; else its failure: UsageError (an invalid name or
+            timeout), TimedOut (a poll of a lock that has an owner), LinesyncFailed (too many locks or waits).
         """
 
         def join() -> list[Outcome]:
@@ -104,17 +104,17 @@ class Locks:
         return self.waits.admit(arrival, client, now, join)
 
     def give_back(self, namespace: str, name: str, token: int, host: str, now: float) -> list[Outcome]:
-        """Give back a lock that a host or a client on it owns.
+        """Give back a lock that a host or a client of the host owns.
 
-        :raises NotAllowed: the host does not own the lock, or owns it under another token.
+        :raises NotAllowed: the host does not own the lock, or owns it with another token.
         """
         lock = self._named.get((namespace, name))
         owner = lock.owner if lock is not None else None
         if lock is None or owner is None or owner.client.host != host or lock.token != token:
-            whose = "it has no owner" if lock is None or owner is None else f"{owner.name} has it (token {lock.token})"
+            state = "it has no owner" if lock is None or owner is None else f"{owner.name} has it (token {lock.token})"
             title = _Lock(self, namespace, name).title
             raise NotAllowed(
-                f"{host} does not own {title} under token {token}: {whose}; another host may have changed the "
+                f"{host} does not own {title} under token {token}: {state}; another host may have changed the "
                 "resource that the lock guards, so take the lock again and start over",
                 details={"owner": None if owner is None else owner.name, "token": lock.token if lock else None},
             )
@@ -122,11 +122,11 @@ class Locks:
 
     @property
     def tokens_left(self) -> float:
-        """The number of tokens that are reserved and were not given."""
+        """The number of reserved tokens that were not used."""
         return inf if self.last_token is None else self.last_token - self._next
 
     def reserved(self, first: int, last: int) -> None:
-        """Tokens from ``first`` to ``last`` (not included) are reserved for this hub."""
+        """Use the tokens from ``first`` to ``last`` (not included), which are reserved for this hub."""
         self._next, self.last_token = max(self._next, first), last
         self.waits.journal.mark("counter", _TOKEN)
 
@@ -147,9 +147,12 @@ class Locks:
         return lock.kept_itself() if lock is not None else None
 
     def restore(self, rows: Rows) -> None:
-        """Restore the tokens and the locks, without those who own them or wait; raises BadRow."""
+        """Restore the tokens and the locks, but not their owners and waits.
 
-        def put_back(key: list[str], kept: KeptLock) -> None:
+        :raises BadRow: a row is not valid.
+        """
+
+        def restore_row(key: list[str], kept: KeptLock) -> None:
             namespace, name = key
             lock = _Lock(self, namespace, name)
             lock.restore(kept, rows.shift)
@@ -157,24 +160,28 @@ class Locks:
             self._named[lock.key] = lock
 
         self._next = rows.counter(_TOKEN, self._next)
-        rows.each("lock", KeptLock, put_back, by_number)
+        rows.each("lock", KeptLock, restore_row, by_number)
 
     def place(self, at: AtLock) -> Place:
-        """The place of a stored wait; raises KeyError."""
+        """The lock of a stored wait.
+
+        :raises KeyError: it is not stored.
+        """
         return self._named[at.namespace, at.lock]
 
     def names(self) -> set[tuple[str, str]]:
-        """The namespaces and names that a reset would forget."""
+        """The namespace and name of each object that a reset would forget."""
         return set(self._named)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Free locks of a namespace (None: all of them).
+        """Free locks of a namespace.
 
-        :returns: how many locks, and the waits that the caller must fail, including the owners'.
+        :param names: the locks; None for all locks of the namespace.
+        :returns: the number of locks, and the waits that the caller must fail, including those of the owners.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
-        return len(found), [wait for lock in found for wait in lock.everybody()]
+        return len(found), [wait for lock in found for wait in lock.all_waits()]
 
     def status(self, now: float) -> list[LockState]:
         """The state of each lock."""
@@ -196,7 +203,7 @@ class _Lock(Place):
         self._queue: OrderedDict[Wait, None] = OrderedDict()
         self._kept: set[Wait] = set()
 
-    def everybody(self) -> list[Wait]:
+    def all_waits(self) -> list[Wait]:
         return [*([self.owner] if self.owner is not None else []), *self._queue]
 
     def join(self, wait: Wait, keep: bool, now: float) -> list[Outcome]:
@@ -207,19 +214,22 @@ class _Lock(Place):
         return self.settle(now)
 
     def taken(self, headline: str, before: Wait | None = None) -> TimedOut:
-        """The error for a timeout: the owner, and the arrivals that wait before ``before`` (None: all that wait)."""
+        """The error for a timeout: the owner, and the arrivals in the queue before the wait ``before`` (None: all).
+
+        :param headline: the first clause of the message.
+        """
         owner = self.owner.name if self.owner is not None else ""
         ahead = list(takewhile(lambda wait: wait is not before, self._queue))
         queue = [wait.name for wait in ahead[:QUEUE_LISTED]]
         first = f"; waiting: {names_in_words(queue, len(ahead))}" if queue else ""
         if self.owner is None:
-            has = "the hub has just started, and a host may still have it from before"
+            state = "the hub has just started, and a host may still have it from before"
         elif self.owner.lapses:
-            has = f"{owner} is lost, and may have it (token {self.token}) until its lease ends"
+            state = f"{owner} is lost, and may have it (token {self.token}) until its lease ends"
         else:
-            has = f"{owner} has it (token {self.token})"
+            state = f"{owner} has it (token {self.token})"
         return TimedOut(
-            f"{headline}: {has}{first}",
+            f"{headline}: {state}{first}",
             details={"owner": owner, "token": self.token, "queue": queue},
         )
 
@@ -261,7 +271,7 @@ class _Lock(Place):
     def kept(self, wait: Wait) -> AtLock:
         return AtLock(*self.key, wait in self._kept)
 
-    def put_back(self, wait: Wait, at: AtLock) -> None:
+    def restore_wait(self, wait: Wait, at: AtLock) -> None:
         if wait.granted is None:
             self._queue[wait] = None
         elif self.owner is None and wait.granted.value == Token(token=self.token):

@@ -1,9 +1,9 @@
-"""Messages: topics that hosts send to, and that keep each message for all readers.
+"""Messages: members send them to a topic, and the topic keeps each message for all readers.
 
-1. A topic is a list of messages, numbered from 1, that only grows. Reading consumes nothing: a late reader gets the same
-   messages as an early one.
-2. A reader *receives*: it waits for the message with a given number, and also gets the messages after it, up to a limit of
-   messages and of bytes. It may ask only for the messages of other members: its own messages then do not count and are not in
+1. A topic is a list of messages, numbered from 1, that only grows. Reading does not remove a message: a late reader gets the
+   same messages as an early reader.
+2. A reader *receives*: it waits for the message with a given number. It also gets the messages after it, up to a limit of
+   messages and of bytes. It may ask only for the messages of other members. Its own messages then do not count and are not in
    the answer. Readers and senders are members; two members of one host are different senders.
 3. A reader *gathers* (LAVA's wait-all): it waits until every other host of its group, or every other host with a role, has
    sent; see :mod:`.gathering`.
@@ -28,15 +28,15 @@ from .waits import Wait, Waits
 
 __all__ = ["Group", "Groups", "Mailbox"]
 
-ITEMS_MAX = 100  # most items of one message
-TEXT_MAX = 64 << 10  # most bytes of UTF-8 in the items of one message
-MESSAGES_MAX = 10_000  # most messages of one topic
-TOPICS_MAX = 10_000  # most topics that have messages
-ROOM = 64 << 20  # most bytes of all messages, as _room counts them
-MOST = 1000  # most messages in one answer
+ITEMS_MAX = 100  # the maximum number of items of one message
+TEXT_MAX = 64 << 10  # the maximum size of the items of one message together, in bytes of UTF-8
+MESSAGES_MAX = 10_000  # the maximum number of messages of one topic
+TOPICS_MAX = 10_000  # the maximum number of topics that have messages
+ROOM = 64 << 20  # the maximum size of all messages together, in bytes as _room counts them
+MOST = 1000  # the maximum number of messages in one answer
 
-_MESSAGE_ROOM = 192  # bytes counted for a message besides its items; its sender and number take less
-_ITEM_ROOM = 64  # bytes counted for an item besides its text
+_MESSAGE_ROOM = 192  # bytes counted for the sender, the number and the overhead of a message
+_ITEM_ROOM = 64  # bytes counted for the overhead of an item
 _PLAIN = bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))  # bytes that are never escaped
 _CONTROLS = bytes(range(0x20)) + b"\x7f"
 
@@ -44,14 +44,14 @@ _CONTROLS = bytes(range(0x20)) + b"\x7f"
 class Mailbox:
     """All topics of a hub, by namespace and name.
 
-    :param room: the most bytes that all messages together may use, as :func:`_room` counts them.
+    :param room: the maximum size of all messages together, in bytes as :func:`_room` counts them.
     """
 
     def __init__(self, waits: Waits, groups: Groups, *, room: int = ROOM) -> None:
         self.waits = waits
         self.groups = groups
         self.gatherings: dict[int, Gathering] = {}
-        """All gatherings by number, which grows."""
+        """All gatherings by number, in increasing order."""
         self._topics: dict[tuple[str, str], Topic] = {}
         self._written = 0  # topics that have messages
         self._room = room
@@ -76,11 +76,12 @@ class Mailbox:
         client: Client,
         now: float,
     ) -> list[Outcome]:
-        """Add a message to a topic: at most 100 items, at most 64 KiB together.
+        """Add a message to a topic.
 
+        :param items: the texts of the message: at most 100 items, at most 64 KiB of UTF-8 together.
         :param sender: the member that sends it.
         :returns: :class:`Posted` for this arrival and :class:`Messages` for each wait that it ends; else its failure:
-            UsageError (a bad name, or a message that is too large), LinesyncFailed (too many messages or topics).
+            UsageError (an invalid name, or a message that is too large), LinesyncFailed (too many messages or topics).
         """
 
         def join() -> list[Outcome]:
@@ -111,14 +112,16 @@ class Mailbox:
         timeout: float | None = None,
         within: str = "",
     ) -> list[Outcome]:
-        """Wait until a topic has its message number ``first`` (1 to 10,000), and read from there.
+        """Wait for a message of a topic, and read this message and the messages after it.
 
-        :param most: the most messages to read, 1 to 1,000. The answer has the first one, and more up to about 512 KiB.
-        :param others: count only messages whose sender is not ``reader``.
+        :param first: the number of the message to wait for, 1 to 10,000.
+        :param most: the maximum number of messages to read, 1 to 1,000. The answer contains the first message, and further
+            messages up to about 512 KiB.
+        :param others: whether only messages of other senders than ``reader`` count.
         :param timeout: seconds; 0 polls, None waits without limit.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
-        :returns: :class:`Messages`; an empty list while it waits; else its failure: UsageError (a bad name, number or
-            timeout), TimedOut (a poll for a message that is not there), LinesyncFailed (too many waits).
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
+        :returns: :class:`Messages`; an empty list while it waits; else its failure: UsageError (an invalid name, number or
+            timeout), TimedOut (a poll for a message that does not exist), LinesyncFailed (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -156,11 +159,11 @@ class Mailbox:
     ) -> list[Outcome]:
         """Wait until every other host of the reader's group has sent to a topic.
 
-        :param role: wait only for the hosts with this role; empty for all.
+        :param role: the role of the hosts to wait for; empty for all hosts of the group.
         :param timeout: seconds; 0 polls, None waits without limit.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
         :returns: :class:`Messages` with the last message of each host; an empty list while it waits; else its failure:
-            UsageError (a bad name or timeout), MemberLost, Mismatch (no host has the role), TimedOut (a poll while a
+            UsageError (an invalid name or timeout), MemberLost, Mismatch (no host has the role), TimedOut (a poll while a
             host has not sent), LinesyncFailed (too many waits, or messages that are too large for one answer).
         """
 
@@ -185,13 +188,15 @@ class Mailbox:
         return self.waits.admit(arrival, client, now, join)
 
     def names(self) -> set[tuple[str, str]]:
-        """The namespaces and names that a reset would forget."""
+        """The namespace and name of each object that a reset would forget."""
         return set(self._topics)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget topics of a namespace (None: all of them).
+        """Forget topics of a namespace.
 
-        :returns: how many of them had messages, and the waits at them, in order, which the caller must fail.
+        :param names: the topics; None for all topics of the namespace.
+        :returns: the number of topics that had messages, and the waits at the topics in order. The caller must fail these
+            waits.
         """
         keys = list(self._topics) if names is None else [(namespace, name) for name in names]
         found = [self._topics.pop(key) for key in keys if key[0] == namespace and key in self._topics]
@@ -200,7 +205,7 @@ class Mailbox:
             self._mark_removed(topic)
         self._written -= len(written)
         self._taken -= sum(topic.room for topic in written)
-        return len(written), [wait for topic in found for wait in topic.everybody()]
+        return len(written), [wait for topic in found for wait in topic.all_waits()]
 
     def status(self, now: float) -> list[TopicState]:
         """The state of each topic."""
@@ -209,11 +214,11 @@ class Mailbox:
     # -- hosts -------------------------------------------------------------------------------------------------------------
 
     def hosts_changed(self, now: float) -> list[Outcome]:
-        """The group or the role of a host may have changed."""
+        """Update all gatherings after a change of the group or the role of a host."""
         return [outcome for gathering in list(self.gatherings.values()) for outcome in gathering.look_again(now)]
 
     def host_lost(self, host: str, now: float) -> list[Outcome]:
-        """A host was lost: fail the waits that need it. The caller ends the host's own waits."""
+        """Fail the waits that need a lost host. The caller ends the waits of the host itself."""
         return [outcome for gathering in list(self.gatherings.values()) for outcome in gathering.host_lost(host, now)]
 
     # -- inside --------------------------------------------------------------------------------------------------------------
@@ -238,11 +243,11 @@ class Mailbox:
     def _refuse(self, topic: Topic, room: int) -> None:
         """Raise LinesyncFailed if a message of this size cannot be kept."""
         if len(topic.messages) >= MESSAGES_MAX:
-            raise LinesyncFailed(f"{topic.title} already has {MESSAGES_MAX} messages; use another one, or reset it")
+            raise LinesyncFailed(f"{topic.title} already has {MESSAGES_MAX} messages; use another topic, or reset it")
         if not topic.messages and self._written >= TOPICS_MAX:
             raise LinesyncFailed(
                 f"{topic.title} cannot be created: this hub already has {TOPICS_MAX} topics; "
-                "reset those that are no longer used"
+                "reset the topics that are no longer used"
             )
         if self._taken + room > self._room:
             raise LinesyncFailed(
@@ -280,10 +285,13 @@ class Mailbox:
 
     def _kept_gathering(self, number: int) -> KeptGathering | None:
         gathering = self.gatherings.get(number)
-        return KeptGathering(*gathering.key, *gathering.whom, gathering.stopped) if gathering is not None else None
+        return KeptGathering(*gathering.key, *gathering.selection, gathering.stopped) if gathering is not None else None
 
     def restore(self, rows: Rows) -> None:
-        """Restore the topics, their messages and the gatherings, without the waits; raises BadRow."""
+        """Restore the topics, their messages and the gatherings, but not the waits.
+
+        :raises BadRow: a row is not valid.
+        """
         numbered = self.waits.journal.numbered
 
         def topic(key: list[str], kept: KeptTopic) -> None:
@@ -308,12 +316,15 @@ class Mailbox:
         rows.each("gathering", KeptGathering, gathering, by_key)
 
     def place(self, at: AtTopic | AtGathering) -> Place:
-        """The place of a stored wait; raises KeyError."""
+        """The topic or gathering of a stored wait.
+
+        :raises KeyError: it is not stored.
+        """
         return self.gatherings[at.gathering] if isinstance(at, AtGathering) else self._topics[at.namespace, at.topic]
 
 
 def _room(items: tuple[str, ...]) -> int:
-    """The bytes counted for a message of these items: at least as many as it takes in an answer, including escapes.
+    """The counted size of a message with these items, in bytes. It is at least the size in an answer, including escapes.
 
     :raises UsageError: the message is too large.
     """

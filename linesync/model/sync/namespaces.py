@@ -1,11 +1,11 @@
-"""Namespaces with an owner. Such a namespace ends with its owner, and then everything in it is forgotten.
+"""Namespaces with an owner. Such a namespace ends with its owner, and its objects are then forgotten.
 
 1. Every name can be used as a namespace. Without an owner, it keeps its objects until a reset.
-2. ``begin`` gives a namespace an owner: a client, or a process on the client's host, which the agent or the hub there
-   watches. A name that is in use is refused.
+2. ``begin`` gives a namespace an owner: a client, or a process on the client's host. The agent or the hub on that host
+   watches the process. A name that is in use is refused.
 3. A namespace ends when its owner or the owner's host is gone, or when a client ends it.
-4. A name that begins with ``@`` is a namespace only from its begin to its end. So a process that outlives the owner cannot
-   leave anything behind.
+4. A name that begins with ``@`` can be used only while the namespace has an owner. A process that lives longer than the owner
+   therefore cannot leave objects in it.
 
 Times are monotonic seconds.
 """
@@ -27,20 +27,20 @@ __all__ = ["Namespace", "Namespaces", "Owner"]
 OWNED_MARK = "@"
 """The first character of names that are namespaces only while they have an owner."""
 DEFAULT = "default"
-PER_HOST = 100  # most namespaces with an owner on one host
-TOTAL = 10_000  # most namespaces with an owner
-BEGIN_CHARS = 20  # most digits of the start time of a process
-COMMAND_CHARS = 200  # most characters of a command that is shown
+PER_HOST = 100  # the maximum number of namespaces whose owners are on one host
+TOTAL = 10_000  # the maximum number of namespaces with an owner
+BEGIN_CHARS = 20  # the maximum number of digits of the start time of a process
+COMMAND_CHARS = 200  # the maximum length of a displayed command, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The owner of a namespace: a process on the client's host, or the client itself.
 
-    :ivar client: the client that began the namespace; it owns the namespace if there is no process.
-    :ivar pid: the process id on the client's host; 0 if the client is the owner.
-    :ivar begin: when the process started, as its host counts it. With the pid, it identifies one process.
-    :ivar command: the command that the owner runs, for people.
+    :ivar client: the client that began the namespace. It owns the namespace if ``pid`` is 0.
+    :ivar pid: the id of the owning process on the client's host; 0 if the client is the owner.
+    :ivar begin: the start time of the process in clock ticks. Pid and start time together identify one process.
+    :ivar command: the command of the owner, for display.
     """
 
     client: Client
@@ -54,7 +54,7 @@ class Owner:
 
     @property
     def key(self) -> _Key:
-        """Equal for all namespaces of one owner."""
+        """The key of the owner; equal for all namespaces of one owner."""
         return (self.host, self.pid, self.begin) if self.pid else self.client
 
     def __str__(self) -> str:
@@ -68,8 +68,8 @@ _Key = Client | tuple[str, int, str]
 class Namespace:
     """The state of a namespace that has an owner.
 
-    :ivar since: when it began.
-    :ivar number: grows in the order in which namespaces began.
+    :ivar since: the time at which it began, in monotonic seconds.
+    :ivar number: a number that grows with each new namespace.
     """
 
     name: str
@@ -78,9 +78,9 @@ class Namespace:
     number: int
 
     def state(self, things: int, now: float) -> NamespaceState:
-        """Its state for people and programs.
+        """The state of the namespace for display.
 
-        :param things: how many barriers, semaphores ... it has.
+        :param things: the number of named objects (barriers, semaphores ...) in it.
         """
         owner = self.owner
         shown = OwnerState(
@@ -95,7 +95,7 @@ class Namespace:
 class Namespaces:
     """All namespaces of a hub that have an owner.
 
-    :param journal: gets the changes; by default one that is off.
+    :param journal: gets the changes; by default a journal that is off.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -110,10 +110,10 @@ class Namespaces:
     def begin(self, name: str, owner: Owner, now: float, things: int) -> None:
         """Begin a namespace.
 
-        :param things: how many barriers, semaphores ... already have it.
-        :raises UsageError: an invalid name, pid or command.
+        :param things: the number of named objects that already exist in it.
+        :raises UsageError: the name, pid or command is not valid.
         :raises NotAllowed: the name is in use.
-        :raises LinesyncFailed: there are too many.
+        :raises LinesyncFailed: there are too many namespaces with an owner.
         """
         check_name("namespace", name)
         shown = len(owner.command) <= COMMAND_CHARS and owner.command.isprintable()
@@ -124,16 +124,16 @@ class Namespaces:
             )
         found = self._named.get(name)
         if found is not None or things or name == DEFAULT:
-            whose = f"it belongs to {found.owner}" if found is not None else "it is not empty"
+            reason = f"it belongs to {found.owner}" if found is not None else "it is not empty"
             raise NotAllowed(
-                f"namespace '{name}' is in use: {'it always exists' if name == DEFAULT else whose}; choose another name",
+                f"namespace '{name}' is in use: {'it always exists' if name == DEFAULT else reason}; choose another name",
                 details={"namespace": name},
             )
-        mine = sum(one.owner.host == owner.host for one in self._named.values())
-        if mine >= PER_HOST or len(self._named) >= TOTAL:
+        of_host = sum(namespace.owner.host == owner.host for namespace in self._named.values())
+        if of_host >= PER_HOST or len(self._named) >= TOTAL:
             raise LinesyncFailed(
-                f"namespace '{name}' cannot begin: there are {len(self._named)}, {mine} of them from {owner.host}, and the"
-                f" limits are {TOTAL} and {PER_HOST}; end some with 'linesync namespace end NAME'"
+                f"namespace '{name}' cannot begin: there are {len(self._named)}, {of_host} of them from {owner.host}, and the"
+                f" limits are {TOTAL} and {PER_HOST}; end some of them with 'linesync namespace end NAME'"
             )
         self._add(Namespace(name, owner, now, self._journal.number()))
         self._journal.mark("namespace", name, new=True)
@@ -151,7 +151,7 @@ class Namespaces:
         if found is None:
             raise LinesyncFailed(
                 f"there is no namespace '{name}' with an owner; see 'linesync namespace list', or use 'linesync reset"
-                " --namespace' for one without an owner",
+                " --namespace' for a namespace without an owner",
                 details={"namespace": name},
             )
         self._journal.mark("namespace", name)
@@ -163,7 +163,7 @@ class Namespaces:
 
     def owners(self) -> list[Owner]:
         """The owner of each namespace."""
-        return [one.owner for one in self._named.values()]
+        return [namespace.owner for namespace in self._named.values()]
 
     def of_client(self, client: Client) -> list[str]:
         """The namespaces that a client owns."""
@@ -175,27 +175,27 @@ class Namespaces:
 
     def of_host(self, host: str) -> list[str]:
         """The namespaces whose owners are on a host."""
-        return [name for name, one in self._named.items() if one.owner.host == host]
+        return [name for name, namespace in self._named.items() if namespace.owner.host == host]
 
     def check(self, name: str) -> None:
-        """Refuse a name that can only be a namespace with an owner, and is not.
+        """Refuse a name that needs an owner and has none.
 
-        :raises Aborted: it has ended.
+        :raises Aborted: the namespace has ended.
         """
         if name.startswith(OWNED_MARK) and name not in self._named:
             raise Aborted(
-                f"there is no namespace '{name}' now: it has ended, or the hub has restarted since it began; begin another"
-                " one with 'linesync namespace new'",
+                f"there is no namespace '{name}' now: it has ended, or the hub has restarted since it began; begin a new"
+                " namespace with 'linesync namespace new'",
                 details={"cause": str(Cause.RESET), "by": "", "namespace": name},
             )
 
     def states(self, things: Mapping[str, int], now: float) -> list[NamespaceState]:
-        """The namespaces in order of their begin, and then the others that are in use, sorted by name.
+        """The namespaces with an owner in the order in which they began, and then the other used namespaces by name.
 
-        :param things: how many barriers, semaphores ... each namespace has.
+        :param things: the number of named objects in each namespace.
         """
         others = sorted(things.keys() - self._named.keys())
-        return [one.state(things.get(name, 0), now) for name, one in self._named.items()] + [
+        return [namespace.state(things.get(name, 0), now) for name, namespace in self._named.items()] + [
             NamespaceState(name=name, since=None, owner=None, things=things[name]) for name in others
         ]
 
@@ -218,12 +218,15 @@ class Namespaces:
         )
 
     def restore(self, rows: Rows) -> None:
-        """Restore the namespaces; raises BadRow."""
+        """Restore the namespaces.
 
-        def put_back(key: list[str], kept: KeptNamespace) -> None:
+        :raises BadRow: a row is not valid.
+        """
+
+        def restore_row(key: list[str], kept: KeptNamespace) -> None:
             (name,) = key
             client = rows.clients.client(kept.host, kept.client, kept.principal)
             owner = Owner(client, kept.pid, kept.begin, kept.command)
             self._add(Namespace(name, owner, kept.since + rows.shift, self._journal.numbered(kept.number)))
 
-        rows.each("namespace", KeptNamespace, put_back, by_number)
+        rows.each("namespace", KeptNamespace, restore_row, by_number)

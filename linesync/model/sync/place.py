@@ -1,5 +1,7 @@
-"""One live arrival, and its *place*: the interface through which the table of arrivals and the search for deadlocks use one
-named object of a service."""
+"""One live arrival (:class:`Wait`), and the named object at which it waits (:class:`Place`).
+
+``Place`` is the interface that the table of arrivals and the search for deadlocks use.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,22 @@ __all__ = ["Acting", "Edge", "Hold", "Place", "Wait"]
 _KINDS = {
     "events": "event",
     "topic": "message",
-}  # words in titles, and the words of the kinds of changes that differ from them
+}  # the kind of place in a title, and the kind in a change of the state where it is different
 
 
 class Hold(Enum):
-    """Who owns a grant after its client has confirmed it."""
+    """The owner of a grant after its client has confirmed it."""
 
-    FOR_GOOD = 0
-    """The client, forever; the service forgets it."""
+    FINAL = 0
+    """The client owns it, and never gives it back. The service forgets the grant."""
     BY_CLIENT = 1
-    """The client holds it until it gives it back or is gone."""
+    """The client holds it until the client gives it back or is gone."""
     BY_HOST = 2
-    """The client's host holds it, even after the client is gone, until it is given back or the host is gone."""
+    """The client's host holds it until a client gives it back or the host is gone. The client may end earlier."""
 
 
 class Acting(ABC):
-    """Which clients can still act; for the search for deadlocks."""
+    """The clients that can still act, for the search for deadlocks."""
 
     @abstractmethod
     def holder(self, wait: Wait) -> bool:
@@ -44,26 +46,26 @@ class Acting(ABC):
 
     @abstractmethod
     def holder_waits(self, wait: Wait) -> list[Wait]:
-        """The open waits because of which an owner cannot give back its grant."""
+        """The open waits that prevent an owner from giving back its grant."""
 
     @abstractmethod
     def member(self, name: str, at: Place | None = None) -> bool:
-        """Whether the member can still arrive, or is not part of a deadlock (its host was never seen, or is lost).
+        """Whether the member can still arrive, or cannot be part of a deadlock (its host was never seen, or is lost).
 
-        :param at: the place that waits for the member. If all clients of its host wait there as other members, the client
-            for this member has not started yet.
+        :param at: the place that waits for the member. If all clients of its host wait at this place as other members, the
+            member can still arrive, because its client may start later.
         """
 
     @abstractmethod
     def waits_of(self, name: str) -> list[Wait]:
-        """The open waits because of which a member cannot arrive."""
+        """The open waits that prevent a member from arriving."""
 
 
 @dataclass(slots=True, frozen=True)
 class Edge:
-    """One reason why a wait does not end: another client that waits too.
+    """A reason why a wait does not end: another client that also waits.
 
-    :ivar waits: the open waits because of which the other client cannot act.
+    :ivar waits: the open waits of the other client.
     :ivar why: the reason as a clause: ``lock 'flash', which sut holds``.
     """
 
@@ -72,15 +74,16 @@ class Edge:
 
 
 class Place(ABC):
-    """One named object at which arrivals wait; each service derives its own class from it.
+    """One named object at which arrivals wait. Each service derives its own class from it.
 
-    ``title`` is its name in messages: ``barrier 'boot'``. ``kind`` is the word for it in the kinds of changes.
+    :ivar title: its name in messages: ``barrier 'boot'``.
+    :ivar kind: its kind in the changes of the state: ``barrier``.
     """
 
     OWNED: ClassVar[bool] = False
-    """Whether a client can own the object that waits at a place of this kind wait for."""
+    """Whether the waits at a place of this kind wait for an object with an owner."""
     number = 0
-    """Grows in the order in which the places of one kind came into use."""
+    """A number that grows with each new place of one kind."""
 
     def __init__(self, kind: str, namespace: str, name: str) -> None:
         self.key = (namespace, name)
@@ -88,50 +91,50 @@ class Place(ABC):
         self.title = f"{kind} '{name}'" + (f" of namespace '{namespace}'" if namespace != "default" else "")
 
     def owned(self) -> bool:
-        """Whether a client can own the object that waits at this place wait for, so that the waits can be part of a deadlock."""
+        """Whether the waits at this place wait for an object with an owner. Only such waits can be part of a deadlock."""
         return self.OWNED
 
     @abstractmethod
     def timed_out(self, wait: Wait) -> TimedOut:
-        """The error for an open wait whose deadline has passed; all waits are still in place."""
+        """The error for an open wait whose deadline has passed. No wait has left the place yet."""
 
     @abstractmethod
     def leave(self, wait: Wait, cause: Cause) -> None:
-        """Remove an open wait, or take back an unconfirmed grant. This serves no other wait yet."""
+        """Remove an open wait, or take back its grant. Other waits are served later, in :meth:`settle`."""
 
     @abstractmethod
     def settle(self, now: float) -> list[Outcome]:
-        """Serve the waits that can be served now; remove the place if there is nothing left to remember."""
+        """Serve the waits that can be served, and remove the place if it is empty."""
 
     @abstractmethod
     def kept(self, wait: Wait) -> At:
-        """The stored fields of a wait at this place, besides the fields that all waits have."""
+        """The stored fields of a wait that depend on the kind of place."""
 
     @abstractmethod
-    def put_back(self, wait: Wait, at: Any) -> None:
+    def restore_wait(self, wait: Wait, at: Any) -> None:
         """Add a stored wait. Waits are added in the order in which they arrived.
 
-        :param at: what :meth:`kept` returned for it.
-        :raises ValueError: the stored wait does not fit this place.
+        :param at: the result of :meth:`kept` for this wait.
+        :raises ValueError: the stored wait contradicts the state of this place.
         """
 
     def confirmed(self, wait: Wait) -> Hold:
-        """Make a provisional grant final: it is the client's forever, or until it is given back."""
+        """Make a provisional grant final, and return its owner."""
         raise AssertionError(f"{self.title} grants nothing provisionally")
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        """The waits among these open waits that could succeed if every client that can act did all that others wait for."""
+        """Those of these open waits that could succeed if every client that can act did everything that others wait for."""
         return list(waits) if self.could_proceed(waits[0], acting) else []
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:
-        """The same for one wait, at a place where either all open waits could succeed or none.
+        """Whether an open wait could succeed, at a place where either all open waits could succeed or none.
 
-        Only an object that has an owner can be missing forever. So a place without owners returns True.
+        Only an object with an owner can be missing forever. A place without owners therefore returns True.
         """
         return True
 
     def waits_for(self, wait: Wait, acting: Acting) -> list[Edge]:
-        """The clients that cannot act and that an open wait waits for if it could not proceed."""
+        """The reasons why an open wait cannot succeed: the clients that it waits for and that cannot act."""
         return []
 
 
@@ -140,14 +143,14 @@ class Wait:
     """One live arrival.
 
     :ivar name: the name of the arrival in messages and ``status``: its member or its host.
-    :ivar since: when it was opened, monotonic seconds.
-    :ivar timeout: its timeout in seconds; None if there is none.
+    :ivar since: the time at which it was opened, in monotonic seconds.
+    :ivar timeout: its timeout in seconds; None for no limit.
     :ivar granted: the grant that waits for confirmation or is held; None while the wait is open.
-    :ivar held: who owns the grant after the confirmation; None before.
-    :ivar within: the arrival id of the held grant on whose behalf this one waits; empty if there is none.
-    :ivar lapses: whether its host is lost, so that the hub takes the hold back when the lease of the host ends.
-    :ivar number: grows in the order of arrival.
-    :ivar order: grows in the order in which the arrivals of one client became its own, or in which holds began to lapse.
+    :ivar held: the owner of the grant after the confirmation; None before.
+    :ivar within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
+    :ivar lapses: whether the host of the hold is lost. The hub takes the hold back when the lease of the host ends.
+    :ivar number: a number that grows with each arrival.
+    :ivar order: a number that grows each time an arrival gets a client, or a hold begins to lapse.
     """
 
     arrival: ArrivalId
@@ -169,7 +172,7 @@ class Wait:
     def kept(self, lapses: float | None) -> KeptWait:
         """The record of this wait for a store.
 
-        :param lapses: when the hub takes its hold back, if it lapses.
+        :param lapses: the time at which the hub takes its hold back; None if the hold does not lapse.
         """
         granted = kept_value(self.granted.value) if self.granted is not None else None
         assert granted is None or isinstance(granted, KeptLevel | KeptToken)

@@ -1,17 +1,19 @@
-"""Counting semaphores with dissem's rules: the first use creates one with the value 0, and the value never gets negative.
+"""Counting semaphores with dissem's rules: the first use creates a semaphore with the value 0, and the value never gets
+negative.
 
-1. ``+N`` gives N units and never waits. ``-N`` takes N units, or waits until there are N. ``0`` reads the value.
-2. Takers are served strictly in order of arrival. While the first taker wants 3 and there are 2 units, a later taker of 1
-   waits too. Otherwise a stream of small takers would starve a large one.
-3. Whenever units arrive or the queue changes, takers are served from the head as long as there are enough units for the
-   head: ``+4`` serves four takers of 1.
-4. A taker's units are at first lent. When the client confirms them, they have left the semaphore. If the client goes away
-   first, they return and serve the next takers. Giving is final immediately.
-5. A taker may *hold* its units. After it has confirmed them they are still lent, and they return when the client gives
-   them back or goes away.
-6. A bound limits the sum of the value and the lent units. A call sets it; until a reset, a call with another bound is
-   refused, and so is a call that gives or wants more than the bound allows.
-7. A semaphore with the value 0, no bound, no waiting taker and no lent units is forgotten: it equals a new one.
+1. ``+N`` gives N units and never waits. ``-N`` takes N units, or waits until there are N units. ``0`` reads the value. A
+   *taker* is an arrival that takes units.
+2. Takers are served strictly in order of arrival. While the first taker wants 3 units and there are 2, a later taker of 1
+   unit waits too. Otherwise a stream of small takers would starve a large taker.
+3. Whenever units arrive or the queue changes, takers are served from the head of the queue as long as there are enough units
+   for the head: ``+4`` serves four takers of 1 unit.
+4. The units of a taker are at first *lent*. When the client confirms them, they leave the semaphore. If the client is gone
+   before that, they return and serve the next takers. A request that gives units is final immediately.
+5. A taker may *hold* its units. They are still lent after the confirmation, and return when the client gives them back or is
+   gone.
+6. A bound limits the sum of the value and the lent units. A request sets the bound. Until a reset, a request with another
+   bound is refused. A request that gives or wants more than the bound allows is refused too.
+7. A semaphore with the value 0, no bound, no waiting taker and no lent units is forgotten: it equals a new semaphore.
 
 Units are conserved: the value is the number of units given, minus the units that left, minus the units that are lent.
 """
@@ -35,9 +37,9 @@ from .waits import Hold, Wait, Waits
 __all__ = ["Semaphores"]
 
 UNITS_MAX = (1 << 53) - 1
-"""The most units of one semaphore, including lent units. Every JSON reader reads this number exactly."""
-NAMES_MAX = 10_000  # most semaphores at a time
-QUEUE_LISTED = 100  # most takers in the details of one error
+"""The maximum number of units of one semaphore, including lent units. Every JSON reader reads this number exactly."""
+NAMES_MAX = 10_000  # the maximum number of semaphores
+QUEUE_LISTED = 100  # the maximum number of takers in the details of one error
 
 
 class Semaphores:
@@ -65,16 +67,17 @@ class Semaphores:
         bound: int = 0,
         within: str = "",
     ) -> list[Outcome]:
-        """Give (``delta`` > 0), take (< 0) or read (0) units; at most 2**53 - 1.
+        """Give, take or read units.
 
+        :param delta: the number of units to give (above 0) or to take (below 0), at most 2**53 - 1; 0 reads the value.
         :param timeout: seconds to wait for units; 0 polls, None waits without limit.
-        :param hold: the units return when the client goes away.
-        :param bound: the most units that the semaphore may have; 0 to set no bound.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :param hold: whether the units return when the client is gone.
+        :param bound: the largest number of units that the semaphore may have; 0 to set no bound.
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
         :returns: :class:`Level` for this arrival (provisional if it takes units) and for each taker that it serves; an
-            empty list while it waits; else the failure of this arrival: UsageError (a bad name, amount or timeout),
-            TimedOut (a poll with too few units), Mismatch (more than the bound, or another bound), LinesyncFailed (too
-            many names or waits).
+            empty list while it waits; else the failure of this arrival: UsageError (an invalid name, number of units or
+            timeout), TimedOut (a poll with too few units), Mismatch (more than the bound, or another bound),
+            LinesyncFailed (too many names or waits).
         """
 
         def join() -> list[Outcome]:
@@ -82,8 +85,8 @@ class Semaphores:
             check_name("semaphore", name)
             check_timeout(timeout)
             if abs(delta) > UNITS_MAX or not 0 <= bound <= UNITS_MAX:
-                wrong = f"change by {delta}" if abs(delta) > UNITS_MAX else f"bound {bound}"
-                raise UsageError(f"invalid {wrong}: a semaphore has 0 to {UNITS_MAX} units")
+                value = f"change by {delta}" if abs(delta) > UNITS_MAX else f"bound {bound}"
+                raise UsageError(f"invalid {value}: a semaphore has 0 to {UNITS_MAX} units")
             if hold and delta >= 0:
                 raise UsageError("only units that are taken can be held; give a negative amount")
             semaphore = self._named.get((namespace, name)) or _Semaphore(self, self._waits, namespace, name)
@@ -95,23 +98,35 @@ class Semaphores:
                 return semaphore.take(arrival, -delta, client, now, timeout, hold, bound, within)
             semaphore.give(delta, bound)
             self._waits.note("semaphore changed", semaphore.key, client.host, semaphore.value)
-            woken = semaphore.settle(now)
-            return [self._waits.answer(arrival, client, Level(value=semaphore.value), now), *woken]
+            served = semaphore.settle(now)
+            return [self._waits.answer(arrival, client, Level(value=semaphore.value), now), *served]
 
         return self._waits.admit(arrival, client, now, join)
+
+    def give_back(self, taken: AtSemaphore, client: Client, now: float) -> list[Outcome]:
+        """Return units that a client has taken, as many as the bound permits, and serve the takers."""
+        key = taken.namespace, taken.semaphore
+        semaphore = self._named.get(key) or _Semaphore(self, self._waits, *key)
+        units = min(taken.units, semaphore.room())
+        if units <= 0 or (key not in self._named and len(self._named) >= NAMES_MAX):
+            return []
+        semaphore.give(units, 0)
+        self._waits.note("semaphore changed", key, client.host, semaphore.value)
+        return semaphore.settle(now)
 
     def status(self, now: float) -> list[SemaphoreState]:
         """The state of each semaphore."""
         return [semaphore.state(now) for semaphore in self._named.values()]
 
     def names(self) -> set[tuple[str, str]]:
-        """The namespaces and names that a reset would forget."""
+        """The namespace and name of each object that a reset would forget."""
         return set(self._named)
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Empty semaphores of a namespace (None: all of them).
+        """Remove all units of semaphores of a namespace.
 
-        :returns: how many semaphores, and the waits that the caller must fail, including those with lent units.
+        :param names: the semaphores; None for all semaphores of the namespace.
+        :returns: the number of semaphores, and the waits that the caller must fail, including those with lent units.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
@@ -122,7 +137,7 @@ class Semaphores:
         if semaphore.key not in self._named and len(self._named) >= NAMES_MAX:
             raise LinesyncFailed(
                 f"{semaphore.title} cannot be created: this hub already has {NAMES_MAX} semaphores; "
-                "take the units out of those that are no longer used"
+                "take the units out of the semaphores that are no longer used"
             )
 
     def add(self, semaphore: _Semaphore) -> None:
@@ -144,19 +159,25 @@ class Semaphores:
         return semaphore.kept_itself() if semaphore is not None else None
 
     def restore(self, rows: Rows) -> None:
-        """Restore the semaphores, without those who wait or hold; raises BadRow."""
+        """Restore the semaphores, but not the waits and holds.
 
-        def put_back(key: list[str], kept: KeptSemaphore) -> None:
+        :raises BadRow: a row is not valid.
+        """
+
+        def restore_row(key: list[str], kept: KeptSemaphore) -> None:
             namespace, name = key
             semaphore = _Semaphore(self, self._waits, namespace, name)
             semaphore.restore(kept)
             semaphore.number = self._waits.journal.numbered(kept.number)
             self._named[semaphore.key] = semaphore
 
-        rows.each("semaphore", KeptSemaphore, put_back, by_number)
+        rows.each("semaphore", KeptSemaphore, restore_row, by_number)
 
     def place(self, at: AtSemaphore) -> Place:
-        """The place of a stored wait; raises KeyError."""
+        """The semaphore of a stored wait.
+
+        :raises KeyError: it is not stored.
+        """
         return self._named[at.namespace, at.semaphore]
 
 
@@ -170,7 +191,7 @@ class _Semaphore(Place):
         self._home = home
         self._waits = waits
         self.value = 0
-        # An OrderedDict, since a plain dict would search for its first entry past all removed entries.
+        # An OrderedDict, because a plain dict steps over all removed entries to find its first entry.
         self._queue: OrderedDict[Wait, int] = OrderedDict()
         self._lent: dict[Wait, int] = {}  # units that are not confirmed, or are held
         self._holders: set[Wait] = set()  # the waits that asked to hold
@@ -210,15 +231,22 @@ class _Semaphore(Place):
                 details={"bound": bound, "wanted": wanted},
             )
 
+    def room(self, bound: int = 0) -> int:
+        """The number of units that can be added.
+
+        :param bound: the bound that the call sets; 0 for none.
+        """
+        return (bound or self._bound or UNITS_MAX) - self.value - self._lent_units
+
     def give(self, units: int, bound: int) -> None:
         """Add units. Call :meth:`settle` to serve the takers."""
-        most = bound or self._bound or UNITS_MAX
-        if self.value + self._lent_units + units > most:
+        limit = bound or self._bound or UNITS_MAX
+        if units > self.room(bound):
             lent = f" and has lent {self._lent_units}" if self._lent_units else ""
             raise Mismatch(
-                f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {most}; "
+                f"{self.title} has {self.value} units{lent}, and {units} more would exceed its bound of {limit}; "
                 "take some out first",
-                details={"value": self.value, "lent": self._lent_units, "given": units, "bound": most},
+                details={"value": self.value, "lent": self._lent_units, "given": units, "bound": limit},
             )
         self._home.refuse_new(self)
         self._home.add(self)
@@ -253,15 +281,19 @@ class _Semaphore(Place):
         return self.settle(now)
 
     def empty(self) -> list[Wait]:
-        """Drop all units; returns the waits that the caller must fail."""
-        self.value = -self._lent_units  # the lent units raise it to 0 when these waits end
+        """Drop all units. Return the waits that the caller must fail."""
+        self.value = -self._lent_units  # when these waits end, their lent units return and the value becomes 0
         self._bound = 0
         self._changed()
         self._vanish_if_empty()
         return [*self._queue, *self._lent]
 
     def _short(self, headline: str, wanted: int, before: Wait | None) -> TimedOut:
-        """The error for a timeout: the value, and the takers before the wait ``before`` (None: all takers)."""
+        """The error for a timeout: the value, and the takers in the queue before the wait ``before`` (None: all takers).
+
+        :param headline: the first clause of the message.
+        :param wanted: the number of units that the taker wants.
+        """
         first = islice(self._queue.items(), QUEUE_LISTED)
         ahead = list(takewhile(lambda entry: entry[0] is not before, first))
         parts = [f"{wait.name} for {units}" for wait, units in ahead[:NAMES_SHOWN]]
@@ -293,7 +325,7 @@ class _Semaphore(Place):
             return Hold.BY_CLIENT
         self._end_loan(wait)
         self._vanish_if_empty()
-        return Hold.FOR_GOOD
+        return Hold.FINAL
 
     def settle(self, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -312,7 +344,7 @@ class _Semaphore(Place):
         return outcomes
 
     def _changed(self) -> None:
-        """The value or the bound has changed."""
+        """Mark the stored record as changed: the value or the bound is different."""
         self._waits.journal.mark("semaphore", self.key)
 
     def _end_loan(self, wait: Wait) -> int:
@@ -338,7 +370,7 @@ class _Semaphore(Place):
         units = self._queue[wait] if wait.granted is None else self._lent[wait]
         return AtSemaphore(*self.key, units, wait in self._holders)
 
-    def put_back(self, wait: Wait, at: AtSemaphore) -> None:
+    def restore_wait(self, wait: Wait, at: AtSemaphore) -> None:
         if not 1 <= at.units <= UNITS_MAX:
             raise ValueError(f"a client wants or has 1 to {UNITS_MAX} units")
         if wait.granted is None:
@@ -353,16 +385,16 @@ class _Semaphore(Place):
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
         held_units = {wait: units for wait, units in self._lent.items() if wait in self._holders}
-        # Any client may give units that are not held, whether they came from this semaphore or not.
+        # Any client may give new units, so only held units can be missing forever.
         available = self.value + sum(held_units.values())
         lost = sum(units for wait, units in held_units.items() if not acting.holder(wait))
-        reach = available - lost
-        most = self._bound - lost if self._bound else UNITS_MAX
-        for place, (wait, units) in enumerate(self._queue.items()):
-            if reach < units <= available or units > most:
-                # This taker waits for the holders, and so do all takers behind it.
-                blocked = set(islice(self._queue, place, None))
-                return [one for one in waits if one not in blocked]
+        reachable = available - lost
+        limit = self._bound - lost if self._bound else UNITS_MAX
+        for position, (wait, units) in enumerate(self._queue.items()):
+            if reachable < units <= available or units > limit:
+                # This taker waits for the holders, and all takers behind it wait too.
+                blocked = set(islice(self._queue, position, None))
+                return [open_wait for open_wait in waits if open_wait not in blocked]
             if units > available:
                 break
             if wait not in self._holders:

@@ -1,8 +1,8 @@
-"""One topic: its messages, and the waits for more.
+"""One topic: its messages, and the waits for further messages.
 
-A wait is filed under the number of the message that will end it. For a wait that ignores its reader's own messages, this
-is the number if the reader sends nothing more; it grows by one with each message of the reader. So a message costs one step
-for each wait that it ends and for each such wait of its sender, for any number of other waits.
+A table contains each wait under the number of the message that will end it. For a wait that ignores the messages of its own
+reader, this number grows by one with each message of the reader. The cost of a message is therefore one step for each wait
+that it ends and for each such wait of its sender. It does not depend on the number of other waits.
 """
 
 from __future__ import annotations
@@ -29,18 +29,23 @@ __all__ = ["Home", "Reading", "Topic"]
 class Reading:
     """The messages that one wait asks for.
 
-    :ivar apart: the member whose messages do not count; None if all count.
+    :ivar first: the number of the first message, from 1, among the messages that count.
+    :ivar most: the maximum number of messages.
+    :ivar ignored: the member whose messages do not count; None if all count.
     :ivar due: the number of the message that will end the wait.
     """
 
     first: int
     most: int
-    apart: str | None
+    ignored: str | None
     due: int = 0
 
 
 class Home(Protocol):
-    """The mailbox in which a topic is. ``gatherings`` are those of all topics, by number."""
+    """The mailbox of a topic, as the topic uses it.
+
+    :ivar gatherings: the gatherings of all topics, by number.
+    """
 
     waits: Waits
     groups: Groups
@@ -51,28 +56,28 @@ class Home(Protocol):
 
 
 class Topic(Place):
-    """One topic: its messages, and the waits for more."""
+    """One topic: its messages, and the waits for further messages."""
 
     def __init__(self, home: Home, namespace: str, name: str) -> None:
         super().__init__("topic", namespace, name)
         self.messages: list[Message] = []
         self.room = 0
-        """The bytes of all its messages, as :func:`_room` counts them."""
+        """The size of all its messages in bytes, as the mailbox counts them."""
         self._home = home
         self._rooms: list[int] = []
-        self._of: dict[str, list[int]] = {}
+        self._others_before: dict[str, list[int]] = {}
         """For each sender: the number of messages of other senders before each of its messages."""
         self._last: dict[str, Last] = {}
         self._readings: dict[Wait, Reading] = {}
         self._due: dict[int, dict[Wait, Reading]] = {}
-        self._apart: dict[str, dict[Wait, Reading]] = {}
+        self._ignoring: dict[str, dict[Wait, Reading]] = {}
         self._gatherings: dict[tuple[str, str], Gathering] = {}
 
     # -- writing ---------------------------------------------------------------------------------------------------------------
 
     def add(self, sender: str, items: tuple[str, ...], room: int) -> int:
         """Add a message. Call :meth:`serve` to end the waits for it."""
-        counts = self._of.setdefault(sender, [])
+        counts = self._others_before.setdefault(sender, [])
         counts.append(len(self.messages) - len(counts))
         message = Message(number=len(self.messages) + 1, sender=sender, items=items)
         self.messages.append(message)
@@ -82,9 +87,12 @@ class Topic(Place):
         return message.number
 
     def serve(self, sender: str, now: float) -> list[Outcome]:
-        """End the waits for the newest message, which is from this sender."""
+        """End the waits for the newest message.
+
+        :param sender: the sender of the newest message.
+        """
         number = len(self.messages)
-        for wait, reading in self._apart.get(sender, {}).items():
+        for wait, reading in self._ignoring.get(sender, {}).items():
             self._unfile(wait, reading)
             reading.due += 1
             self._due.setdefault(reading.due, {})[wait] = reading
@@ -99,70 +107,72 @@ class Topic(Place):
     # -- reading ---------------------------------------------------------------------------------------------------------------
 
     def holds(self, reading: Reading) -> bool:
-        """Whether the first message of a reading is there."""
+        """Whether the topic has the first message of a reading."""
         return self._countable(reading) >= reading.first
 
     def read(self, reading: Reading) -> Messages:
-        """The messages of a reading that are there, as many as fit into one answer."""
-        before: Sequence[int] = self._of.get(reading.apart, ()) if reading.apart is not None else ()
+        """The messages of a reading, as many as fit into one answer."""
+        before: Sequence[int] = self._others_before.get(reading.ignored, ()) if reading.ignored is not None else ()
         found: list[Message] = []
         room = 0
         for number in range(reading.first, min(reading.first + reading.most - 1, self._countable(reading)) + 1):
-            place = number + bisect_left(before, number) - 1  # skips the reader's own messages before it
-            room += self._rooms[place]
+            index = number + bisect_left(before, number) - 1  # skips the earlier messages of the ignored member
+            room += self._rooms[index]
             if found and room > ANSWER_ROOM:
                 break
-            message = self.messages[place]
-            found.append(message if reading.apart is None else replace(message, number=number))
+            message = self.messages[index]
+            found.append(message if reading.ignored is None else replace(message, number=number))
         return Messages(messages=tuple(found))
 
     def _countable(self, reading: Reading) -> int:
-        """How many messages count for a reading."""
-        return len(self.messages) - (len(self._of.get(reading.apart, ())) if reading.apart is not None else 0)
+        """The number of messages that count for a reading."""
+        return len(self.messages) - (
+            len(self._others_before.get(reading.ignored, ())) if reading.ignored is not None else 0
+        )
 
     # -- waits -----------------------------------------------------------------------------------------------------------------
 
-    def everybody(self) -> list[Wait]:
-        return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.everybody())]
+    def all_waits(self) -> list[Wait]:
+        return [*self._readings, *(wait for gathering in self._gatherings.values() for wait in gathering.all_waits())]
 
     def enter(self, wait: Wait, reading: Reading) -> None:
-        """Add a wait whose first message is not there yet."""
+        """Add a wait whose first message was not sent yet."""
         reading.due = reading.first + len(self.messages) - self._countable(reading)
         self._readings[wait] = reading
         self._due.setdefault(reading.due, {})[wait] = reading
-        if reading.apart is not None:
-            self._apart.setdefault(reading.apart, {})[wait] = reading
+        if reading.ignored is not None:
+            self._ignoring.setdefault(reading.ignored, {})[wait] = reading
 
     def gathering(self, group: str, role: str, stopped: Collection[str] = ()) -> Gathering:
-        """The gathering for a group, or for a role in it: the existing one, or a new one that is not kept yet.
+        """The gathering for a group, or for a role in it: the existing gathering, or a new gathering that is not kept yet.
 
-        :param stopped: stopped hosts that still belong to a gathering that is restored.
+        :param stopped: for a restored gathering, the stopped hosts that still belong to it.
         """
         return self._gatherings.get((group, role)) or Gathering(
             self._home.waits, self._home.groups, self.key, self._last, group, role, self._gathered, stopped
         )
 
     def gather(self, gathering: Gathering) -> None:
-        """Keep a gathering that is about to have waits."""
-        if gathering.whom in self._gatherings:
+        """Keep a gathering that will have waits."""
+        if gathering.selection in self._gatherings:
             return
         journal = self._home.waits.journal
         gathering.number = gathering.number or journal.number()
-        self._gatherings[gathering.whom] = gathering
+        self._gatherings[gathering.selection] = gathering
         self._home.gatherings[gathering.number] = gathering
         journal.mark("gathering", gathering.number, new=True)
 
     def _gathered(self, gathering: Gathering) -> None:
-        if self._gatherings.pop(gathering.whom, None) is not None:
+        if self._gatherings.pop(gathering.selection, None) is not None:
             del self._home.gatherings[gathering.number]
             self._home.waits.journal.mark("gathering", gathering.number)
             self._vanish_if_empty()
 
     def kept(self, wait: Wait) -> AtTopic:
         reading = self._readings[wait]
-        return AtTopic(*self.key, reading.first, reading.most, reading.apart)
+        return AtTopic(*self.key, reading.first, reading.most, reading.ignored)
 
-    def put_back(self, wait: Wait, at: AtTopic) -> None:
+    def restore_wait(self, wait: Wait, at: AtTopic) -> None:
         reading = Reading(at.first, at.most, at.apart)
         if self.holds(reading) or wait.granted is not None:
             raise ValueError(f"a wait for message {at.first} of {self.title} would have ended")
@@ -178,11 +188,11 @@ class Topic(Place):
     def _drop(self, wait: Wait) -> None:
         reading = self._readings.pop(wait)
         self._unfile(wait, reading)
-        if reading.apart is not None:
-            readings = self._apart[reading.apart]
+        if reading.ignored is not None:
+            readings = self._ignoring[reading.ignored]
             del readings[wait]
             if not readings:
-                del self._apart[reading.apart]
+                del self._ignoring[reading.ignored]
 
     def _unfile(self, wait: Wait, reading: Reading) -> None:
         readings = self._due[reading.due]
@@ -197,15 +207,18 @@ class Topic(Place):
     # -- in words --------------------------------------------------------------------------------------------------------------
 
     def missing(self, reading: Reading, timeout: float = 0) -> TimedOut:
-        """The error for a timeout or a poll (0): the message that is missing, and how many there are from whom."""
-        senders = [sender for sender in self._of if sender != reading.apart]
+        """The error for a timeout or a poll: the missing message, the number of existing messages and their senders.
+
+        :param timeout: the timeout in seconds; 0 for a poll.
+        """
+        senders = [sender for sender in self._others_before if sender != reading.ignored]
         count = self._countable(reading)
-        whose = "" if reading.apart is None else f" from a sender other than {reading.apart}"
+        origin = "" if reading.ignored is None else f" from a sender other than {reading.ignored}"
         if senders:
             so_far = f"{count} so far, from {names_in_words(senders, len(senders))}"
         else:
-            so_far = "no host has sent one" if reading.apart is None else "no other sender has sent one"
-        message = f"message {reading.first} of {self.title}{whose}"
+            so_far = "no host has sent one" if reading.ignored is None else "no other sender has sent one"
+        message = f"message {reading.first} of {self.title}{origin}"
         after = f"timed out after {seconds_in_words(timeout)} waiting for {message}"
         return TimedOut(
             f"{after if timeout else f'{message} is not there yet'}: {so_far}",
@@ -223,7 +236,7 @@ class Topic(Place):
                 client=wait.client.number,
                 waiting=now - wait.since,
                 first=reading.first,
-                others=reading.apart is not None,
+                others=reading.ignored is not None,
             )
             for wait, reading in self._readings.items()
         ]
@@ -233,6 +246,6 @@ class Topic(Place):
             namespace=namespace,
             name=name,
             messages=len(self.messages),
-            senders=tuple(islice(self._of, LISTED)),
+            senders=tuple(islice(self._others_before, LISTED)),
             waiting=tuple(waiting),
         )

@@ -1,25 +1,25 @@
-"""All live arrivals of all services: where each of them waits, its deadline, and its outcome.
+"""All live arrivals of all services, each with its place, its deadline and its outcome.
 
-The services (barrier, semaphore ...) decide which arrivals get a grant. This module has the parts that all services share:
-retries, deadlines, deaths of clients, confirmations and limits.
+The services (barriers, semaphores ...) decide which arrivals get a grant. This module contains the parts that all services
+share: retries, deadlines, deaths of clients, confirmations and limits.
 
-1. The host and the id identify an arrival. A new arrival is *admitted*: the service either answers immediately or opens a
-   wait at one of its *places* (one named barrier, one named semaphore). A retry finds the wait or the result and does not
-   change it. It moves the arrival to the connection that sent the retry, so that the death of the old connection no longer
-   withdraws the arrival.
+1. The host and the id identify an arrival. The table *admits* a new arrival: the service either answers immediately or opens
+   a wait at one of its *places* (one named barrier, one named semaphore). A retry finds the wait or the result and does not
+   change it. It moves the arrival to the connection of the retry. The death of the old connection then no longer withdraws
+   the arrival.
 2. A wait is open, or granted and not yet confirmed, or *held* (confirmed, and owned until it is given back: a lock, or
-   units that are held), or ended. When it has ended, its outcome goes to :class:`Results`, where retries find it until the
-   client confirms it or it is too old. A hold ends with its owner, as an open wait does.
-3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all waits that end together
-   are made, while all parties are still in place, so that the errors can name them. Then all of these waits leave their
-   places. Then each place settles: it serves the waits that remain. So no wait is granted that ends in the same call.
-4. A host that stops, restarts or gets a new session may still run work that needs its holds, until the end of the lease that
-   began when it was last heard: a client that is stopped notices the loss only then. So its holds *lapse*: they no longer
-   belong to it, and the hub takes them back at the end of that lease. For the same reason, a hub that replaces a dead one
-   grants nothing that can be held before a lease has passed (:meth:`Waits.grant_no_holds_before`).
-5. All numbers are limited, for each host and in total. An arrival beyond a limit is refused with an error.
+   held units), or ended. The outcome of an ended wait is stored in :class:`Results`. Retries find it there until the client
+   confirms it or it is too old. A hold ends with its owner, like an open wait.
+3. Deadlines, deaths and withdrawals end waits in the same three steps. First, the errors of all ending waits are made. All
+   parties are still at their places then, so the errors can name them. Second, all of these waits leave their places. Third,
+   each place settles: it serves the remaining waits. No wait is therefore granted that ends in the same call.
+4. A host that stops, restarts or gets a new session may still run work that needs its holds. A stopped client notices the
+   loss only at the end of the lease that began with the last frame of the host. The holds therefore *lapse*: they no longer
+   belong to the host, and the hub takes them back at the end of that lease. For the same reason, a hub that replaces a dead
+   hub grants no holds before a lease has passed (:meth:`Waits.grant_no_holds_before`).
+5. The number of arrivals is limited, for each host and in total. An arrival beyond a limit is refused with an error.
 
-A deadline takes effect only when ``handle_timer`` is called: a release that comes before that call wins.
+A deadline takes effect only when ``handle_timer`` is called. A release before that call succeeds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..journal import Journal
 from ..kept.objects import KeptTime
 from ..kept.rows import Rows, by_key
 from ..kept.values import value_of
-from ..kept.waits import At, KeptWait
+from ..kept.waits import At, AtSemaphore, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
 from ..state.status import Remembered
 from ..timers import Timers
@@ -42,18 +42,18 @@ from .place import Acting, Edge, Hold, Place, Wait
 
 __all__ = ["Acting", "Edge", "Hold", "Place", "Wait", "Waits"]
 
-WAITS_PER_HOST = 10_000  # live arrivals (open, or granted and unconfirmed) of one host's clients
-WAITS_PER_CLIENT = 5000  # the same of one client, so that one script leaves room for the others of its host
+WAITS_PER_HOST = 10_000  # the maximum number of live arrivals of one host's clients
+WAITS_PER_CLIENT = 5000  # the same for one client, so that the other scripts of its host can still arrive
 _ALWAYS = float("-inf")
 _HOLDS = "holds from"
-WAITS = 100_000  # live arrivals of all hosts
-_ARRIVING = ("barrier", "exchange")  # where a wait is an arrival, which is a change even if it does not wait
+WAITS = 100_000  # the maximum number of live arrivals of all hosts
+_ARRIVING = ("barrier", "exchange")  # the kinds of places at which each arrival is a reported change of the state
 
 
 class Waits:
-    """The table of live arrivals; one for all services of a hub. All times are monotonic seconds.
+    """The table of live arrivals, one for all services of a hub. All times are monotonic seconds.
 
-    :param journal: gets the changes of all services; by default one that is off.
+    :param journal: gets the changes of all services; by default a journal that is off.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -61,20 +61,20 @@ class Waits:
         self.journal.source("wait", self._kept, lambda: self._numbered)
         self.journal.source("time", self._kept_time, lambda: [_HOLDS])
         self._numbered: dict[int, Wait] = {}
-        """All arrivals by number, and the holds that lapse."""
+        """All live arrivals by number, and the holds that lapse."""
         self._live: dict[tuple[str, ArrivalId], Wait] = {}
         self._hosts: dict[str, dict[Wait, None]] = {}
         self._clients: dict[Client, dict[Wait, None]] = {}
         self._deadlines: Timers[Wait] = Timers()
         self._lapsing: Timers[Wait] = Timers()
         self.holds_from = _ALWAYS
-        """Nothing that can be held is granted before this time, seconds."""
+        """The time before which no hold is granted."""
         self._results = Results(self.journal)
         self._noted: list[Noted] = []
         self.changes = 0
-        """Grows with each wait that begins, ends, or gets another state or client, and with each answer of a service."""
+        """A counter that grows with each change of a wait and with each answer of a service."""
         self.owned_opened_at: float | None = None
-        """When the last wait that can be part of a deadlock was opened; for the search for deadlocks."""
+        """The time at which the last wait that can be part of a deadlock was opened, for the search for deadlocks."""
 
     def sizes(self) -> Remembered:
         """The sizes of the tables."""
@@ -84,9 +84,10 @@ class Waits:
     # -- for the services ------------------------------------------------------------------------------------
 
     def admit(self, arrival: ArrivalId, client: Client, now: float, join: Callable[[], list[Outcome]]) -> list[Outcome]:
-        """Answer a retry with its known outcome (nothing while it still waits); for a new arrival, call ``join``.
+        """Answer a retry with its known outcome (an empty list while it still waits), or call ``join`` for a new arrival.
 
-        ``join`` raises only if it has changed nothing. Its error becomes the arrival's outcome.
+        :param join: answers a new arrival or opens its wait. It raises only if it has changed nothing. Its error becomes the
+            outcome of the arrival.
         """
         try:
             check_arrival(arrival)
@@ -96,9 +97,9 @@ class Waits:
         if wait is not None:
             self._adopt(wait, client)
             return [wait.granted] if wait.granted else []
-        result = self._results.get(client.host, arrival)
+        result = self._results.adopt(arrival, client)
         if result is not None:
-            return [replace(result, client=client)]
+            return [result]
         try:
             outcomes = join()
             wait = self._live.get((client.host, arrival))
@@ -109,12 +110,12 @@ class Waits:
             return [self._keep(Failed(arrival=arrival, client=client, error=error), now)]
 
     def answer(self, arrival: ArrivalId, client: Client, value: Value, now: float) -> Outcome:
-        """The outcome of an arrival that succeeded without waiting."""
+        """Keep and return the outcome of an arrival that succeeded without waiting."""
         self.changes += 1
         return self._keep(Granted(arrival=arrival, client=client, value=value), now)
 
     def refuse(self, arrival: ArrivalId, client: Client, error: LinesyncError, now: float) -> Outcome:
-        """The failure of an arrival that changed something and did not wait."""
+        """Keep and return the failure of an arrival that changed the state and did not wait."""
         return self._keep(Failed(arrival=arrival, client=client, error=error), now)
 
     def open(
@@ -127,8 +128,11 @@ class Waits:
         timeout: float | None,
         within: str = "",
     ) -> Wait:
-        """Start a wait of ``timeout`` seconds (None: without limit).
+        """Start a wait.
 
+        :param name: the name of the arrival in messages: its member or its host.
+        :param timeout: seconds; None for no limit.
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
         :raises LinesyncFailed: there are too many waits.
         """
         if len(self._clients.get(client, ())) >= WAITS_PER_CLIENT:
@@ -136,9 +140,9 @@ class Waits:
                 f"{place.title}: too many arrivals of this script wait or are held ({WAITS_PER_CLIENT}); end some of them first"
             )
         if len(self._live) + len(self._lapsing) >= WAITS or len(self._hosts.get(client.host, ())) >= WAITS_PER_HOST:
-            mine = len(self._hosts.get(client.host, ()))
+            of_host = len(self._hosts.get(client.host, ()))
             raise LinesyncFailed(
-                f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {mine} of them from "
+                f"{place.title}: too many arrivals wait on this hub ({len(self._live)}, {of_host} of them from "
                 f"{client.host}); end some of them first"
             )
         number = self.journal.number()
@@ -153,7 +157,7 @@ class Waits:
         return wait
 
     def grant(self, wait: Wait, value: Value, now: float, *, provisional: bool = False) -> Outcome:
-        """Grant an open wait; a provisional grant stays live until it is confirmed."""
+        """Grant an open wait. A provisional grant stays live until its client confirms it."""
         granted = Granted(arrival=wait.arrival, client=wait.client, value=value, provisional=provisional)
         if not provisional:
             self._forget(wait)
@@ -165,11 +169,14 @@ class Waits:
         return granted
 
     def fail(self, ending: list[tuple[Wait, LinesyncError]], cause: Cause, now: float) -> list[Outcome]:
-        """End these waits with these errors in one step; then serve the waits that remain."""
+        """End waits with errors in one step, and then serve the remaining waits.
+
+        :param ending: each ending wait with its error.
+        """
         return self._end(ending, cause, now, together=True)
 
     def give_back(self, wait: Wait, now: float) -> list[Outcome]:
-        """Give back a hold; return the outcomes of the waits that this serves."""
+        """Give back a hold. Return the outcomes of the waits that are then served."""
         return self._end([(wait, _withdrawn(wait, Cause.GAVE_UP, ""))], Cause.GAVE_UP, now)
 
     def note(
@@ -181,11 +188,11 @@ class Waits:
         why: str = "",
         client: Client | None = None,
     ) -> None:
-        """Note a change for the followers of the changes. The parameters are those of :class:`Noted`."""
+        """Record a change for the followers of the changes. The parameters are those of :class:`Noted`."""
         self._noted.append(Noted(kind, key, who, value, why, client))
 
     def find(self, host: str, arrival: ArrivalId) -> Wait | None:
-        """A live arrival of a host's clients."""
+        """The live arrival with this id of a host's client, or None."""
         return self._live.get((host, arrival))
 
     def knows(self, host: str, arrival: ArrivalId) -> bool:
@@ -201,7 +208,7 @@ class Waits:
         return list(self._clients.get(client, ()))
 
     def by_client(self) -> dict[Client, int]:
-        """How many live arrivals each client has."""
+        """The number of live arrivals of each client."""
         return {client: len(waits) for client, waits in self._clients.items()}
 
     def all(self) -> list[Wait]:
@@ -211,14 +218,14 @@ class Waits:
     # -- for the hub -----------------------------------------------------------------------------------------
 
     def take_noted(self) -> list[Noted]:
-        """The changes since the last call, in order."""
+        """Return the changes since the last call, in order."""
         noted, self._noted = self._noted, []
         return noted
 
     def confirm(self, arrival: ArrivalId, client: Client) -> bool:
-        """Record that the client has its outcome: a grant becomes final, and the result is forgotten.
+        """Record that the client has received its outcome. A grant becomes final, and the result is forgotten.
 
-        :returns: True if the arrival was granted and the grant was not returned.
+        :returns: whether the arrival was granted and the client keeps the grant.
         """
         wait = self._live.get((client.host, arrival))
         if wait is None:
@@ -227,7 +234,7 @@ class Waits:
             return False
         if wait.held is None:
             hold = wait.place.confirmed(wait)
-            if hold is Hold.FOR_GOOD:
+            if hold is Hold.FINAL:
                 self._forget(wait)
                 return True
             self.changes += 1
@@ -238,16 +245,18 @@ class Waits:
         return True
 
     def commit(self, arrival: ArrivalId, client: Client, now: float) -> None:
-        """Make a provisional grant final. Its result is kept, so that a retry with the same id after a lost reply gets the
-        same grant and not a second one.
+        """Make a provisional grant final. Its result is kept: a retry with the same id after a lost reply gets the same
+        grant and not a second grant.
 
-        :raises LinesyncError: the grant was returned; with the reason if it is known. The client owns nothing.
+        :raises LinesyncError: the hub has taken the grant back; with the reason if it is known. The client owns nothing.
         """
         wait = self._live.get((client.host, arrival))
         if wait is not None and wait.granted is not None:
+            at = wait.place.kept(wait)
             self.confirm(arrival, client)
             if wait.held is None:
-                self._keep(replace(wait.granted, provisional=False), now)
+                taken = at if isinstance(at, AtSemaphore) else None
+                self._results.put(replace(wait.granted, provisional=False), now, taken)
             return
         ended = self._results.get(client.host, arrival)
         if isinstance(ended, Failed):
@@ -256,7 +265,8 @@ class Waits:
             raise LinesyncFailed("the grant was returned, and nothing was taken; send the request again")
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause) -> list[Outcome]:
-        """End an arrival early. If it has already ended, return its outcome; if it is unknown, return nothing."""
+        """End an arrival early, and return the outcomes. An arrival that has already ended returns its outcome; an unknown
+        arrival returns an empty list."""
         wait = self._live.get((client.host, arrival))
         if wait is not None:
             self._adopt(wait, client)
@@ -264,39 +274,53 @@ class Waits:
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
 
+    def take_back(self, arrival: ArrivalId, client: Client, now: float) -> AtSemaphore | None:
+        """Undo a committed take that its client gives up before it confirms it.
+
+        :returns: the units that the caller must return to their semaphore; None if there is no such take.
+        """
+        taken = self._results.take_back(arrival, client)
+        if taken is not None:
+            cause = str(Cause.GAVE_UP)
+            why = f"semaphore '{taken.semaphore}': the units were returned ({cause}); arrive again, with a new id"
+            self.refuse(arrival, client, LinesyncFailed(why, details={"cause": cause}), now)
+        return taken
+
     def client_gone(
         self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
     ) -> list[Outcome]:
-        """End everything that a dead client waits for, holds or has not confirmed. The hub takes its holds back at the end
-        of its lease, if that is later."""
+        """End the waits, the holds and the unconfirmed grants of a dead client.
+
+        :param lease_end: the time at which the hub takes back the holds of the client; a past time for immediately.
+        """
         return self._end_for(list(self._clients.get(client, ())), cause, why, now, lease_end)
 
     def host_gone(
         self, host: str, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
     ) -> list[Outcome]:
-        """The same for every client of a host."""
+        """Do the same as :meth:`client_gone` for every client of a host."""
         return self._end_for(list(self._hosts.get(host, ())), cause, why, now, lease_end)
 
     @property
     def holds(self) -> bool:
-        """Whether anything is held, or may be held by clients of an earlier hub."""
+        """Whether there is a hold, or clients of an earlier hub may have a hold."""
         if len(self._lapsing) or self.holds_from != _ALWAYS:
             return True
         return any(wait.held is not None for wait in self._live.values())
 
     def grant_no_holds_before(self, when: float) -> None:
-        """Clients of an earlier hub may hold something until then."""
+        """Grant no holds before this time, because clients of an earlier hub may have holds until then."""
         self.holds_from = when
         self.journal.mark("time", _HOLDS)
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None."""
+        """The time of the next :meth:`handle_timer`, or None."""
         opens = None if self.holds_from == _ALWAYS else self.holds_from
         times = (self._deadlines.next_timer(), self._results.next_timer(), self._lapsing.next_timer(), opens)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
-        """Take back the holds that have lapsed, and time out the waits whose deadline has passed; forget old results."""
+        """Take back the holds that have lapsed, time out the waits whose deadline has passed, and forget old results."""
         self._results.handle_timer(now)
         outcomes = self._end_for(self._lapsing.pop_due(now), Cause.LINE_LOST, "", now)
         if self.holds_from <= now:
@@ -324,11 +348,11 @@ class Waits:
     def restore(self, rows: Rows, place: Callable[[At], Place]) -> None:
         """Restore the arrivals and the results, after all places.
 
-        :param place: returns the place of an arrival; raises KeyError if it is not there.
-        :raises BadRow: a row does not fit.
+        :param place: returns the place of an arrival; raises KeyError if it is not stored.
+        :raises BadRow: a row is not valid, or contradicts other rows.
         """
 
-        def put_back(parts: list[str], kept: KeptWait) -> None:
+        def restore_row(parts: list[str], kept: KeptWait) -> None:
             client = rows.clients.client(kept.host, kept.client, kept.principal)
             wait = Wait(
                 kept.arrival,
@@ -351,13 +375,13 @@ class Waits:
                 if wait.held is None:
                     raise ValueError("it lapses, but is not held")
                 wait.lapses = True
-                wait.place.put_back(wait, kept.at)
+                wait.place.restore_wait(wait, kept.at)
                 self._numbered[wait.number] = wait
                 lapsing.append((wait, kept.lapses + rows.shift))
                 return
             if (client.host, kept.arrival) in self._live:
                 raise ValueError(f"there is another arrival {kept.arrival} of {client.host}")
-            wait.place.put_back(wait, kept.at)
+            wait.place.restore_wait(wait, kept.at)
             self._add(wait)
             if wait.granted is None and wait.place.owned():
                 self.owned_opened_at = rows.now
@@ -369,8 +393,8 @@ class Waits:
 
         lapsing: list[tuple[Wait, float]] = []
         rows.each("time", KeptTime, wait_until)
-        rows.each("wait", KeptWait, put_back, by_key)
-        for wait, due in sorted(lapsing, key=lambda one: one[0].order):
+        rows.each("wait", KeptWait, restore_row, by_key)
+        for wait, due in sorted(lapsing, key=lambda entry: entry[0].order):
             self._lapsing.set(wait, due)
         for client, waits in self._clients.items():
             self._clients[client] = dict.fromkeys(sorted(waits, key=lambda wait: wait.order))
@@ -414,14 +438,17 @@ class Waits:
         *,
         together: bool = False,
     ) -> list[Outcome]:
-        """End waits; those that end together at one place are one change. Holds lapse if the lease of their owner ends
-        later."""
+        """End waits with errors, and serve the remaining waits.
+
+        :param lease_end: the end of the owner's lease. If it is in the future, holds lapse instead of ending.
+        :param together: whether the waits that end at one place are reported as one change of the state.
+        """
         outcomes: list[Outcome] = []
         places: dict[Place, None] = {}
         failed: set[Place] = set()
         for wait, error in ending:
             place = wait.place
-            if wait.lapses:  # its client has heard of the loss already
+            if wait.lapses:  # its client already knows the loss
                 self._lapsing.cancel(wait)
                 del self._numbered[wait.number]
                 self.journal.mark("wait", wait.number)
@@ -475,10 +502,10 @@ class Waits:
 
 
 def _withdrawn(wait: Wait, cause: Cause, why: str) -> LinesyncError:
-    """The error for an arrival's own client if the arrival was ended early or its hold was taken back."""
+    """The error for the client of an arrival that was ended early or whose hold was taken back."""
     reason = cause_in_words(cause, why)
     if wait.held is not None:
         return LinesyncFailed(f"{wait.place.title} was returned ({reason})", details={"cause": str(cause)})
-    what = "the grant was returned" if wait.granted else "the arrival was withdrawn"
+    event = "the grant was returned" if wait.granted else "the arrival was withdrawn"
     kind = Aborted if cause is Cause.ABORTED else LinesyncFailed
-    return kind(f"{wait.place.title}: {what} ({reason}); arrive again, with a new id", details={"cause": str(cause)})
+    return kind(f"{wait.place.title}: {event} ({reason}); arrive again, with a new id", details={"cause": str(cause)})

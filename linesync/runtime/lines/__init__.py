@@ -1,1 +1,1 @@
-"""What is known about a line: its state, its counters, and the symptoms of a wrong cable, rate or peer."""
+"""The state of a line: its counters, its session, and the symptoms of a wrong cable, baud rate or peer."""

@@ -60,8 +60,8 @@ class SessionState(State):
 
 
 class LinkState(State):
-    """A line of a hub or an agent. In JSON, the fields of ``traffic`` and ``session`` are on the same level as the
-    others."""
+    """A line of a hub or an agent. In JSON, the fields of ``traffic`` and ``session`` are on the same level as the other
+    fields."""
 
     line: str
     """the line, as the process at this end names it"""
@@ -70,7 +70,7 @@ class LinkState(State):
     kind: str
     """``serial``, ``tcp``, ``unix``, ``exec`` or ``stdio``; empty if it has not been opened"""
     baud: int | None
-    """the present baud rate, or ``null``"""
+    """the current baud rate, or ``null``"""
     state: str
     """``up``, ``quiet`` (nothing was heard for a while), ``waiting`` (open, without a session) or ``down``"""
     trouble: str

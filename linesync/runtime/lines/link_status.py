@@ -1,4 +1,4 @@
-"""The state of a peer's line."""
+"""Makes the state of the line of a peer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["link_state"]
 def link_state(peer: Peer, name: str, owner: str, host: str) -> LinkState:
     """The state and the counters of one line.
 
-    :param name: the line's label.
-    :param owner: the process at this end: ``hub`` or a host's name.
-    :param host: the process at the other end: ``hub`` or a host's name; empty if it is neither.
+    :param name: the label of the line.
+    :param owner: the process at this end: ``hub`` or the name of a host.
+    :param host: the process at the other end: ``hub`` or the name of a host; empty for a script or without a peer.
     """
     link, info = peer.link, peer.info
     return LinkState(

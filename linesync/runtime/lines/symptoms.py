@@ -1,9 +1,9 @@
-"""Recognise why no linesync answers at the other end of a serial line, and describe it in one sentence.
+"""Recognises the reason why no linesync answers at the other end of a serial line, and describes it in one sentence.
 
-This is a pure detector. It gets the bytes outside frames and is checked from time to time. It reports each symptom once. A
-frame of a session clears it.
+This detector is pure. It gets the bytes outside frames, and its owner calls :meth:`Symptoms.check` from time to time. It
+reports each symptom once. A frame of a session clears all symptoms.
 
-1. *Garbage*: many bytes that are neither frames nor text. Almost always, the two ends have different baud rates.
+1. *Garbage*: many bytes that are neither frames nor text. Usually the two ends have different baud rates.
 2. *Login*: a login prompt. A getty runs on the port.
 3. *Echo*: our own hellos come back. The tty at the other end is in cooked mode and no program reads it, or the cable is a
    loop.
@@ -17,13 +17,13 @@ import re
 
 __all__ = ["Symptoms"]
 
-_GARBAGE_LEAST = 40  # bytes that are not text before garbage is reported
-_GARBAGE_SHARE = 0.3  # the share of such bytes above which all the bytes are garbage
+_GARBAGE_LEAST = 40  # the least number of bytes that are not text, for a report of garbage
+_GARBAGE_SHARE = 0.3  # the share of these bytes in all bytes above which garbage is reported
 _WAIT = 3.0  # seconds without a frame before a prompt or an echo is reported
-_TEXT_WAIT = 12.0  # the same for other text; it is longer because a kernel that boots will start an agent
+_TEXT_WAIT = 12.0  # the same for other text; longer, because a system that boots may start an agent
 _SILENCE = 5.0  # seconds without an answer before the calling end reports silence
-_QUIET = 10.0  # seconds after the last frame of a session without reports, because keepalives may be this far apart
-_KEPT = 200  # bytes at the end of the text, where a prompt would be
+_QUIET = 10.0  # seconds after the last frame of a session without reports; keepalives may be this far apart
+_KEPT = 200  # the last bytes of the text that are kept, because a prompt is at the end
 _PLAIN = bytes([7, 8, 9, 10, 12, 13, 27, *range(32, 127)])
 _LOGIN = re.compile(rb"(login|user ?name|password) ?: ?$|(login|password): ", re.IGNORECASE)
 
@@ -31,9 +31,10 @@ _LOGIN = re.compile(rb"(login|user ?name|password) ?: ?$|(login|password): ", re
 class Symptoms:
     """The detector of one line. Times are monotonic seconds.
 
-    :param calls: this end calls (it is an agent).
+    :param calls: whether this end calls (an agent) or listens (a hub).
     :param endpoint: the line, for the sentences.
-    :param baud: the baud rate of this end in bits per second; None if the line has none.
+    :param baud: the baud rate of this end in bits per second; None if the line has no baud rate.
+    :param now: the current time.
     """
 
     def __init__(self, *, calls: bool, endpoint: str, baud: int | None, now: float) -> None:
@@ -56,13 +57,13 @@ class Symptoms:
         self._text = b""
 
     def receive(self, data: bytes) -> None:
-        """Bytes outside frames have arrived."""
+        """Handle bytes outside frames."""
         self._bytes += len(data)
         self._strange += len(data.translate(None, _PLAIN))
         self._text = (self._text + data)[-_KEPT:]
 
     def check(self, now: float, *, heard_at: float, echo: int) -> str:
-        """One sentence about a new symptom; empty if there is none. Each kind of symptom is returned once.
+        """A sentence about a new symptom; empty if there is no new symptom. Each kind of symptom is returned once.
 
         :param heard_at: the time of the last frame of a session.
         :param echo: the total number of bytes of our own frames that came back.

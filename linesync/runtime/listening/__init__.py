@@ -1,1 +1,1 @@
-"""What only an end that listens needs: places for new connections, turns for busy peers, and a log with limits."""
+"""Modules for ends that listen: a limit for connections, scheduling of busy peers, fair queues, and a log with limits."""

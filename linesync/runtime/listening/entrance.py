@@ -1,12 +1,13 @@
 """The accepted lines of a hub or an agent, and the bounds on them (docs/protocol.md, 4.10).
 
-1. The number of places is fixed, and the process has enough descriptors for all of them. A newcomer that finds no free
-   place gets the reason as a line of text, and its connection is closed. The same happens if no descriptor is left.
+1. A process has a fixed number of *places*. Each accepted line takes a place. The process has enough file descriptors for all
+   places. If no place or no descriptor is free, the other end of a new connection gets the reason as a line of text, and the
+   connection is closed.
 2. A session must begin soon after the line was accepted. Otherwise the line is closed.
-3. The connections of one process may take only a share of the places, and so may those of one user and of one address.
-4. The connection of a script is closed if the script is idle (it holds nothing and waits for nothing) and was silent for ten
-   minutes. If a newcomer finds no free place, the connection of the idle script that was silent longest is closed, if that was
-   at least half a minute.
+3. The connections of one process may take only a share of the places. The same applies to one user, and to one address.
+4. A script is idle if it has no hold and waits for nothing. The connection of an idle script is closed after a silence of ten
+   minutes. If a new connection finds no free place, the idle script with the longest silence loses its place, if this silence
+   is at least half a minute.
 """
 
 from __future__ import annotations
@@ -25,21 +26,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Entrance", "places"]
 
-_KEPT_FREE = 32  # descriptors that are kept free for lines to hosts, commands and files ...
-_KEPT_FREE_SHARE = 8  # ... or one eighth of all descriptors, if that is more
-_SEARCH = 1.0  # seconds between searches of all peers for silent ones
+_KEPT_FREE = 32  # descriptors that are kept free for lines to hosts, commands and files, ...
+_KEPT_FREE_SHARE = 8  # ... or one eighth of all descriptors, if this is more
+_SEARCH = 1.0  # seconds between searches for silent peers
 _FILES = (errno.EMFILE, errno.ENFILE)
-_LOOKS = 10  # searches for silent scripts in the time after which one is closed
+_LOOKS = 10  # the number of searches in the time of silence after which a script is closed
 
 
 def places() -> int:
-    """The number of lines that this process can accept and still do its work."""
+    """The number of places: the lines that this process can accept and still have enough descriptors for its work."""
     most = open_files.most()
     return max(min(limits.SESSIONS, most - max(_KEPT_FREE, most // _KEPT_FREE_SHARE)), 1)
 
 
 def _senders(peer: Peer) -> list[tuple[str, float]]:
-    """The process, user and address at the other end of a line, each with its share of the places; empty if unknown."""
+    """The process, user and address at the other end of a line, each with its share of the places.
+
+    The list is empty if they are not known.
+    """
     info = peer.info
     if info is None or not info.peer:
         return []
@@ -49,12 +53,13 @@ def _senders(peer: Peer) -> list[tuple[str, float]]:
 
 
 class Entrance:
-    """A :class:`linesync.transports.Door`.
+    """Accepts or refuses new lines. It implements :class:`linesync.transports.Door`.
 
-    :param who: ``this hub``, or the agent and its host.
-    :param idle: whether a peer may be closed because it is silent.
-    :param close: closes a peer, for this reason.
-    :param most: the number of places.
+    :param who: the name of this process for sentences: ``the hub``, or the agent and its host.
+    :param report: writes to the log.
+    :param idle: returns whether a peer may be closed because it is silent.
+    :param close: closes a peer for a reason.
+    :param most: the number of places; by default, :func:`places`.
     """
 
     def __init__(
@@ -73,15 +78,15 @@ class Entrance:
         self._idle = idle
         self._close = close
         self._greeting: dict[Peer, float] = {}  # bound: limits.SESSIONS
-        """The peers whose session has not begun, in the order of their deadlines."""
+        """The peers whose session has not begun: peer to its deadline, in the order of the deadlines."""
         self._loop = asyncio.get_running_loop()
         self._silent: list[Peer] = []
-        """The idle scripts that were silent for long when they were last searched, the longest silent last."""
+        """The silent scripts that the last search found. The script with the longest silence is the last."""
         self._searched_at = float("-inf")
         self._look_at: asyncio.TimerHandle | None = None
         self._greet_at: asyncio.TimerHandle | None = None
 
-    # -- newcomers ----------------------------------------------------------------------------------------------------
+    # -- new connections ----------------------------------------------------------------------------------------------
 
     def refusal(self) -> bytes:
         if len(self.peers) < self.places or self.make_room():
@@ -104,25 +109,27 @@ class Entrance:
         return refusal(sentence)
 
     def enter(self, peer: Peer) -> None:
-        """A line was accepted for this peer."""
+        """Handle an accepted line: its peer takes a place, and its session must begin soon."""
         self.peers.add(peer)
         self._greeting[peer] = self._loop.time() + limits.HANDSHAKE
         self._set_timers()
 
     def greeted(self, peer: Peer) -> None:
-        """The session of a peer has begun."""
+        """Handle the start of the session of a peer."""
         self._greeting.pop(peer, None)
 
     def crowded(self, peer: Peer, scripts: Callable[[], Collection[Peer]], most: int) -> str:
-        """The reason why a newcomer gets no place although some are free: its process, its user or its address already has
-        its share. Empty if it gets a place.
+        """The reason why a new peer gets no place although places are free: its process, its user or its address already
+        has its share. Empty if the peer gets a place.
 
-        :param scripts: returns the peers that take such places.
-        :param most: the number of these places.
+        :param scripts: returns the peers to which the share applies.
+        :param most: the number of places to which the share applies.
         """
         for sender, share in _senders(peer):
             allowed = max(int(most * share), 1)
-            if len(self.peers) > allowed and sum(1 for one in scripts() if (sender, share) in _senders(one)) > allowed:
+            if len(self.peers) <= allowed:
+                continue
+            if sum(1 for script in scripts() if (sender, share) in _senders(script)) > allowed:
                 return (
                     f"{self._who} has no place for another connection of {sender} ({allowed} of its {allowed} places are taken,"
                     " and the others are for other users); end some of its scripts, or try again later"
@@ -130,19 +137,30 @@ class Entrance:
         return ""
 
     def session_over(self, peer: Peer) -> None:
-        """The session of a peer has ended. Another one may begin on its line."""
+        """Handle the end of the session of a peer. Another session may begin on its line."""
         if peer in self.peers:
             self.enter(peer)
 
+    def replace(self, peer: Peer, known: Peer) -> None:
+        """A known peer takes over the line of another one, and its place if that was accepted."""
+        accepted = peer in self.peers
+        self.leave(peer)
+        self.leave(known)
+        if accepted:
+            self.peers.add(known)
+
     def leave(self, peer: Peer) -> None:
-        """A peer is gone."""
+        """Remove a peer, whose line is closed."""
         self.peers.discard(peer)
         self._greeting.pop(peer, None)
 
     # -- silent peers -------------------------------------------------------------------------------------------------
 
     def make_room(self) -> bool:
-        """Close the idle script that was silent longest, if that was long enough. Returns whether there was one."""
+        """Close the idle script with the longest silence, if it was silent for at least half a minute.
+
+        :return: whether a script was closed.
+        """
         now = self._loop.time()
         if not self._silent and now - self._searched_at >= _SEARCH:
             self._searched_at = now
@@ -157,7 +175,7 @@ class Entrance:
         return False
 
     def _silence(self, peer: Peer) -> float:
-        """The seconds for which a peer that is idle was not heard; 0 for others."""
+        """The seconds since an idle peer was last heard; 0 for a peer that is not idle."""
         if peer.link is None or peer in self._greeting or not self._idle(peer):
             return 0.0
         return self._loop.time() - peer.link.heard_at

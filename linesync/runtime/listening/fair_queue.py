@@ -1,6 +1,6 @@
 """Waiting requests, with one queue for each sender.
 
-The senders are served in turn, so a sender with many requests does not delay the others.
+The senders are served in turn (round robin), so a sender with many requests does not delay the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[Waiting]] = {}  # bound: limits.CREDIT_PIPE
-        """The queues that are not empty, by sender. The sender that is served next comes first."""
+        """The queues that are not empty, by sender. The first sender is served next."""
 
     def __bool__(self) -> bool:
         return bool(self._queues)
@@ -28,7 +28,7 @@ class FairQueue:
         self._queues.setdefault(sender, deque()).append(waiting)
 
     def take(self) -> Waiting:
-        """Remove and return the first request of the next sender."""
+        """Remove and return the oldest request of the next sender."""
         sender, queue = next(iter(self._queues.items()))
         del self._queues[sender]
         first = queue.popleft()
@@ -37,14 +37,14 @@ class FairQueue:
         return first
 
     def remove(self, which: Callable[[str], bool]) -> list[Waiting]:
-        """Remove and return some requests.
+        """Remove and return the requests that a function selects.
 
-        :param which: called with the id of each.
+        :param which: called with the id of each request; returns whether to remove it.
         """
         removed = []
         for sender, queue in list(self._queues.items()):
-            removed += [one for one in queue if which(one[0])]
-            kept = deque(one for one in queue if not which(one[0]))
+            removed += [waiting for waiting in queue if which(waiting[0])]
+            kept = deque(waiting for waiting in queue if not which(waiting[0]))
             if kept:
                 self._queues[sender] = kept
             else:

@@ -1,13 +1,13 @@
-"""Sentences for the log of a hub or an agent, with a bound on similar ones.
+"""Sentences for the log of a hub or an agent, with a limit for similar sentences.
 
-The actions of a peer decide how often some sentences are reported. A hostile or broken peer must not fill the disk:
+The actions of a peer may cause many sentences. A hostile or broken peer must not fill the disk with them:
 
-1. Two sentences are similar if they are about the same peer and differ only in numbers, quoted texts and lists of single
-   capital letters. A sentence that is not about a peer is similar only to itself.
-2. Of similar sentences, the first five of a minute are written. The others are counted. At the end of the minute, one
-   sentence gives their number. While more of them follow, only such a sentence is written each minute.
-3. All sentences about one peer together have ten times that bound.
-4. Beyond a thousand different kinds in a minute, all further ones count as one kind.
+1. Two sentences are similar (of the same *kind*) if they are about the same peer and differ only in numbers, quoted texts and
+   lists of single capital letters. A sentence that is not about a peer is similar only to an equal sentence.
+2. In each minute, the first five similar sentences are written. The others are counted. At the end of the minute, one
+   sentence reports their number. If more similar sentences follow, only one such sentence is written in each minute.
+3. For all sentences about one peer together, the limit is ten times as high.
+4. If there are more than a thousand kinds in a minute, all further kinds count as one kind.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = ["LogLimit", "RepeatFilter", "Report", "Reports", "kind_of"]
 
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\b[A-Z](?:, [A-Z])*\b|\S*\d\S*")
 _KIND_CHARS = 200  # the most characters of a kind
-_ALL_KINDS = 10  # the bound of all sentences about one peer, as a multiple of that of one kind
-_OTHERS = ("", "")
+_ALL_KINDS = 10  # the limit for all sentences about one peer is this multiple of the limit for one kind
+_OTHERS = ("", "")  # the key of all kinds above the limit for kinds
 
 
 class Report(Protocol):
     """Writes a sentence to the log."""
 
     def __call__(self, sentence: str, *, peer: str = "", burst: int = 0) -> None:
-        """Write a sentence, unless there were too many similar ones.
+        """Write a sentence, unless there were too many similar sentences.
 
-        :param peer: the line or host that the sentence is about and that decides how often it comes.
-        :param burst: the number of similar sentences that are written in a minute; by default ``limits.LOG_BURST``.
+        :param peer: the line or host that caused the sentence; empty if no peer caused it.
+        :param burst: the number of similar sentences that are written in a minute; 0 for ``limits.LOG_BURST``.
         """
 
 
 def kind_of(sentence: str) -> str:
-    """The sentence without the parts in which similar sentences differ."""
+    """The kind of a sentence: its text without the parts in which similar sentences differ."""
     return _VARIABLE.sub("#", sentence)[:_KIND_CHARS]
 
 
@@ -90,22 +90,22 @@ class LogLimit:
         return window
 
     def next_timer(self) -> float | None:
-        """When to call :meth:`handle_timer`, or None."""
+        """The time of the next call of :meth:`handle_timer`, or None."""
         return next(iter(self._windows.values())).ends if self._windows else None
 
     def handle_timer(self, now: float) -> list[str]:
-        """End the periods that are over. Returns the sentences that give the numbers."""
+        """End the periods that are over. Returns the sentences that report the numbers of omitted sentences."""
         sentences = []
         while self._windows and (window := next(iter(self._windows.values()))).ends <= now:
             key, _ = self._windows.popitem(last=False)
             if window.left_out:
                 sentences.append(_left_out(window))
                 window.ends, window.left_out = now + limits.LOG_PERIOD, 0
-                self._windows[key] = window  # still full, so the next period writes only its number
+                self._windows[key] = window  # written stays at the limit, so the next period reports only its number
         return sentences
 
     def flush(self) -> list[str]:
-        """The sentences that give the numbers of the unfinished periods, which end now."""
+        """End all periods. Returns the sentences that report the numbers of omitted sentences."""
         sentences = [_left_out(window) for window in self._windows.values() if window.left_out]
         self._windows.clear()
         return sentences
@@ -117,7 +117,7 @@ def _left_out(window: _Window) -> str:
 
 
 class Reports:
-    """A log with a bound on similar sentences. It is a :class:`Report`.
+    """A log with a limit for similar sentences. It implements :class:`Report`.
 
     :param write: writes a sentence.
     """
@@ -133,7 +133,7 @@ class Reports:
             self._write(sentence)
 
     def admits(self, sentence: str, peer: str = "", burst: int = 0) -> bool:
-        """Whether a sentence that is written elsewhere may be written now. Otherwise it is counted."""
+        """Whether the caller may write a sentence now. If not, the sentence is counted."""
         admitted = self._limit.admits(sentence, peer, self._loop.time(), burst)
         if not admitted:
             self._set_timer()
@@ -153,7 +153,7 @@ class Reports:
             self._set_timer()
 
     def close(self) -> None:
-        """Write the numbers of the sentences that were left out so far."""
+        """Report the numbers of the sentences that were omitted so far."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -162,9 +162,9 @@ class Reports:
 
 
 class RepeatFilter(logging.Filter):
-    """Bounds the similar records of a logger; asyncio reports failures of tasks and callbacks with one.
+    """Limits the similar records of a logger, such as the logger with which asyncio reports failures of tasks and callbacks.
 
-    :param reports: counts the records, and writes their number.
+    :param reports: counts the records, and reports the number of omitted records.
     """
 
     def __init__(self, reports: Reports) -> None:

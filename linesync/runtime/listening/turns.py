@@ -1,7 +1,7 @@
-"""Peers that have received more than they could handle take turns.
+"""Round-robin scheduling of the peers that have received more bytes than one slice of time can handle.
 
-Each iteration of the event loop handles one slice of one of them. So neither a peer with much work nor many such peers
-delay the others by more than a slice.
+Each iteration of the event loop handles one slice of one of these peers. One or many such peers therefore delay the other
+peers by at most one slice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Turns:
         self._queue: deque[Callable[[], bool]] = deque()  # bound: limits.SESSIONS, options
 
     def add(self, work: Callable[[], bool]) -> None:
-        """Call a function, again and again until it returns False, in turn with the others."""
+        """Call a function repeatedly until it returns False. Between two calls, the other functions are called."""
         self._queue.append(work)
         if len(self._queue) == 1:
             self._schedule()

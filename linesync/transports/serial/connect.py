@@ -1,7 +1,7 @@
-"""Opening a serial endpoint: a device on the event loop, a URL on two threads.
+"""Opens a serial endpoint: a device with the event loop, a URL with two threads.
 
-pyserial-asyncio needs the descriptor of a real tty. Every URL whose port does not have exactly that (``loop://``,
-``rfc2217://``, ``socket://``, ``spy://`` ...) is served by threads.
+pyserial-asyncio needs the descriptor of a real tty. Most ports of URLs (``loop://``, ``rfc2217://``, ``socket://``,
+``spy://`` ...) do not have such a descriptor, so threads serve all URLs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["connect_serial"]
 
 
 async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> BaseLine:
-    """Open a serial device or URL, for this process alone.
+    """Open a serial device or URL. No other process can use it at the same time.
 
-    :raises BusyError: another process holds the device.
+    :raises BusyError: another process uses the device.
     :raises LinesyncFailed: there is no such device, it is not a serial device, this user may not open it, or pyserial
         could not open the URL.
     """
@@ -48,7 +48,7 @@ async def connect_serial(endpoint: SerialEndpoint, factory: ReceiverFactory) -> 
     from .thread_line import ThreadLine
 
     if endpoint.climbs:
-        info = _with_rates(info, limits.CLIMB_RATES)  # whether the port accepts a rate shows only when it is set
+        info = _with_rates(info, limits.CLIMB_RATES)  # an attempt to set a rate shows later whether the port accepts it
     line = ThreadLine(asyncio.get_running_loop(), info, factory(), await _open_url(endpoint))
     line.start()
     return line
@@ -68,7 +68,7 @@ def _with_rates(info: LineInfo, rates: tuple[int, ...]) -> LineInfo:
 
 
 async def _open_url(endpoint: SerialEndpoint) -> serial.SerialBase:
-    """Open a URL in a thread: connecting to a server and negotiating with it may take seconds."""
+    """Open a URL in a thread, because the connection to a server and the negotiation may take seconds."""
     from .thread_line import READ_SECONDS
 
     def work() -> serial.SerialBase:

@@ -1,17 +1,17 @@
-"""A serial device as a port for pyserial-asyncio, and how to open one.
+"""Opens a serial device as a port for pyserial-asyncio.
 
-:class:`DevicePort` works around three problems of pyserial 3.5 and pyserial-asyncio 0.6:
+:class:`DevicePort` avoids three problems of pyserial 3.5 and pyserial-asyncio 0.6:
 
-- ``Serial.read`` calls ``select`` each time, which fails for descriptors from 1024 up, and pyserial-asyncio asks it for
-  at most 1024 bytes. ``DevicePort.read`` immediately returns all bytes that have arrived.
-- ``Serial.write`` loops without waiting while a device that was ready accepts nothing (because an XOFF arrived).
-  ``DevicePort.write`` raises the BlockingIOError that pyserial-asyncio expects.
-- pyserial-asyncio's ``close`` never ends while bytes are unsent (a stuck XOFF), and its ``abort`` blocks the whole event
-  loop in ``tcdrain``. ``DevicePort.flush`` does nothing: the line on top of the port waits instead.
+- ``Serial.read`` calls ``select`` each time, which fails for descriptors of 1024 and above. pyserial-asyncio requests at most
+  1024 bytes. ``DevicePort.read`` immediately returns all received bytes.
+- ``Serial.write`` loops without waiting while a device accepts no bytes, because an XOFF has arrived. ``DevicePort.write``
+  raises the BlockingIOError that pyserial-asyncio expects.
+- pyserial-asyncio's ``close`` never ends while bytes are unsent (a stuck XOFF), and its ``abort`` blocks the event loop in
+  ``tcdrain``. ``DevicePort.flush`` does nothing; the line waits instead.
 
-pyserial's ``exclusive`` takes a flock, which only programs that also take it respect (another linesync, picocom). It does
-not set TIOCEXCL, so :func:`open_device` sets it: then no process without root rights can open the device, also not getty
-or ``cat``. TIOCEXCL would stay set while another process still has the device open, so closing the port clears it.
+pyserial's ``exclusive`` takes a flock. Only programs that also take the flock respect it (another linesync, picocom).
+:func:`open_device` therefore also sets TIOCEXCL: no process without root rights, such as getty or ``cat``, can then open the
+device. TIOCEXCL would stay set while another process still has the device open, so the port clears it when it is closed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["DevicePort", "open_device", "port_settings"]
 
 
 class DevicePort(serial.Serial):
-    """A serial port that never blocks, and that reports the loss of its device to the line on top of it."""
+    """A serial port that never blocks, and that reports the loss of its device to its line."""
 
     on_vanished: Callable[[], None]
     """Called when the device is gone. The line sets it before the first read or write."""
@@ -60,7 +60,7 @@ class DevicePort(serial.Serial):
             raise
         except OSError as error:
             self.on_vanished()
-            raise BlockingIOError from error  # the line is ending; pyserial-asyncio need not know why
+            raise BlockingIOError from error  # the line is ending, so pyserial-asyncio does not need the real error
 
     def flush(self) -> None:
         """Do nothing: the line has already waited."""
@@ -90,14 +90,14 @@ def port_settings(endpoint: SerialEndpoint) -> dict[str, Any]:
 
 
 def open_device(endpoint: SerialEndpoint) -> DevicePort:
-    """Open a device's path for this process alone.
+    """Open the path of a device. No other process can use the device at the same time.
 
-    :raises BusyError: another process holds the device.
+    :raises BusyError: another process uses the device.
     :raises LinesyncFailed: there is no such device, it is not a serial device, this user may not open it, or it refuses
         a setting.
     """
     try:
-        # Opening a FIFO would block, so look at what the path names first.
+        # Opening a FIFO would block, so the kind of the path is checked first.
         if not stat.S_ISCHR(os.stat(endpoint.url).st_mode):
             raise not_a_device(endpoint)
         port = DevicePort(endpoint.url, **port_settings(endpoint))
@@ -108,15 +108,15 @@ def open_device(endpoint: SerialEndpoint) -> DevicePort:
 
 
 def _prepare(port: DevicePort) -> None:
-    """Make the settings that pyserial does not make; a device may refuse each of them."""
+    """Make the settings that pyserial does not make. A device may refuse each of them."""
     try:
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
     except OSError:
         pass
     try:
         settings = termios.tcgetattr(port.fileno())
-        settings[0] &= ~termios.BRKINT  # a BREAK must not send us a signal
-        settings[2] &= ~termios.HUPCL  # dropping DTR at the close resets boards and hangs up modems
+        settings[0] &= ~termios.BRKINT  # a BREAK must not send a signal to this process
+        settings[2] &= ~termios.HUPCL  # without this, the close would drop DTR, which resets boards and hangs up modems
         termios.tcsetattr(port.fileno(), termios.TCSANOW, settings)
     except termios.error:
         pass

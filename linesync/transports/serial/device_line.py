@@ -1,7 +1,7 @@
 """A line over a serial device, with pyserial-asyncio.
 
-The port never waits for unsent bytes (``DevicePort.flush``), so :class:`DeviceLine` does. When it is closed, it waits
-without blocking, for at most a second, until the kernel's queue is empty. Then it discards the bytes that are still there.
+The port never waits for unsent bytes (``DevicePort.flush``), so :class:`DeviceLine` waits for them. When it is closed, it
+waits without blocking, for at most a second, until the kernel's queue is empty. Then it discards the remaining bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DeviceLine(BaseLine, asyncio.Protocol):
         port.on_vanished = self._vanished
         self._transport: asyncio.Transport | None = None
         self._held: bytearray | None = None
-        """What was written during a BREAK; None while there is no BREAK."""
+        """The bytes that were written during a BREAK; None while there is no BREAK."""
         self.opened: asyncio.Future[None] = loop.create_future()
 
     def _send(self, data: bytes) -> None:
@@ -51,7 +51,7 @@ class DeviceLine(BaseLine, asyncio.Protocol):
         return len(self._held or b"") + self._not_on_the_wire()
 
     def _not_on_the_wire(self) -> int:
-        """Bytes in the transport and in the kernel."""
+        """The number of bytes in the transport and in the kernel."""
         if self._transport is None:
             return 0
         return self._transport.get_write_buffer_size() + self._unsent_in_kernel()
@@ -63,8 +63,8 @@ class DeviceLine(BaseLine, asyncio.Protocol):
             return 0
 
     def send_break(self) -> bool:
-        """Send what was written so far, then hold the line at space for a quarter of a second. What is written in the
-        meantime is sent after that."""
+        """Send the bytes that were written so far, and then a BREAK of a quarter of a second. Bytes that are written during
+        this time are sent after the BREAK."""
         if self._closing:
             return False
         if self._held is None:
@@ -101,14 +101,14 @@ class DeviceLine(BaseLine, asyncio.Protocol):
     def _set_baud(self, baud: int, done: Callable[[int], None], deadline: float) -> None:
         if self._closing:
             return
-        # A pty always shows an empty queue, so the caller computes itself when the last byte leaves.
+        # A pty always reports an empty queue, so the caller itself computes the time at which the last byte leaves.
         if self._not_on_the_wire() and self._loop.time() < deadline:
             self._loop.call_later(_DRAIN_POLL_SECONDS / 4, self._set_baud, baud, done, deadline)
             return
         done(set_rate(self._port, baud))
 
     def _vanished(self) -> None:
-        """End the line: the device is gone."""
+        """End the line, because the device is gone."""
         self._break(
             BrokenError(
                 f"the device of line {self._info.endpoint} is gone; plug it in again or check which process removed it"
@@ -164,7 +164,7 @@ class DeviceLine(BaseLine, asyncio.Protocol):
 
 
 async def connect_device(info: LineInfo, factory: ReceiverFactory, port: DevicePort) -> DeviceLine:
-    """Make a line of an open port; returns after ``line_made``."""
+    """Make a line of an open port, and return it after ``line_made``."""
     loop = asyncio.get_running_loop()
     line = DeviceLine(loop, info, factory(), port)
     await serial_asyncio.connection_for_serial(loop, lambda: line, port)

@@ -14,12 +14,15 @@ __all__ = ["holder_text", "not_a_device", "not_open"]
 
 
 def not_a_device(endpoint: SerialEndpoint) -> LinesyncError:
-    """The error for a path that names something other than a device."""
+    """The error for a path that is not a device."""
     return LinesyncFailed(f"cannot open {endpoint}: {endpoint.url} is not a device; {_ports()}")
 
 
 def not_open(endpoint: SerialEndpoint, error: Exception) -> LinesyncError:
-    """The error for a port that could not be opened, made from what pyserial or the system raised."""
+    """The error for a port that could not be opened.
+
+    :param error: the exception of pyserial or of the system.
+    """
     if isinstance(error, LinesyncError):
         return error
     start = f"cannot open {endpoint}: "
@@ -52,7 +55,7 @@ def _ports() -> str:
 
 
 def _how_to_get_access(path: str) -> str:
-    """The device's group is dialout on most systems and uucp on others; joining it helps only if the group has access."""
+    """An instruction to get access to a device. Joining its group (dialout or uucp) is named only if the group has access."""
     import grp
 
     try:
@@ -65,7 +68,8 @@ def _how_to_get_access(path: str) -> str:
 
 
 def holder_text(path: str) -> str:
-    """Who has the device open, as far as ``/proc`` shows: ``another process (pid 12, minicom)``."""
+    """A text about the process that has the device open, as far as ``/proc`` shows it: ``another process (pid 12,
+    minicom)``."""
     found = _lockers(path) or _openers(path)
     if not found:
         return "another process"
@@ -80,7 +84,7 @@ def holder_text(path: str) -> str:
 
 
 def _lockers(path: str) -> list[int]:
-    """The processes that hold a flock on the device; if there is one, that lock is what stopped us."""
+    """The pids of the processes that hold a flock on the device. Such a flock is the most likely cause of the failure."""
     try:
         device = os.stat(path)
         place = f"{os.major(device.st_dev):02x}:{os.minor(device.st_dev):02x}:{device.st_ino}"
@@ -92,7 +96,7 @@ def _lockers(path: str) -> list[int]:
 
 
 def _openers(path: str) -> list[int]:
-    """The processes that have the device open, among those whose descriptors this user may list."""
+    """The pids of the processes that have the device open, as far as this user may list their descriptors."""
     real = os.path.realpath(path)
     found: list[int] = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -101,6 +105,6 @@ def _openers(path: str) -> list[int]:
                 if os.readlink(f"/proc/{pid}/fd/{name}") == real:
                     found.append(int(pid))
                     break
-        except OSError:  # the process ended, or this user may not look
+        except OSError:  # the process has ended, or this user may not list its descriptors
             continue
     return found

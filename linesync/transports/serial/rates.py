@@ -1,4 +1,4 @@
-"""Setting the rate of an open serial port."""
+"""Sets the rate of an open serial port."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ __all__ = ["set_rate", "supported_rates"]
 
 
 def set_rate(port: serial.SerialBase, baud: int) -> int:
-    """Set an open port's rate.
+    """Set the rate of an open port.
 
-    :returns: the rate that the port then has, in bits a second: the old one if the port does not accept the new one.
+    :param baud: the new rate in bits a second.
+    :returns: the rate of the port after the call, in bits a second. It is the old rate if the port does not accept the new
+        rate.
     """
     before = int(port.baudrate)
     try:
@@ -29,7 +31,7 @@ def set_rate(port: serial.SerialBase, baud: int) -> int:
 
 
 def _driver_has(port: serial.Serial, baud: int) -> bool:
-    """Whether the driver really uses this rate. A driver that does not support it stores the nearest rate in the settings."""
+    """Whether the driver really uses this rate. A driver that does not support the rate stores the nearest rate instead."""
     constant = port.BAUDRATE_CONSTANTS.get(baud)
     try:
         settings = termios.tcgetattr(port.fileno())
@@ -39,9 +41,9 @@ def _driver_has(port: serial.Serial, baud: int) -> bool:
 
 
 def supported_rates(port: serial.Serial) -> tuple[int, ...]:
-    """Which of the rates for ``baud=auto`` a port accepts.
+    """The rates for ``baud=auto`` that a port accepts, in bits a second.
 
-    Sets each of them to find out, then the port's own rate again.
+    The function sets each of the rates, and at the end the previous rate of the port.
     """
     before = int(port.baudrate)
     found = tuple(rate for rate in limits.CLIMB_RATES if set_rate(port, rate) == rate)

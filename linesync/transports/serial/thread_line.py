@@ -1,10 +1,10 @@
-"""A line over any pyserial port, served by two threads; for ports that an event loop cannot watch.
+"""A line over any pyserial port, served by two threads, for ports that an event loop cannot watch.
 
-``loop://`` and ``rfc2217://`` have no descriptor. ``socket://`` and ``spy://`` have one, but their own ``read`` and
-``write`` do more than the descriptor shows. So a reader thread and a writer thread use the port with pyserial's blocking
-calls. Both queues are bounded: the writer's by the water marks that pause the receiver, the reader's by the number of
-chunks that the event loop has not delivered yet. The reader thread closes the port, after the writer thread has ended if
-possible. The close takes up to 0.3 s, because pyserial sleeps in it. On some ports only the close ends a stuck write.
+``loop://`` and ``rfc2217://`` have no descriptor. ``socket://`` and ``spy://`` have a descriptor, but their ``read`` and
+``write`` also do other work. A reader thread and a writer thread therefore use the port with pyserial's blocking calls. The
+queue of the writer is limited by the water marks that pause the receiver. The queue of the reader is limited by the number of
+chunks that the event loop has not delivered yet. The reader thread closes the port, if possible after the end of the writer
+thread. The close takes up to 0.3 s, because pyserial sleeps in it. On some ports only the close ends a stuck write.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["READ_SECONDS", "ThreadLine"]
 
 READ_SECONDS = 0.2
-"""The timeout of a read of a port without a descriptor. The reader thread notices a close within this time."""
+"""The timeout in seconds of a read of a port without a descriptor. The reader thread detects a close within this time."""
 _CHUNK = 4096
-"""The most bytes of one read, and of one write."""
+"""The maximum number of bytes of one read or one write."""
 _WRITE_SECONDS = 0.5
-"""The most seconds of line time for one write: ``rfc2217://`` gives up on a write that lasts 5 s."""
+"""The longest duration of one write on the line, in seconds. ``rfc2217://`` fails if a write lasts 5 s."""
 _UNDELIVERED = 16
-"""The most chunks that the reader thread may be ahead of the event loop."""
+"""The maximum number of chunks that the reader thread may be ahead of the event loop."""
 _FREE_SECONDS = 3.0
-"""Seconds for which the reader thread tries to free a stuck writer. Then it leaves the writer's daemon thread behind."""
+"""The longest time for which the reader thread tries to free a stuck writer, in seconds. After that, the writer's daemon
+thread continues alone."""
 
 
 class ThreadLine(BaseLine):
@@ -49,17 +50,19 @@ class ThreadLine(BaseLine):
         self._port = port
         self._descriptor = _descriptor(port)
         if self._descriptor is not None:
-            port.timeout = 0  # we wait on the descriptor instead
+            port.timeout = 0  # the reader thread waits for the descriptor instead
         self._wake_read, self._wake_write = os.pipe()
         self._lock = threading.Condition()
         self._buffer = bytearray()
         self._in_writer = 0
-        self._to_set: tuple[int, Callable[[int], None]] | None = None  # the rate to set when the buffer is empty
+        self._to_set: tuple[int, Callable[[int], None]] | None = (
+            None  # the rate to set when the buffer is empty, and done
+        )
         self._finishing = False
         self._stop = threading.Event()
         self._write_size = min(_CHUNK, max(64, int((info.byte_rate or _CHUNK) * _WRITE_SECONDS)))
         self._credit = threading.Semaphore(_UNDELIVERED)
-        self._delivered = 0  # chunks that were delivered while reading pauses
+        self._delivered = 0  # the number of chunks that were delivered while reading is paused
         name = f"linesync {info.endpoint}"
         self._reader = threading.Thread(target=self._read_loop, name=f"{name} reader", daemon=True)
         self._writer = threading.Thread(target=self._write_loop, name=f"{name} writer", daemon=True)
@@ -216,11 +219,11 @@ class ThreadLine(BaseLine):
             return data
 
     def _free_writer(self) -> None:
-        """Get the writer out of a write that does not end.
+        """End a write of the writer thread that does not end by itself.
 
-        ``spy://`` and ``loop://`` can cancel a write, and emptying the output buffer keeps the next write from blocking.
-        For the others (sockets), closing the port ends the write. Emptying the output of ``rfc2217://`` would wait for the
-        write that is stuck.
+        ``spy://`` and ``loop://`` can cancel a write, and an empty output buffer keeps the next write from blocking. For the
+        other ports (sockets), closing the port ends the write. With ``rfc2217://``, a request to empty the output buffer
+        would wait for the stuck write.
         """
         port: Any = self._port
         deadline = time.monotonic() + _FREE_SECONDS
@@ -231,7 +234,7 @@ class ThreadLine(BaseLine):
                     port.reset_output_buffer()
                 else:
                     port.close()
-            except Exception:  # the port is already broken, or the writer has ended meanwhile
+            except Exception:  # the port is already broken, or the writer has just ended
                 pass
             self._writer.join(0.05)
 
@@ -239,5 +242,5 @@ class ThreadLine(BaseLine):
 def _descriptor(port: serial.SerialBase) -> int | None:
     try:
         return port.fileno()
-    except Exception:  # UnsupportedOperation, AttributeError ...: it has no descriptor
+    except Exception:  # UnsupportedOperation, AttributeError ...: the port has no descriptor
         return None

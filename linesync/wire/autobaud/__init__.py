@@ -1,1 +1,1 @@
-"""Autobaud: two ends agree on a faster rate for a serial line."""
+"""Autobaud: the two ends of a serial line agree on a faster rate."""

@@ -1,20 +1,19 @@
-"""How two ends agree on a faster rate for their line, try it, and never lose each other because of it.
+"""The change of a line to a faster rate: the two ends agree on a rate, try it, and keep it or return to the previous rate.
 
-The leader (the caller) asks, at the present rate, for the next faster rate that both ports support. The other end says yes;
-that is the last frame it sends at this rate. Both set their ports and look for each other at the new rate. Then each
-sends a series of test frames and counts those of the other. If enough frames arrived at both ends, they keep the rate;
-otherwise both go back.
+The leader (the caller) asks, at the current rate, for the next faster rate that both ports support. The other end answers
+*yes*, as its last frame at this rate. Both ends set their ports and send short frames until they hear each other at the new
+rate. Then each end sends a series of test frames and counts the test frames of the other end. If enough frames arrived at
+both ends, they keep the rate. Otherwise both return to the previous rate.
 
-No finite exchange of frames can make both ends sure of the same rate. Three rules, which each end follows by itself,
-keep them together:
+No finite exchange of frames can prove to both ends that they have the same rate. Three rules, which each end follows by
+itself, prevent that the ends stay at different rates:
 
-1. An end leaves a rate on trial for the rate before unless both keep it in time. It also leaves a kept rate unless an
-   ordinary frame comes at it soon.
-2. At any rate but the first one, an end that receives only bytes that are neither text nor frames, or no answer at all,
-   goes back to the first rate.
-3. An end stays at the first rate for as long as it hears nothing.
+1. An end returns from a rate on trial to the previous rate unless both ends keep the rate in time. It also returns from a
+   kept rate unless an ordinary frame soon arrives at this rate.
+2. An end returns to the first rate if it receives only bytes that are neither text nor frames, or no answer at all.
+3. An end stays at the first rate as long as it receives no frame.
 
-So two ends at different rates meet at the first rate. :mod:`linesync.wire.autobaud.states` has the state machine.
+Two ends at different rates therefore meet at the first rate. :mod:`linesync.wire.autobaud.states` has the state machine.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from .trial import RateTrial
 
 __all__ = ["AutobaudController"]
 
-_RETRY_PORT = 1.0  # seconds until a port that could not be set back is set again
+_RETRY_PORT = 1.0  # seconds until the next attempt to set a port to its previous rate
 
 
 class AutobaudController:
-    """The state of one end, for one line. Times are monotonic seconds.
+    """The state of one end of one line. Times are monotonic seconds.
 
-    :param base: the first rate of the line, bits a second.
-    :param rates: the rates that the port supports.
+    :param base: the first rate of the line, in bits a second.
+    :param rates: the rates that the port supports, in bits a second.
     """
 
     def __init__(self, *, base: int, rates: tuple[int, ...]) -> None:
@@ -43,40 +42,40 @@ class AutobaudController:
         self.baud = base
         """The rate of the port in bits per second."""
         self.standing = base
-        """The rate to which a failed trial returns, bits a second."""
+        """The rate to which a failed trial returns, in bits a second."""
         self.state = states.IDLE
         self.round_trip = 0.1
-        """The round trip that the link measured last, seconds."""
+        """The last round-trip time that the link has measured, in seconds."""
         self.frame_time = 0.0
-        """The duration of the longest frame that may be on the line, seconds."""
+        """The duration of the longest frame that may be on the line, in seconds."""
         self.wanted: int | None = None
-        """The rate to set the port to as soon as everything has been sent; None for no change."""
+        """The rate for the port as soon as all bytes have been sent; None for no change."""
         self.requested: int | None = None
-        """The rate to which the owner of the line is setting the port; :meth:`changed` reports the result."""
+        """The rate to which the owner of the line is setting the port. :meth:`changed` reports the result."""
         self.poll = False
-        """The link must poll: this end needs a frame from the peer."""
+        """Whether the link must poll, because this end needs a frame from the peer."""
         self.peer_lost = False
-        """The peer is lost at this rate; the link must call it."""
+        """Whether the peer is lost at this rate, so that the link must call it."""
         self._candidates = CandidateRates(base, rates)
         self._trial = RateTrial(base)
         self._leads = self._able = False
-        self._away = False  # the peer is not heard
+        self._away = False  # whether the peer is not heard
         self._due: float | None = None  # the earliest time of the next question
-        self._deadline: float | None = None  # of the present state
-        self._repeat_at: float | None = None  # when to repeat a here or a keep
-        self._tests_by: float | None = None  # when the last test of the peer is due
+        self._deadline: float | None = None  # the deadline of the current state
+        self._repeat_at: float | None = None  # the time of the next repetition of a here or a keep
+        self._tests_by: float | None = None  # the time by which the last test of the peer must arrive
         self._asks = 0  # consecutive questions without an answer
         self._stands_since = 0.0
         self._monitor = RateMonitor()
 
     @property
     def silent(self) -> bool:
-        """This end sends nothing but the frames of :meth:`next_frame`."""
+        """Whether this end may send only the frames of :meth:`next_frame`."""
         return self.state in states.SILENT_STATES
 
     @property
     def on_trial(self) -> bool:
-        """The peer is not heard at this rate (not yet, or no longer), so received bytes may be garbage."""
+        """Whether the peer is not heard at this rate (not yet, or no longer). Received bytes may then be garbage."""
         return self.state in (states.SYNCHRONISING, states.RETURNING) or (
             self.state == states.FALLING_BACK and self.baud != self.base
         )
@@ -88,10 +87,10 @@ class AutobaudController:
     # -- the session ---------------------------------------------------------------------------------------------------
 
     def session_up(self, *, leads: bool, able: bool, now: float) -> None:
-        """A session begins.
+        """Begin a session, and abandon a trial of the earlier session.
 
-        :param leads: this end asks for rates.
-        :param able: the peer announces that it can change its rate.
+        :param leads: whether this end asks for rates.
+        :param able: whether the peer announces that it can change its rate.
         """
         self._leads, self._able, self._away = leads, able, False
         self._candidates.begin()
@@ -104,7 +103,7 @@ class AutobaudController:
         self._plan(now, limits.CLIMB_START)
 
     def lost(self, now: float) -> None:
-        """The line went quiet, or its session ended: go back to the first rate."""
+        """Return to the first rate, because the line became quiet or the session ended."""
         if self.state == states.IDLE and self.baud != self.base:
             if now - self._stands_since > limits.CLIMB_STEADY:
                 self._candidates.clear_failures(self.baud)
@@ -119,7 +118,7 @@ class AutobaudController:
     def _plan(self, now: float, wait: float = 0.0) -> None:
         """Set the time of the next question.
 
-        :param wait: the least time until then, seconds.
+        :param wait: the shortest time until the question, in seconds.
         """
         rate = self._candidates.above(self.standing)
         if rate is None or self._away or not (self._leads and self._able):
@@ -130,7 +129,7 @@ class AutobaudController:
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     def heard(self, now: float) -> None:
-        """An ordinary frame of the session arrived (any frame except a rate frame)."""
+        """Handle the arrival of an ordinary frame of the session (any frame except a rate frame)."""
         self._monitor.same_rate()
         if self._away:
             self._heard_again(now)
@@ -142,7 +141,7 @@ class AutobaudController:
         self._plan(now, limits.CLIMB_START)
 
     def bytes_outside_frames(self, strange: int, now: float) -> None:
-        """Bytes arrived that completed no frame.
+        """Handle received bytes that completed no frame.
 
         :param strange: the number of bytes among them that are not text.
         """
@@ -158,7 +157,7 @@ class AutobaudController:
             self._too_much_damage(now)
 
     def _too_much_damage(self, now: float) -> None:
-        """Change to a slower rate, or ask the leader to do so."""
+        """Change to a slower rate, or report the damage to the leader."""
         if not self._leads:
             self._trial.queue_worse(self.baud)
             return
@@ -188,7 +187,7 @@ class AutobaudController:
             self._step(states.ASKED if takes else states.ASKED_TOO_MUCH, now)
 
     def _answered(self, frame: RateFrame, now: float) -> None:
-        """Handle a frame of the present trial."""
+        """Handle a frame of the current trial."""
         step = frame.step
         if step in ("y", "n"):
             self._candidates.set_peer_rates(read_rate_set(frame.value))
@@ -243,9 +242,9 @@ class AutobaudController:
     # -- the port ------------------------------------------------------------------------------------------------------
 
     def changed(self, baud: int, now: float) -> None:
-        """The port is set.
+        """Handle the result of setting the port.
 
-        :param baud: the rate that it has now, which differs from the wanted rate if the port refused it.
+        :param baud: the rate of the port, in bits a second. It differs from the wanted rate if the port refused that rate.
         """
         requested, self.requested, self.baud = self.requested, None, baud
         wanted = self.wanted
@@ -267,7 +266,7 @@ class AutobaudController:
         return self._trial.pending.pop(0).body() if self._trial.pending else None
 
     def sent(self, body: bytes, leaves_at: float) -> None:
-        """The last byte of a rate frame leaves at this time."""
+        """Record the time at which the last byte of a rate frame leaves the line."""
         if self.state == states.ASKING and body[:1] == b"a":
             self._deadline = leaves_at + limits.CLIMB_ANSWER + self.round_trip + self.frame_time
 
@@ -314,7 +313,7 @@ class AutobaudController:
     def _ask_later(self, now: float) -> None:
         down = self._trial.rate < self.baud
         if down and self._asks < limits.CLIMB_ASKS:
-            self._step(states.TIME_TO_ASK, now)  # ask again immediately: few frames get through
+            self._step(states.TIME_TO_ASK, now)  # ask again immediately, because few frames arrive
         elif down:
             self._asks = 0
             self.peer_lost = True
@@ -322,7 +321,7 @@ class AutobaudController:
             if self._asks >= limits.CLIMB_ASKS:
                 self._asks = 0
                 self._candidates.suspect(self._trial.rate, now)
-            self._due, self._away, self.poll = None, True, True  # find out whether there is a peer at all
+            self._due, self._away, self.poll = None, True, True  # a poll shows whether there is still a peer
 
     def _say_here(self, now: float) -> None:
         self._trial.begin_tests()
@@ -330,12 +329,12 @@ class AutobaudController:
         self._deadline = now + limits.CLIMB_MEET + self.round_trip
 
     def _send_tests(self, now: float) -> None:
-        volley = self._trial.queue_tests()
-        self._tests_by = now + volley + limits.CLIMB_HERE + limits.CLIMB_TESTS_LATE + self.round_trip
-        self._deadline = now + volley + limits.CLIMB_VERDICT + 2 * self.round_trip
+        duration = self._trial.queue_tests()
+        self._tests_by = now + duration + limits.CLIMB_HERE + limits.CLIMB_TESTS_LATE + self.round_trip
+        self._deadline = now + duration + limits.CLIMB_VERDICT + 2 * self.round_trip
 
     def _report(self, now: float) -> None:
-        """The leader evaluates the tests; the other end reports them to it."""
+        """Evaluate the tests if this end is the leader; otherwise report them to the leader."""
         self._deadline = now + limits.CLIMB_VERDICT + self.round_trip
         if self._leads:
             self._evaluate(now)

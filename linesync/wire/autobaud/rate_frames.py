@@ -1,4 +1,4 @@
-"""Rate frames, with which two ends agree on a rate (section 7.2 of docs/protocol.md)."""
+"""Rate frames: the messages with which two ends agree on a rate (section 7.2 of docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class RateFrame(Record):
     step: str
     """``a`` ask, ``y`` yes, ``n`` no, ``h`` here, ``t`` test, ``r`` report, ``k`` keep, ``b`` back, ``w`` worse."""
     number: int
-    """The number of the trial, 1..31; 0 in ``w``."""
+    """The number of the trial, 1 to 31; 0 in ``w``."""
     rate: int
-    """Bits a second, a multiple of 100."""
+    """The rate in bits a second, a multiple of 100."""
     value: int = 0
     """``a``, ``y``, ``n``: the set of rates that the sender's port supports; ``t``: the number of test frames that follow;
-    ``r``: the number of test frames that arrived."""
+    ``r``: the number of test frames that arrived at the sender."""
 
     def body(self) -> bytes:
         text = self.step.encode("ascii") + digits.counted(self.number)
@@ -35,7 +35,7 @@ class RateFrame(Record):
 
     @classmethod
     def read(cls, body: bytes) -> RateFrame | None:
-        """Read a body; None if it is malformed. Fields that a newer peer adds at its end are ignored."""
+        """Read a body; None if it is malformed. Further fields of a newer peer are ignored."""
         number, at = digits.read_counted(body, 1, 1)
         rate, at = digits.read_counted(body, at)
         value, at = digits.read_counted(body, at)
@@ -45,10 +45,10 @@ class RateFrame(Record):
 
 
 def rate_set(rates: frozenset[int]) -> int:
-    """A set of rates as a number: bit n stands for rate n of ``CLIMB_RATES``."""
+    """Write a set of rates as a number. Bit n stands for rate n of ``CLIMB_RATES``."""
     return sum(1 << n for n, rate in enumerate(limits.CLIMB_RATES) if rate in rates)
 
 
 def read_rate_set(number: int) -> frozenset[int]:
-    """The rates of a set; bits beyond ``CLIMB_RATES`` come from a newer peer and are ignored."""
+    """Read a set of rates. Bits beyond ``CLIMB_RATES`` come from a newer peer and are ignored."""
     return frozenset(rate for n, rate in enumerate(limits.CLIMB_RATES) if number >> n & 1)

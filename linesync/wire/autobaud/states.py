@@ -1,7 +1,7 @@
 """The state machine of a rate change: states, events and actions of one end (section 7.2 of docs/protocol.md).
 
-``TRANSITIONS`` is complete and drives the code: :mod:`linesync.wire.autobaud.controller` takes the next state and the
-action from it and changes its state nowhere else. An event that has no entry for the present state changes nothing.
+``TRANSITIONS`` is complete. :mod:`linesync.wire.autobaud.controller` reads the next state and the action from this table, and
+changes its state only in this way. An event without an entry for the current state changes nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ __all__ = ["SILENT_STATES", "TRANSITIONS", "TRIAL_STATES"]
 # states
 IDLE = "idle"
 ASKING = "asking"  # the leader waits for the answer to its question
-CHANGING = "changing"  # the port is about to be set to the new rate
-SYNCHRONISING = "synchronising"  # at the new rate, until the peer is heard there
-TESTING = "testing"  # both ends send test frames and count those of the other
+CHANGING = "changing"  # the port will be set to the new rate
+SYNCHRONISING = "synchronising"  # this end has the new rate, and has not heard the peer at this rate yet
+TESTING = "testing"  # both ends send test frames and count those of the other end
 EVALUATING = "evaluating"  # the result of the tests is not known yet
 CONFIRMING = "confirming"  # the leader keeps the rate and waits until the peer confirms it
-VERIFYING = "verifying"  # the rate is kept, but no ordinary frame has arrived at it yet
-RETURNING = "returning"  # the port is about to be set back to the previous rate
-FALLING_BACK = "falling back"  # the port is about to be set to the first rate
+VERIFYING = "verifying"  # the rate is kept, but no ordinary frame has arrived at this rate yet
+RETURNING = "returning"  # the port will be set to the previous rate
+FALLING_BACK = "falling back"  # the port will be set to the first rate
 
 # events
 TIME_TO_ASK = "time to ask"
@@ -112,9 +112,9 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     (FALLING_BACK, PORT_SET): (IDLE, RESUME),
     (FALLING_BACK, TIMEOUT): (FALLING_BACK, FALL_BACK),
 }
-"""(state, event) to (next state, action)."""
+"""The transitions: (state, event) to (next state, action)."""
 
 SILENT_STATES = frozenset((ASKING, CHANGING, SYNCHRONISING, TESTING, EVALUATING, CONFIRMING, RETURNING, FALLING_BACK))
-"""States in which an end sends nothing but rate frames."""
+"""The states in which an end may send only rate frames."""
 TRIAL_STATES = frozenset((SYNCHRONISING, TESTING, EVALUATING, CONFIRMING))
-"""States at a rate that is on trial."""
+"""The states at a rate on trial."""

@@ -1,4 +1,4 @@
-"""One channel: its state, its queue of records to send, and the pieces of the message that is arriving."""
+"""One channel: its state, its queue of records to send, and the received pieces of an incomplete message."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ LIFE: dict[tuple[str, str], str] = {
     (WE_ENDED, "reset"): CLOSED,
     (THEY_ENDED, "reset"): CLOSED,
 }
-"""The states of a channel (section 6.2 of docs/protocol.md): (state, event) to next state. Anything else is illegal."""
+"""The transitions of a channel (section 6.2 of docs/protocol.md): (state, event) to next state. All others are illegal."""
 
-_HEAD_MOST = 11  # the most bytes of a record's kind, channel number and length
-_LEAST_PIECE = 16  # bytes: a body is not divided into smaller pieces
-_LONG = 8192  # data of this many bytes gets a frame of its own
-_TRIES = 3  # attempts to find how much of a long text fits into a frame once compressed
+_HEAD_MOST = 11  # the maximum number of bytes of a record's kind, channel number and length
+_LEAST_PIECE = 16  # the smallest piece of a divided body in bytes
+_LONG = 8192  # the number of bytes from which data gets a frame of its own
+_TRIES = 3  # attempts to compress a piece of a long text that fits into a frame
 
 
 class Channel:
@@ -80,38 +80,38 @@ class Channel:
         self.granted = SendCredit(send_credit)
         self.credit = ReceiveCredit(receive_window)
         self.queue: deque[tuple[bytes, memoryview]] = deque()  # bound: limits.CREDIT_PIPE, limits.REPLIES_MAX
-        """Records to send: (kind, body)."""
+        """The records to send, each as (kind, body)."""
         self.queued = 0
-        """Bytes of the bodies in the queue."""
+        """The size of all bodies in the queue, in bytes."""
         self.opened = True
-        """The opening was sent, or at least a piece of it."""
+        """Whether at least a piece of the opening was sent."""
         self.ending = False
-        """Our end record is in the queue or sent: the user sends no more."""
+        """Whether the user has ended this direction, so that the end record is in the queue or sent."""
         self.ready = False
-        """It is in the queue of its lane, because it has something to send."""
+        """Whether the channel is in the queue of its lane, because it has a record to send."""
         self.full = False
-        """The user was told that the channel is full, so it waits for ChannelWritable."""
+        """Whether the channel was reported as full, so that the user waits for ChannelWritable."""
         self.incoming = bytearray()  # bound: limits.MESSAGE_MAX, limits.PIECES_MAX
-        """The pieces of a message that is incomplete."""
+        """The received pieces of an incomplete message."""
         self.unread_records = 0
-        """The records that the user has not consumed."""
+        """The number of records that the user has not consumed."""
         self.opening_size = 0
-        """The length of the peer's opening, bytes."""
+        """The length of the peer's opening in bytes."""
         self.cut = False
-        """A piece of the first record in the queue was sent already."""
+        """Whether a piece of the first record in the queue was already sent."""
         self.compressor: DataCompressor | None = None
-        """Compresses the data that we send; None if we compress nothing."""
+        """Compresses the sent data; None if this end does not compress."""
         self.compressed_stream = DATA[:1]
         """The stream of the compressed data that waits to be sent."""
         self.texts: TextCompressor | None = None
-        """Compresses messages and the opening; all channels of a lane share it."""
+        """Compresses messages and the opening. All channels of a lane share it."""
         self.last_text: bytes | memoryview = b""  # bound: limits.MESSAGE_MAX
         """The text in the last compressed record, for a trace."""
         self.decompressor: DataDecompressor | ZstdDataDecompressor | None = None
-        """Decompresses the peer's data; None until the peer compresses."""
+        """Decompresses the received data; None before the first compressed data."""
 
     def advance(self, event: str) -> bool:
-        """Make the transition of an event; False, without a change, if it is illegal."""
+        """Make the transition of an event. An illegal event changes nothing and returns False."""
         state = LIFE.get((self.state, event))
         if state is None:
             return False
@@ -120,7 +120,7 @@ class Channel:
 
     @property
     def memory(self) -> int:
-        """The approximate memory of what the user has not consumed, in bytes."""
+        """The approximate memory of all unread records in bytes."""
         return self.credit.unread + self.unread_records * limits.RECORD_MEMORY
 
     def put(self, kind: bytes, body: bytes | bytearray | memoryview) -> None:
@@ -130,9 +130,9 @@ class Channel:
 
     @property
     def sendable(self) -> bool:
-        """The first record can be sent, at least in part."""
+        """Whether the first record, or a piece of it, can be sent."""
         if self.compressor is not None and self.compressor.out:
-            return True  # its credit was spent when it was compressed
+            return True  # the credit was already spent when the data was compressed
         if not self.queue:
             return False
         kind, body = self.queue[0]
@@ -140,11 +140,11 @@ class Channel:
 
     @property
     def long(self) -> bool:
-        """The first record is data that fills a frame of its own."""
+        """Whether the first record is data that gets a frame of its own."""
         return bool(self.queue) and self.queue[0][0] in DATA and len(self.queue[0][1]) >= _LONG
 
     def next_record(self, room: int) -> bytes:
-        """Take one record of at most ``room`` bytes from the queue; empty if none fits."""
+        """Take one record of at most ``room`` bytes from the queue; empty if no record fits."""
         compressor = self.compressor
         if compressor is not None and (compressor.out or (self.queue[0][0] in DATA and not compressor.resting)):
             record = self._compressed_record(compressor, room)
@@ -152,7 +152,7 @@ class Channel:
                 return record
         kind, body = self.queue[0]
         if len(body) + _HEAD_MOST <= room:
-            most = len(body)  # it fits with a head of any length
+            most = len(body)  # the body fits with a head of any length
         else:
             most = room - (1 + len(counted(self.number)) + len(counted(room)))
         if self.texts is not None and kind in PIECE_OF:
@@ -164,7 +164,7 @@ class Channel:
         if most < min(len(body), _LEAST_PIECE):
             return b""
         if len(body) > most:
-            if kind == RESET:  # its reason may be shortened; the record may not be divided
+            if kind == RESET:  # the reason of a reset may be shortened, but the record may not be divided
                 self.queue[0] = (kind, body[:most])
                 return self.next_record(room)
             piece = body[:most]
@@ -179,7 +179,7 @@ class Channel:
         return self._record(kind, piece)
 
     def _take(self, size: int) -> None:
-        """Remove this many bytes of the first record from the queue, because they are sent now."""
+        """Remove this number of bytes of the first record from the queue, because they are being sent."""
         kind, body = self.queue[0]
         self.queued -= size
         self.opened = True
@@ -187,7 +187,9 @@ class Channel:
         if self.cut:
             rest = body[size:]
             if isinstance(body.obj, Encoded):
-                rest = memoryview(bytes(rest))  # a part cannot be forwarded unchanged, so it need not keep the whole
+                rest = memoryview(
+                    bytes(rest)
+                )  # a part cannot be forwarded unchanged, so the encoded form is not needed
             self.queue[0] = (kind, rest)
         else:
             self.queue.popleft()
@@ -203,8 +205,11 @@ class Channel:
     # -- compression (section 6.5) -------------------------------------------------------------------------------------
 
     def _compressed_record(self, compressor: DataCompressor, room: int) -> bytes:
-        """The next piece of the compressed data, as long as possible: while the waiting output does not fill the room,
-        more data is compressed. Empty if the first record of the queue is to be sent uncompressed."""
+        """A record with the next piece of the compressed data, as long as possible.
+
+        While the waiting output does not fill the room, more data is compressed. The result is empty if the first record of
+        the queue is better sent uncompressed.
+        """
         most = room - (2 + len(counted(self.number)) + len(counted(room)))
         if most < _LEAST_PIECE:
             return b""
@@ -228,9 +233,9 @@ class Channel:
         return self._record(_COMPRESSED_KIND[self.compressed_stream], compressor.take(most))
 
     def _data(self, stream: bytes) -> bytes:
-        """Data of one stream at the head of the queue, as much as is compressed together and as the credit allows."""
+        """The data of one stream at the head of the queue, as much as one compression step and the credit allow."""
         waiting = len(self.compressor.out) if self.compressor is not None else 0
-        # Assume the worst case: each record costs RECORD_COST, each piece has its least size, and the data grows.
+        # The worst case: each record costs RECORD_COST, each piece has the smallest size, and the data grows.
         room = (self.granted.left - (waiting + _GROWTH) * RECORD_COST // _LEAST_PIECE - 2 * RECORD_COST) * 3 // 4
         room = min(room, limits.ZIPPED_PIECE)
         parts: list[memoryview] = []
@@ -242,7 +247,7 @@ class Channel:
         return b"".join(parts)
 
     def _text_record(self, texts: TextCompressor, kind: bytes, body: memoryview, room: int) -> bytes:
-        """The first text of the queue, or a piece of it, in a compressed record; empty if that saves nothing."""
+        """A compressed record with the first text of the queue, or with a piece of it; empty if compression saves nothing."""
         most = room - (1 + len(counted(self.number)) + len(counted(room)))
         credit = self.granted.left - RECORD_COST if kind == MESSAGE else len(body)
         if not self.cut and len(body) <= min(credit, limits.SHAPE_MAX):
@@ -279,4 +284,4 @@ class Channel:
 
 
 _COMPRESSED_KIND = {DATA[n : n + 1]: COMPRESSED_DATA[n : n + 1] for n in range(len(DATA))}
-_GROWTH = 64  # the most bytes by which compression may lengthen a piece of data
+_GROWTH = 64  # the maximum number of bytes by which compression may lengthen a piece of data

@@ -1,14 +1,14 @@
-"""Compression of records: neither end repeats data that both have seen (section 6.5 of docs/protocol.md).
+"""Compression of records (section 6.5 of docs/protocol.md).
 
-Data is compressed apart from texts (messages and openings), because they differ in nature.
+Data and texts (messages and openings) are compressed separately, because they are very different.
 
-1. All data of a channel in one direction is one deflate stream, with the data of all of the channel's streams. Each
-   piece is flushed, so that no data waits. The sender pauses on data that does not shrink.
-2. The texts of a lane share one deflate stream with a small window, because a channel that is opened for one command has
-   no history of its own. A lane delivers in order, so both ends have the same history.
-3. Most texts repeat an earlier text with other numbers: ``7.2 sem ready -1``, ``8.2 sem ready -1``. Both ends remember
-   the texts of the deflate stream without their numbers, as *shapes*. The next text of a known shape takes one byte for
-   the shape and half a byte for most numbers: it is *recalled*.
+1. All data of a channel in one direction is one deflate stream. It contains the data of all streams of the channel. Each
+   piece is flushed, so that no data waits. The sender stops compressing for a while if the data does not shrink.
+2. The texts of a lane share one deflate stream with a small window, because a channel for one command has no history of its
+   own. A lane delivers in order, so both ends have the same history.
+3. Most texts repeat an earlier text with other numbers: ``7.2 sem ready -1``, ``8.2 sem ready -1``. Both ends remember the
+   texts of the deflate stream without their numbers, as *shapes*. The next text of a known shape is *recalled*: it needs one
+   byte for the shape and half a byte for most numbers.
 
 All state ends with the session. :class:`DataCompressor` decides whether to compress data.
 """
@@ -34,12 +34,12 @@ __all__ = [
     "ZstdDataDecompressor",
 ]
 
-_TAIL = b"\x00\x00\xff\xff"  # ends every flush of a text; it is not sent
+_TAIL = b"\x00\x00\xff\xff"  # the end of every flush of a text; it is not sent
 _ZSTD_LEVEL = 9
-_ZSTD_SLICE = 16  # bytes that are decompressed together
-_SHAPES = 128
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # a number that is written in exactly one way
-_NIBBLE_FULL = 12  # a smaller difference is one nibble; greater nibbles give the length of a full number
+_ZSTD_SLICE = 16  # the number of bytes that are decompressed in one call
+_SHAPES = 128  # the maximum number of shapes of a lane
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # a number without leading zeros, so that there is only one way to write it
+_NIBBLE_FULL = 12  # a difference below this is one nibble; nibbles from this on give the length of a full number
 
 PRESET = (
     b" giveback  revoked  unlock  lock  gather  receive  send  await  event  withdraw  reset  exchange  member= arrival="
@@ -61,26 +61,26 @@ class DataCompressor:
     def __init__(self) -> None:
         self.out = b""  # bound: limits.PIPE_FRAME
         """The compressed bytes that wait to be sent."""
-        self._zip: Any = None  # a compression object, None before the first data
-        self._skip = 0  # bytes to send uncompressed until the next attempt
+        self._zip: Any = None  # a compression object; None before the first data
+        self._skip = 0  # the number of bytes to send uncompressed before the next attempt
         self._pause = limits.UNTRIED_LEAST
-        self._taken = 0  # bytes before compression since the last decision whether to pause
-        self._made = 0  # bytes after compression, likewise
+        self._taken = 0  # the number of bytes before compression since the last decision about a pause
+        self._made = 0  # the number of bytes after compression since that decision
 
     @property
     def resting(self) -> bool:
-        """Compression pauses, because recent data did not shrink."""
+        """Whether compression pauses, because recent data did not shrink."""
         return self._skip > 0
 
     def put(self, data: bytes) -> bool:
-        """Compress data behind the waiting output; False, without a change, if that saves nothing."""
+        """Compress data and append it to the waiting output. If compression saves nothing, change nothing and return False."""
         if len(data) < (limits.ZIPPED_LEAST if self._zip is None else 8):
             return False
         context = self._zip
         if context is None:
             context = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zlib.DEFLATED, -limits.DATA_WINDOW, 8)
         elif len(data) <= limits.ZIPPED_PIECE // 16:
-            context = context.copy()  # short data may be shorter uncompressed; then it must not enter the history
+            context = context.copy()  # uncompressed, short data may be shorter; it must not enter the history then
         text = context.compress(data) + context.flush(zlib.Z_SYNC_FLUSH)
         if context is not self._zip and len(text) >= len(data):
             return False
@@ -102,11 +102,11 @@ class DataCompressor:
         self._taken = self._made = 0
 
     def passed(self, size: int) -> None:
-        """This many bytes were sent uncompressed."""
+        """Record the number of bytes that were sent uncompressed."""
         self._skip = max(self._skip - size, 0)
 
     def take(self, most: int) -> bytes:
-        """The next piece to send."""
+        """Take the next piece to send, at most ``most`` bytes."""
         piece, self.out = self.out[:most], self.out[most:]
         return piece
 
@@ -120,7 +120,7 @@ class DataDecompressor:
         self._context = zlib.decompressobj(-limits.DATA_WINDOW)
 
     def take(self, piece: bytes, most: int) -> bytes | None:
-        """The data of a piece; None if it is malformed or longer than ``most`` bytes."""
+        """Decompress a piece; None if it is malformed or its data has more than ``most`` bytes."""
         return _inflate(self._context, piece, most)
 
 
@@ -128,21 +128,23 @@ def _inflate(context: zlib._Decompress, piece: bytes, most: int) -> bytes | None
     if most < 0:
         return None
     try:
-        data = context.decompress(piece, most + 1)  # one more, to notice that there is more than that
+        data = context.decompress(piece, most + 1)  # one byte more than allowed shows that the data is too long
     except zlib.error:
         return None
     return None if len(data) > most or context.eof else data
 
 
 class ZstdDataCompressor(DataCompressor):
-    """The same with Zstandard, if both ends have it. Files of text become a sixth shorter, because its window is eight
-    times as long."""
+    """The sender's side of the data of one channel with Zstandard, if both ends support it.
+
+    Files of text become a sixth shorter than with deflate, because the window is eight times as long.
+    """
 
     __slots__ = ()
 
     def put(self, data: bytes) -> bool:
         if len(data) < limits.ZIPPED_LEAST:
-            return False  # it may be shorter uncompressed, and this context cannot be copied for an attempt
+            return False  # uncompressed, the data may be shorter; this context cannot be copied for an attempt
         context = self._zip
         if context is None:
             from zstandard import ZstdCompressionParameters, ZstdCompressor
@@ -166,12 +168,12 @@ class ZstdDataDecompressor:
         self._context = ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW).decompressobj()
 
     def take(self, piece: bytes, most: int) -> bytes | None:
-        """As :meth:`DataDecompressor.take`."""
+        """Decompress a piece like :meth:`DataDecompressor.take`."""
         from zstandard import ZstdError
 
         data = bytearray()
         try:
-            # The library has no limit for its output: a few malicious bytes can become some blocks of 128 KiB.
+            # The library has no limit for its output: a few malicious bytes can become several blocks of 128 KiB.
             for at in range(0, len(piece), _ZSTD_SLICE):
                 data += self._context.decompress(piece[at : at + _ZSTD_SLICE])
                 if len(data) > most:
@@ -185,15 +187,15 @@ class ZstdDataDecompressor:
 
 
 class _Shapes:
-    """The shapes of a lane, each with the numbers of its last text. Both ends enter the same texts in the same order."""
+    """The shapes of a lane, each with the numbers of its last text. Both ends store the same texts in the same order."""
 
     __slots__ = ("_first", "_next", "_places", "_shapes")
 
     def __init__(self) -> None:
         self._shapes: list[tuple[bytes, list[int]]] = []  # bound: compression._SHAPES
         self._places: dict[bytes, int] = {}  # bound: compression._SHAPES
-        self._next = 0  # the place of the next new shape
-        self._first = 0  # the first number of the last text: usually the id of a request, one more than the one before
+        self._next = 0  # the position of the next new shape
+        self._first = 0  # the first number of the last text, usually the id of a request; ids usually grow by 1
 
     @staticmethod
     def _split(text: bytes) -> tuple[bytes, list[int]] | None:
@@ -206,7 +208,7 @@ class _Shapes:
         return _NUMBER.sub(b"\0", text), numbers
 
     def enter(self, text: bytes) -> None:
-        """Remember a text that was sent in full."""
+        """Store the shape and the numbers of a text that was sent completely."""
         split = self._split(text)
         if split is None:
             return
@@ -249,13 +251,13 @@ class _Shapes:
         return bytes((0x80 | place, *(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True))))
 
     def read(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
-        """(the text whose short form begins at an offset, the offset after it); None if it is malformed."""
+        """Read the short form at an offset. Return the text and the offset after the form; None if it is malformed."""
         place = payload[at] - 0x80 if at < len(payload) else -1
         if not 0 <= place < len(self._shapes):
             return None
         shape, _ = self._shapes[place]
         numbers: list[int] = []
-        at = 2 * (at + 1)  # in nibbles from here on
+        at = 2 * (at + 1)  # an offset in nibbles from this line on
         for before in self._before(place):
             number, at = self._read_number(payload, at, before)
             numbers.append(number)
@@ -277,7 +279,8 @@ class _Shapes:
         return number, end
 
     def _before(self, place: int) -> list[int]:
-        """The reference for each number of a shape; for the first number it is that of the last text of any shape."""
+        """The reference for each number of a shape. For the first number, it is the first number of the last text of any
+        shape; for the others, the numbers of the last text of this shape."""
         numbers = self._shapes[place][1]
         return [self._first, *numbers[1:]] if numbers else []
 
@@ -304,14 +307,15 @@ class TextCompressor:
         )
 
     def recall(self, text: bytes, room: int) -> bytes | None:
-        """The short form of a text of a known shape, in at most ``room`` bytes; None if there is none."""
+        """The short form of a text of a known shape; None if the shape is unknown or the form has more than ``room`` bytes."""
         return self._shapes.write(text, room)
 
     def compress(self, text: bytes | memoryview, room: int, *, last: bool) -> bytes | None:
-        """Compress a text, or a piece of one, into at most ``room`` bytes.
+        """Compress a text, or a piece of a text, into at most ``room`` bytes.
 
-        :param last: this is the last piece, usually the only one. It is remembered, even if that costs a little now.
-        :returns: None, without a change, if it does not fit or saves nothing.
+        :param last: whether this is the last piece, usually the only piece. A short last piece is compressed even if it
+            becomes slightly longer, because its shape is then stored.
+        :returns: the compressed bytes; None, without a change, if they do not fit or save nothing.
         """
         context = self._zip.copy()
         out = context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
@@ -337,13 +341,14 @@ class TextDecompressor:
         self._context = zlib.decompressobj(-limits.TEXT_WINDOW, PRESET)
 
     def recall(self, payload: bytes, at: int) -> tuple[bytes, int] | None:
-        """(the text whose short form begins at an offset of a payload, the offset after it); None if it is malformed."""
+        """Read the short form at an offset of a payload. Return the text and the offset after the form; None if it is
+        malformed."""
         return self._shapes.read(payload, at)
 
     def expand(self, piece: bytes, most: int) -> bytes | None:
-        """The data of a piece; None if it is malformed or longer than ``most`` bytes."""
+        """Decompress a piece of a text; None if it is malformed or the result has more than ``most`` bytes."""
         return _inflate(self._context, piece + _TAIL, most)
 
     def remember(self, text: bytes) -> None:
-        """Remember the text, or the last piece of a text, that was just decompressed."""
+        """Store the shape of the text, or of the last piece of a text, that was decompressed last."""
         self._shapes.enter(text)

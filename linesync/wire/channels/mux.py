@@ -28,6 +28,7 @@ from .record_kinds import (
     END,
     MESSAGE,
     MESSAGE_PIECE,
+    NUMBER_DIGITS,
     OPEN,
     OPEN_PIECE,
     RECALLED,
@@ -35,12 +36,11 @@ from .record_kinds import (
     RECALLED_TEXT,
     RESET,
 )
+from .texts import ReceivedTexts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .compression import TextCompressor, TextDecompressor
+    from .compression import TextCompressor
 
 __all__ = ["ALL", "Mux"]
 
@@ -50,7 +50,6 @@ _PIECE_BITS = 14  # 16 KiB of text count as much as a record
 _LEAST_RECORD = 8  # bytes of room below which no record is started
 _CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
 _ENCODED_MAX = 4 << 20  # while the unread records need more bytes than this, new data does not keep its encoded text
-_NUMBER_DIGITS = 6  # of a channel's number: a session may last for months, and no number is used twice
 
 
 class Mux:
@@ -89,7 +88,7 @@ class Mux:
         self._expand = expand
         self._zstd = zstd
         self._whole = whole
-        self._readers: dict[Lane, TextDecompressor] = {}  # bound: fixed
+        self.texts = ReceivedTexts()
         self._channels = {0: self._channel(0, Lane.PROMPT)}  # bound: limits.CHANNELS
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}  # bound: limits.CHANNELS
         self._grants: dict[int, int] = {}  # bound: limits.CHANNELS
@@ -102,8 +101,6 @@ class Mux:
         self.work = 0
         """The work of receiving so far: one for each record, and one for each 16 KiB of its text."""
         self.events: list[Event] = []  # bound: call
-        self.watch: Callable[[str, int, bytes], None] | None = None
-        """Called with (``in`` or ``out``, channel, text) for each text in a compressed record; for traces."""
 
     def _channel(self, number: int, lane: Lane) -> Channel:
         channel = Channel(number, lane, self._send_credit, self._receive_window)
@@ -230,8 +227,8 @@ class Mux:
                 served = channel
                 kind = record[:1]
                 recalled = kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)
-                if self.watch is not None and (recalled or kind in COMPRESSED_TEXTS):
-                    self.watch("out", channel.number, bytes(channel.last_text))
+                if self.texts.watch is not None and (recalled or kind in COMPRESSED_TEXTS):
+                    self.texts.watch("out", channel.number, bytes(channel.last_text))
                 self._after_record(channel, kind)
             if not channel.ready:
                 continue  # it is over and no longer ready
@@ -324,12 +321,15 @@ class Mux:
             self.work += 1
             kind = payload[at : at + 1]
             if self._expand and (kind >= RECALLED or kind in (RECALLED_TEXT, RECALLED_OPEN)):
-                at = self._recall(lane, kind, payload, at)
-                if at < 0:
+                found = self.texts.recall(lane, kind, payload, at)
+                if found is None:
+                    return -1
+                number, text, at = found
+                if not self._take_record(lane, OPEN if kind == RECALLED_OPEN else MESSAGE, number, text):
                     return -1
                 continue
             begun = at
-            number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
+            number, at = read_counted(payload, at + 1, NUMBER_DIGITS)
             length, at = read_counted(payload, at)
             if number < 0 or length < 0 or at + length > len(payload):
                 return -1
@@ -341,10 +341,11 @@ class Mux:
                 body = payload[at : at + length]
             at += length
             if self._expand and kind in COMPRESSED_TEXTS:
-                text = self._text(lane, kind, number, body)
-                if text is None:
+                kind = kind.lower()
+                expanded = self.texts.expand(lane, kind, number, body, self._room(kind, number))
+                if expanded is None:
                     return -1
-                kind, body = kind.lower(), text
+                body = expanded
             self.work += len(body) >> _PIECE_BITS
             if not self._take_record(lane, kind, number, body):
                 return -1
@@ -361,43 +362,12 @@ class Mux:
             return True
         return self._record(channel, kind, body)
 
-    # Texts are read and remembered even for a channel that is over: later texts depend on them.
-
-    def _reader(self, lane: Lane) -> TextDecompressor:
-        reader = self._readers.get(lane)
-        if reader is None:
-            from .compression import TextDecompressor
-
-            reader = self._readers[lane] = TextDecompressor()
-        return reader
-
-    def _text(self, lane: Lane, kind: bytes, number: int, body: bytes) -> bytes | None:
-        """Decompress a piece of a message or of an opening; None if it is malformed or too long."""
+    def _room(self, kind: bytes, number: int) -> int:
+        """The most bytes that the peer may send now in a text of this kind."""
+        if kind in (OPEN, OPEN_PIECE):
+            return limits.OPEN_MAX
         channel = self._channels.get(number)
-        if kind.lower() in (OPEN, OPEN_PIECE):
-            most = limits.OPEN_MAX
-        else:
-            most = (channel.credit.left if channel is not None else self._receive_window) - RECORD_COST
-        reader = self._reader(lane)
-        text = reader.expand(body, most)
-        if text is not None and kind.lower() in (MESSAGE, OPEN):
-            reader.remember(text)
-        if text is not None and self.watch is not None:
-            self.watch("in", number, text)
-        return text
-
-    def _recall(self, lane: Lane, kind: bytes, payload: bytes, at: int) -> int:
-        """Take a recalled text; the offset after it, -1 if it is malformed."""
-        number = 0
-        if kind < RECALLED:
-            number, at = read_counted(payload, at + 1, _NUMBER_DIGITS)
-        found = self._reader(lane).recall(payload, at) if number >= 0 else None
-        if found is None:
-            return -1
-        text, at = found
-        if self.watch is not None:
-            self.watch("in", number, text)
-        return at if self._take_record(lane, OPEN if kind == RECALLED_OPEN else MESSAGE, number, text) else -1
+        return (channel.credit.left if channel is not None else self._receive_window) - RECORD_COST
 
     def _opened(self, lane: Lane, number: int, kind: bytes, body: bytes) -> bool:
         words = self._opening.setdefault(number, bytearray())

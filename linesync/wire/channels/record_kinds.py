@@ -10,6 +10,7 @@ __all__ = [
     "END",
     "MESSAGE",
     "MESSAGE_PIECE",
+    "NUMBER_DIGITS",
     "OPEN",
     "OPEN_PIECE",
     "PIECE_OF",
@@ -21,23 +22,26 @@ __all__ = [
 ]
 
 # section 6.1
-OPEN = b"o"  # opens a channel; the body says its purpose
-OPEN_PIECE = b"p"  # a piece of an opening that is not its last
-DATA = b"0123"  # bytes of one of a channel's four streams
-MESSAGE = b"m"
-MESSAGE_PIECE = b"f"  # a piece of a message that is not its last
+OPEN = b"o"  # opens a channel; the body is the opening, or its last piece
+OPEN_PIECE = b"p"  # a piece of an opening, but not the last piece
+DATA = b"0123"  # bytes of one of the four streams of a channel
+MESSAGE = b"m"  # a message, or its last piece
+MESSAGE_PIECE = b"f"  # a piece of a message, but not the last piece
 END = b"e"  # the sender sends no more on this channel
-RESET = b"x"  # the channel is over for both sides; the body is the reason
+RESET = b"x"  # closes the channel in both directions; the body is the reason
 CREDIT = b"w"  # grants credit
 
 PIECE_OF = {MESSAGE: MESSAGE_PIECE, OPEN: OPEN_PIECE}
-"""Records that may be divided: every piece but the last has the second kind."""
+"""The kinds of records that may be divided. The value is the kind of all pieces except the last piece."""
 UNPAID = OPEN + RESET + END
-"""Kinds that are sent without credit."""
+"""The kinds of records that need no credit."""
 
 # section 6.5
-COMPRESSED_DATA = b"4567"  # as DATA
-COMPRESSED_TEXTS = b"MFOP"  # as MESSAGE, MESSAGE_PIECE, OPEN, OPEN_PIECE: the same letter in lower case
-RECALLED_TEXT = b"r"  # a message like an earlier one, on the channel whose number follows
-RECALLED_OPEN = b"R"  # an opening like an earlier one
-RECALLED = b"\x80"  # from this byte on: a message like an earlier one, on channel 0
+COMPRESSED_DATA = b"4567"  # compressed DATA of streams 0 to 3
+COMPRESSED_TEXTS = b"MFOP"  # compressed MESSAGE, MESSAGE_PIECE, OPEN and OPEN_PIECE
+RECALLED_TEXT = b"r"  # a message with the shape of an earlier message, on the channel whose number follows
+RECALLED_OPEN = b"R"  # an opening with the shape of an earlier opening
+RECALLED = b"\x80"  # this byte and larger bytes: a message with the shape of an earlier message, on channel 0
+
+NUMBER_DIGITS = 6
+"""The number of digits of a channel's number. A session may last for months, and no number is used twice."""

@@ -1,1 +1,1 @@
-"""Framing: bytes to frames and back, with digits, payload forms, the check, and the repair of damaged frames."""
+"""Framing: the conversion between bytes and frames, the forms of payloads, the check, and the repair of damaged frames."""

@@ -1,10 +1,10 @@
 """The frame check: a CRC-32 that is keyed by session and direction (sections 2.1 and 2.2 of docs/protocol.md).
 
 The parameters are those of ``crc-32`` in crcmod (the check value of ``123456789`` is CBF43926). zlib computes the same
-function about ten times faster; a test compares the two. The *seed* is the CRC of two values that both ends know and
-never send in a frame: the speaker's nonce, then the listener's. So frames of another session, our own echo and frames of
-another station fail the check without a cost in bytes, because CRCs with different start values never agree on the same
-text. Before there is a session the seed is 0.
+function about ten times faster; a test compares the two. The *seed* is the start value of the CRC of a frame. It is itself
+the CRC of two values that both ends know: the nonce of the sender and the nonce of the receiver. CRCs with different start
+values never agree on the same text. Frames of another session or another station, and the echo of this end, therefore fail
+the check, and the frame needs no bytes for this. Before there is a session, the seed is 0.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from zlib import crc32
 __all__ = ["CRC32", "check_text", "session_seed"]
 
 CRC32 = {"poly": 0x104C11DB7, "initCrc": 0, "rev": True, "xorOut": 0xFFFFFFFF}
-"""The check as arguments of crcmod.mkCrcFun; ``initCrc`` is the value after the final xor, as crcmod defines it."""
+"""The parameters of the check for crcmod.mkCrcFun. In crcmod, ``initCrc`` is the start value after the final xor."""
 
 _URL = bytes.maketrans(b"+/", b"-_")
 
 
 def session_seed(speaker_nonce: str, listener_nonce: str) -> int:
-    """The seed of the frames that the speaker sends to the listener."""
+    """The seed of the frames that the speaker (their sender) sends to the listener (their receiver)."""
     return crc32((speaker_nonce + listener_nonce).encode("ascii"))
 
 

@@ -1,22 +1,23 @@
-"""The decoder: bytes to frames and foreign text (section 3 of docs/protocol.md).
+"""The decoder: finds frames and foreign text in the bytes of a line (section 3 of docs/protocol.md).
 
-No input raises an exception, and the decoder holds a bounded number of bytes. The frames that it finds do not depend on
-how the stream is divided into calls of :meth:`Decoder.receive`. It reads a stream as follows:
+No input raises an exception, and the decoder holds a bounded number of bytes. The result does not depend on the division of
+the stream into calls of :meth:`Decoder.receive`. The decoder reads a stream as follows:
 
-1. Outside a frame, everything up to the next start character is foreign text.
-2. A start character, a letter and a length begin a *candidate*. When as many bytes have arrived as the length says, and no
-   start character is among them, the check decides.
-3. A start character inside a candidate begins an inner one. An inner control frame whose check is right is taken out,
-   and the outer candidate continues as if it had arrived in one piece. A bulk frame never stands inside another frame, so
-   the start of an inner one ends the outer candidate as damaged. Anything else is part of foreign text.
-4. A candidate whose check is wrong may contain foreign lines: see :mod:`linesync.wire.framing.foreign_text`.
-5. A candidate that stays incomplete for too long is given up.
+1. Outside a frame, all bytes up to the next start character are foreign text.
+2. A start character, a letter and a length begin a *candidate*. The candidate is complete when the number of bytes in its
+   length has arrived. If it contains no other start character, the check decides whether it is a frame.
+3. A start character inside a candidate begins an inner candidate. An inner control frame with a correct check is removed, and
+   the outer candidate continues without it. A bulk frame is never inside another frame. The start of an inner bulk frame
+   therefore ends the outer candidate as damaged. Other start characters are part of foreign text.
+4. A candidate with a wrong check may contain foreign lines: see :mod:`linesync.wire.framing.foreign_text`.
+5. A candidate that stays incomplete for too long is discarded as damaged.
 
-The work is bounded. A *step* reads one frame or examines one start character, and :meth:`Decoder.receive` stops after the
-steps that its caller allows. The repair of damaged frames has a budget (:mod:`linesync.wire.framing.repair_budget`).
+The work is bounded. A *step* reads one frame or examines one start character. :meth:`Decoder.receive` stops after the number
+of steps that its caller allows. The repair of damaged frames has a budget (:mod:`linesync.wire.framing.repair_budget`).
 
-A shared line may set the eighth bit and insert NUL, XON, XOFF and DEL. So it is read through a seven-bit mask and without
-these four, until both ends know that it does neither. Foreign text is reported as it arrived, but without these four.
+A shared line may set the eighth bit and insert NUL, XON, XOFF and DEL. The decoder therefore clears the eighth bit and drops
+these four characters, until both ends know that the line does not do this. Foreign text is reported with its eighth bit, but
+without these four characters.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "Decoder"]
 
 ALL = 1 << 60
-"""More steps than a stream has."""
+"""A number of steps that no stream needs, which means no limit."""
 
 _MASK = bytes(byte & 0x7F for byte in range(256))
 _INSERTED = bytes(byte for byte in range(256) if byte & 0x7F in (0x00, 0x11, 0x13, 0x7F))
 _MAY_START = re.compile(rb"\^(?:[A-Za-z][A-Za-z0-9_-]|[A-Za-z]?\Z)")  # a start character that may begin a frame
-_PRINTABLE = (b"d", PROBE)  # interruptible kinds whose body has only digits
+_PRINTABLE = (b"d", PROBE)  # the interruptible kinds whose bodies contain only digits
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _CR, _LF = 0x0D, 0x0A
 _MORE, _NONE = -1, -2  # results of reading a header: incomplete, or not a header
 
 
 def _copy(buffer: bytearray, start: int, end: int) -> bytes:
-    """A copy of a span, made without an intermediate one."""
+    """A copy of a part of a buffer. Unlike a slice, this makes only one copy."""
     with memoryview(buffer) as view:
         return bytes(view[start:end])
 
@@ -57,11 +58,11 @@ def _copy(buffer: bytearray, start: int, end: int) -> bytes:
 class Decoder:
     """Reads one direction of one line.
 
-    :ivar seeds: the seeds of frames for us; empty without a session.
-    :ivar echo_seeds: the seeds of frames that we sent.
-    :ivar longest: the longest frame that is accepted, without its newline; anything longer is foreign text.
-    :ivar eight: all eight bits of each byte are read.
-    :param patience: seconds without a byte after which an incomplete frame is given up.
+    :ivar seeds: the seeds of frames for this end; empty without a session.
+    :ivar echo_seeds: the seeds of frames that this end sends.
+    :ivar longest: the longest accepted frame in bytes, without its newline. A longer frame counts as foreign text.
+    :ivar eight: whether all eight bits of each byte are read; otherwise seven bits.
+    :param patience: seconds without a byte after which an incomplete frame is discarded.
     """
 
     def __init__(
@@ -73,32 +74,34 @@ class Decoder:
         self.seeds: tuple[int, ...] = ()
         self.echo_seeds: tuple[int, ...] = ()
         self.framed = 0
-        """Bytes of valid frames and of our echo, including line ends."""
+        """The number of bytes of valid frames and of the echo, including line ends."""
         self.inserted = 0
-        """Bytes that the seven-bit reading dropped."""
+        """The number of dropped NUL, XON, XOFF and DEL characters."""
         self.repaired = 0
-        """Frames in which one wrong bit was repaired."""
+        """The number of frames in which one wrong bit was repaired."""
         self.altered = False
-        """The line has set the eighth bit in valid frames."""
+        """Whether the line has set the eighth bit in valid frames."""
         self._view = bytearray()  # the bytes in which frames are searched; bound: limits.PIPE_FRAME
         self._raw = self._view if eight else bytearray()  # the same bytes as they arrived; bound: limits.PIPE_FRAME
         self._scan = 1  # where the search for the next start character in the candidate continues
-        self._head: tuple[int, int] | None = None  # the header of the candidate, once it is complete
-        self._following: tuple[int, int] | None = None  # the header of the inner candidate that ends the outer one
-        self._splicer: Splicer | None = None  # for a candidate that is complete by its length and has a wrong check
-        self._newline_at: int | None = None  # a frame was accepted here and its newline is not complete yet
+        self._head: tuple[int, int] | None = None  # the header of the candidate; None until it is complete
+        self._following: tuple[int, int] | None = (
+            None  # the header of the inner candidate that ends the outer candidate
+        )
+        self._splicer: Splicer | None = None  # for a candidate that has its full length and a wrong check
+        self._newline_at: int | None = None  # the offset after an accepted frame whose newline is not complete yet
         self._skipped_cr = False
         self._last_byte = 0.0
         self._events: list[Event] = []  # bound: call
         self._budget = RepairBudget(limited=eight)
         self._last_step = 0  # the number of the step after which this call stops
         self.steps = 0
-        """Steps so far."""
+        """The number of steps so far."""
         self.stopped = False
-        """The last call had no steps left for the rest of the bytes: call :meth:`receive` again."""
+        """Whether the last call had no steps left for all bytes. The caller must then call :meth:`receive` again."""
 
     def read_eight_bits(self, eight: bool) -> None:
-        """Read all eight bits of each byte from now on, or seven."""
+        """Read eight bits of each byte from now on, or seven bits."""
         if eight != self.eight:
             self.eight = eight
             kept = bytes(self._raw) if eight else bytes(self._raw).translate(None, _INSERTED)
@@ -108,10 +111,10 @@ class Decoder:
             self._next_candidate()
 
     def receive(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
-        """Take bytes from the line.
+        """Decode received bytes.
 
-        :param most: the number of steps after which to stop; the bytes after them are kept for the next call.
-        :returns: the frames and texts that are complete now.
+        :param most: the maximum number of steps. The remaining bytes are kept for the next call.
+        :returns: the complete frames and texts, in order.
         """
         self._budget.earn(len(data))
         self._last_step = self.steps + most
@@ -134,11 +137,11 @@ class Decoder:
 
     @property
     def repair_work(self) -> int:
-        """Bytes that repairs have checked so far."""
+        """The number of bytes that repairs have checked so far."""
         return self._budget.spent
 
     def _step(self) -> bool:
-        """Begin a step; False if this call has no steps left."""
+        """Begin a step. Return False if this call has no steps left."""
         if self.steps >= self._last_step:
             self.stopped = True
             return False
@@ -146,10 +149,10 @@ class Decoder:
         return True
 
     def _whole_frames(self, text: bytes) -> bytes:
-        """Read the whole frames at the start of some bytes without the buffer. Nearly everything on a clean pipe is whole
-        frames with nothing between them.
+        """Read the complete frames at the start of received bytes, without the buffer. On a clean pipe, nearly all bytes are
+        complete frames without bytes between them.
 
-        :returns: the rest, for the buffer.
+        :returns: the remaining bytes, for the buffer.
         """
         at, end = 0, len(text)
         while at < end and text[at : at + 1] == START and self.steps < self._last_step:
@@ -172,12 +175,12 @@ class Decoder:
         """The next deadline, or None."""
         if not self._view or self.stopped:
             return None
-        # A machine that stalls while it prints a line into a frame continues the frame behind the line.
+        # A machine may stall after it has printed a line into a frame, and then continue the frame.
         printed = not self.eight and self._view[-1:] == b"\n"
         return self._last_byte + (limits.LINE_PATIENCE if printed else self._patience)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Give up a candidate that stayed incomplete for too long, so that text behind it is not held back."""
+        """Discard a candidate that stayed incomplete for too long, so that text behind it is not delayed."""
         deadline = self.next_timer()
         if deadline is not None and now >= deadline:
             self._give_up(len(self._view))
@@ -185,7 +188,7 @@ class Decoder:
         return self._take_events()
 
     def receive_eof(self) -> list[Event]:
-        """The line ended: incomplete frames will not be completed, and the bytes after the last step stay unread."""
+        """Handle the end of the line: report incomplete frames as damaged. Bytes after the last step stay unread."""
         self.stopped = False
         if self._view:
             self._give_up(len(self._view))
@@ -199,9 +202,9 @@ class Decoder:
     # -- the buffer ----------------------------------------------------------------------------------------------------
 
     def _cut(self, start: int, end: int) -> bytes:
-        """Remove a span from the buffer.
+        """Remove a part of the buffer.
 
-        :returns: its bytes as they arrived.
+        :returns: its bytes as they arrived, with the eighth bit.
         """
         if self._newline_at is not None and self._newline_at >= end:
             self._newline_at -= end - start
@@ -216,9 +219,10 @@ class Decoder:
             self._events.append(ForeignText(self._cut(0, length)))
 
     def _give_up(self, length: int, head: tuple[int, int] | None = None) -> None:
-        """The candidate is not a frame.
+        """Report the candidate as damaged, because it is not a frame.
 
-        :param head: the header of the next candidate, which follows, if it was read already.
+        :param length: its length in bytes.
+        :param head: the header of the next candidate, if it was already read.
         """
         self._events.append(Damaged(self._cut(0, length)))
         self._next_candidate()
@@ -230,7 +234,7 @@ class Decoder:
         self._splicer = None
 
     def _skip_newline(self) -> None:
-        """Remove the newline of an accepted frame, in any form that lines give it, as far as it has arrived."""
+        """Remove the newline of an accepted frame, as far as it has arrived. Lines may change it to CR LF and the like."""
         at = self._newline_at
         assert at is not None
         view = self._view
@@ -252,7 +256,7 @@ class Decoder:
             return
 
     def _accepted(self, at: int) -> None:
-        """A frame was removed at this offset, and its newline follows."""
+        """Remove the newline behind a frame that was removed at this offset."""
         self._newline_at = at
         self._skipped_cr = False
         self._skip_newline()
@@ -281,21 +285,27 @@ class Decoder:
                 return
 
     def _find_start(self, at: int, end: int) -> int:
-        """The offset of the next start character that may begin a frame, -1 if there is none."""
-        first = self._view.find(START, at, end)  # this is ten times as fast, and long frames contain none
+        """The offset of the next start character that may begin a frame; -1 if there is none."""
+        first = self._view.find(
+            START, at, end
+        )  # ten times as fast as the search; most long frames contain no such byte
         if first < 0:
             return -1
         match = _MAY_START.search(self._view, first, end)
         return match.start() if match is not None else -1
 
     def _find_inner(self, at: int, end: int) -> int:
-        """The same inside the candidate, in which no byte is searched twice."""
+        """Do the same as :meth:`_find_start` inside the candidate. No byte of the candidate is searched twice."""
         start = self._find_start(at, end)
         self._scan = max(self._scan, start if start >= 0 else min(end, len(self._view)))
         return start
 
     def _header(self, at: int) -> tuple[int, int]:
-        """Read a header: (length of the frame without its newline, offset of its body). The length may be _MORE or _NONE."""
+        """Read the header at an offset.
+
+        :returns: the length of the frame without its newline, and the offset of its body. The length is _MORE if the header
+            is incomplete, and _NONE if it is not a header.
+        """
         view = self._view
         if at + 2 >= len(view):
             return (_MORE if at + 1 >= len(view) or view[at + 1] in _LETTERS else _NONE), 0
@@ -308,7 +318,7 @@ class Decoder:
         return (total if total <= self.longest else _NONE), body
 
     def _candidate(self) -> bool:
-        """Decide about the candidate at the start of the buffer; False if more bytes or steps are needed."""
+        """Decide about the candidate at the start of the buffer. Return False if more bytes or steps are needed."""
         while True:
             total, body = head = self._head or self._header(0)
             if total == _NONE:
@@ -340,8 +350,8 @@ class Decoder:
         return self._wrong_candidate(self._splicer, total, body)
 
     def _wrong_candidate(self, splicer: Splicer, total: int, body: int) -> bool:
-        """The candidate is complete by its length, and its check is wrong. Try to repair it with the bytes before each
-        further start character; False if more bytes or steps are needed."""
+        """Try to repair the candidate, which has its full length and a wrong check, with the bytes before each further start
+        character. Return False if more bytes or steps are needed."""
         while True:
             following = self._find_inner(max(self._scan, total), len(self._view))
             if self._repair(splicer, body, following if following >= 0 else len(self._view)):
@@ -360,7 +370,7 @@ class Decoder:
     def _inner(self, at: int) -> bool | None:
         """Examine a start character inside the candidate.
 
-        :returns: None if more bytes are needed, True if the outer candidate is lost, False to continue after it.
+        :returns: None if more bytes are needed; True if the outer candidate is lost; False if the outer candidate continues.
         """
         total, body = self._header(at)
         if total == _MORE:
@@ -382,30 +392,32 @@ class Decoder:
         return False
 
     def _quoted(self, at: int) -> bool:
-        """A start character inside the candidate belongs to foreign text that quotes a frame. Before a real next frame
-        there is a newline, or a digit of the check if the line lost the newline."""
+        """Whether a start character inside the candidate belongs to foreign text that contains the text of a frame. Before a
+        real frame there is a newline, or a digit of the check if the line has lost the newline."""
         before, kind = self._view[at - 1 : at], self._view[1:2]
-        if kind == REPAIRABLE:  # its body may have digits anywhere, but no newline
+        if kind == REPAIRABLE:  # the body of this kind may contain digits everywhere, but no newline
             return before not in (b"\n", b"\r")
         printable = not self.eight or kind in _PRINTABLE
         return printable and before > b"\x1f" and not before.isalnum() and before not in (b"-", b"_")
 
     def _take(self, at: int, total: int, body: int) -> bool:
-        """Accept the frame at an offset if its check is right: report and remove it."""
+        """Report and remove the frame at an offset if its check is correct. Return whether it was."""
         frame = self._read(_copy(self._view, at, at + total), body - at)
         if frame is None:
             return False
         self._events.append(frame)
         raw = self._cut(at, at + total)
         if not self.eight and not raw.isascii():
-            self.altered = self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8  # fewer are bit errors
+            self.altered = (
+                self.altered or sum(byte > 0x7F for byte in raw) > len(raw) // 8
+            )  # a smaller number of such bytes are bit errors
         self.framed += len(raw)
         self._accepted(at)
         return True
 
     def _repair_bit(self, total: int, body: int) -> bool:
-        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit and a right second
-        check."""
+        """Accept the candidate at the start of the buffer if it is a frame with one wrong bit and a correct second check.
+        Return whether it was accepted."""
         kind = bytes(self._view[1:2])
         if kind != REPAIRABLE:
             return False
@@ -426,7 +438,11 @@ class Decoder:
         return False
 
     def _read(self, text: bytes, body: int) -> FrameFound | Echo | None:
-        """Read a frame, with its start character and without its newline; None if its check is wrong under every seed."""
+        """Read a frame. Return None if its check is wrong with every seed.
+
+        :param text: the frame with its start character and without its newline.
+        :param body: the offset of the body.
+        """
         kind = text[1:2]
         covered: bytes | memoryview = (
             text[1 : -limits.CHECK_SIZE] if len(text) < LONG else memoryview(text)[1 : -limits.CHECK_SIZE]
@@ -440,7 +456,10 @@ class Decoder:
         return None
 
     def _repair(self, splicer: Splicer, body: int, end: int) -> bool:
-        """Look for foreign lines in the candidate, which ends at ``end`` at the latest; True if it is settled."""
+        """Search for foreign lines in the candidate. Return whether the candidate is decided (repaired or discarded).
+
+        :param end: the offset at which the candidate ends at the latest.
+        """
         found: list[FrameFound | Echo] = []
 
         def is_good(text: bytes) -> bool:
@@ -472,8 +491,8 @@ class Decoder:
         return False
 
     def _report_inside(self, start: int, end: int) -> None:
-        """Report the bytes that were inside a frame: foreign lines, and perhaps an inner control frame into which they
-        were printed. An inner frame that stays damaged is not text."""
+        """Report the bytes that were inside a frame: foreign lines, and possibly an inner control frame that contains them.
+        An inner frame that cannot be repaired is not text."""
         at = self._view.find(START, start, end)
         total, body = self._header(at) if at >= 0 else (_NONE, 0)
         if 0 <= total <= limits.CONTROL_FRAME:

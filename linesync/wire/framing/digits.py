@@ -1,7 +1,7 @@
 """Numbers as text, in base64url digits (section 1 of docs/protocol.md).
 
-A *fixed* number has two digits of six bits, the most significant first. A *counted* number has digits of five bits, the
-most significant first, with 32 added to every digit but the last. A number below 32 is one digit.
+A *fixed* number has two digits of six bits, the most significant digit first. A *counted* number has digits of five bits, the
+most significant digit first; 32 is added to every digit except the last. A number below 32 has one digit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COUNTED = [_ONE[n] if n < 32 else _ONE[32 + (n >> 5)] + _ONE[n & 31] for n in r
 
 
 def fixed(number: int) -> bytes:
-    """Write 0..4095 as two digits."""
+    """Write a number of 0 to 4095 as two digits."""
     digits = _two.get(number)
     if digits is None:
         digits = _two[number] = _ONE[number >> 6] + _ONE[number & 63]
@@ -48,8 +48,9 @@ def counted(number: int) -> bytes:
 def read_counted(text: bytes | bytearray, at: int, most_digits: int = 4) -> tuple[int, int]:
     """Read a counted number at an offset.
 
-    :returns: (value, offset after it). The value is -1 if the text ends before the number does, and -2 if the number is
-        malformed: a byte that is not a digit, more than ``most_digits``, or a leading zero digit.
+    :param most_digits: the maximum number of digits.
+    :returns: the value and the offset after it. The value is -1 if the text ends before the number, and -2 if the number is
+        malformed: a byte that is not a digit, too many digits, or a leading zero digit.
     """
     value = 0
     for end in range(at, at + most_digits):

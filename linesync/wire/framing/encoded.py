@@ -1,9 +1,9 @@
-"""Bytes that remember their text in the eight form, so that they can be forwarded without encoding them again.
+"""Bytes together with their text in the eight form, so that a hub can forward them without encoding them again.
 
-A hub forwards the data of a file from one line to another. If both lines use the eight form
-(:mod:`linesync.wire.framing.payload`), the received text is also the text to send; encoding it again would be a third of
-the work. So the payload of a long bulk frame keeps its text while it passes from the receiving channel to the sending one,
-unless it is divided or joined with other data. All other code treats it as ordinary bytes.
+A hub forwards the data of a file from one line to another line. If both lines use the eight form
+(:mod:`linesync.wire.framing.payload`), the received text is also the text to send. A second encoding would be a third of the
+work. The payload of a long bulk frame therefore keeps its text on its way from the receiving channel to the sending channel,
+unless it is divided or joined with other data. All other code treats the payload as ordinary bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Encoded"]
 class Encoded(bytes):
     """Bytes with their text in the eight form.
 
-    :ivar text: that text.
+    :ivar text: the bytes in the eight form.
     """
 
     text: bytes
@@ -30,9 +30,9 @@ class Encoded(bytes):
         return encoded
 
     def behind(self, plain: int) -> Encoded:
-        """The bytes after the first ``plain`` bytes, none of which is escaped."""
+        """The bytes after the first ``plain`` bytes. None of the first bytes needs an escape."""
         return Encoded.of(memoryview(self)[plain:], self.text[plain:])
 
     def with_head(self, plain: bytes) -> Encoded:
-        """The same bytes after ``plain``, in which no byte needs an escape."""
+        """The same bytes with ``plain`` before them. No byte of ``plain`` needs an escape."""
         return Encoded.of(plain + self, plain + self.text)

@@ -1,23 +1,24 @@
-"""Separating a frame from foreign text that was printed into it (section 3.2 of docs/protocol.md).
+"""Separates a frame from foreign text that was printed into it (section 3.2 of docs/protocol.md).
 
-A kernel prints whole lines at any time, even into the middle of a frame. A frame states its own length, so the position
-of the foreign text follows from the position of the frame's end:
+A kernel prints complete lines at any time, even into the middle of a frame. A frame contains its own length. The position of
+the foreign text therefore follows from the position of the frame's end:
 
-1. The frame ends at a line end, and so does the foreign text inside it.
-2. The bytes from the start to the frame's own line end exceed the length of the frame by exactly the foreign text.
-3. So for each earlier line end there is one place where the foreign text can begin, and one check to compute.
-4. Two foreign texts can share the excess bytes in as many ways as there are excess bytes. So many checks would sooner or
-   later accept noise as a frame. Therefore they are computed only for frames that have a second check.
+1. The frame ends at a line end. The foreign text inside it also ends at a line end.
+2. The number of bytes from the start to the frame's own line end is the length of the frame plus the length of the foreign
+   text.
+3. For each earlier line end there is therefore one possible beginning of the foreign text, and one check to compute.
+4. Two foreign texts can divide the additional bytes in as many ways as there are additional bytes. This number of checks
+   would sometimes accept noise as a frame. These checks are therefore computed only for frames with a second check.
 
-For all other damaged pieces, the good copy that comes later does the same:
+All other damaged pieces are compared with the good copy (the undamaged repetition) of their frame:
 
-5. If nothing else damaged the piece, each of its lines is a part of the frame, perhaps empty, and then foreign text up to
-   the line end. :func:`whole_lines` finds such a division, for any number of texts at any distance. The frame may also stop
-   at a foreign line.
-6. Otherwise :func:`difference` compares both as well as it can.
+5. If the piece has no other damage, each of its lines is a part of the frame, possibly empty, and then foreign text up to the
+   line end. :func:`whole_lines` finds such a division, for any number of texts at any distance. The frame may also stop at a
+   foreign line.
+6. Otherwise :func:`difference` finds an approximate division.
 
-A control frame is never sent again, and a host that panics sends nothing again. :func:`lines_beside` finds the foreign lines
-in what is left of their frames.
+A control frame is never sent again, and a host sends no frame again after a panic. :func:`lines_beside` finds the foreign
+lines in the remains of such frames.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from .repair_budget import RepairBudget
 
 __all__ = ["Splicer", "Verdict", "difference", "lines_beside", "whole_lines"]
 
-# A run of blanks is matched from its first blank only; matching from each blank would take quadratic time.
-# A carriage return at the end may be half of a line end.
+# A run of blanks is matched only from its first blank. A match from each blank would take quadratic time.
+# A carriage return at the end of the bytes may be the first half of a line end.
 _LINE_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r(?!\Z))")
 _OWN_END = re.compile(rb"(?<![ \t])[ \t]*(?:\r\n|\n|\r)\Z")
 _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
-_EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # the rest of a damaged frame has none
+_EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # foreign text has an early blank, the rest of a frame has none
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
-_IDENTIFIES_FRAME = 24  # bytes of a frame that identify it
-_TRY = 256  # the cost of a check besides that of its bytes, in the bytes that a check reads in the same time
-_SEARCH = 16  # the cost of the search for line ends, for each byte
-_DIVISIONS = 4000  # the most divisions of a piece that are tried, which takes a millisecond
+_IDENTIFIES_FRAME = 24  # the number of bytes that identify a frame
+_TRY = 256  # the fixed cost of a check, as the number of bytes that a check reads in the same time
+_SEARCH = 16  # the cost of the search for line ends for each byte, in the same unit
+_DIVISIONS = 4000  # the maximum number of divisions of a piece that are tried, which takes a millisecond
 
 
 class Verdict:
@@ -62,24 +63,25 @@ class Verdict:
         hopeless: bool = False,
     ) -> None:
         self.frame = frame
-        """The frame with its start and without its newline; None if there is none."""
+        """The frame with its start and without its newline; None if no frame was found."""
         self.text_start, self.text_end = span
-        """The span of the foreign text in the input."""
+        """The offsets of the foreign text in the piece: its start, and the offset after it."""
         self.second = second
-        """The span of another foreign text behind it; empty if there is none."""
+        """The same offsets of a second foreign text; (0, 0) if there is none."""
         self.end = end
-        """The offset after the bytes that this verdict covers."""
+        """The offset after the examined bytes."""
         self.hopeless = hopeless
-        """No further line end can complete a frame."""
+        """Whether no further line end can complete a frame."""
 
 
 class Splicer:
-    """Searches the start of a piece for a frame of ``total`` bytes, without its newline, with foreign lines inside.
+    """Searches the start of a piece for a frame with foreign lines inside.
 
     The piece may grow between calls of :meth:`look`.
 
-    :param two_texts: allow two foreign texts, because the frame has a second check.
-    :param budget: pays for the search; by default, a new one.
+    :param total: the length of the frame in bytes, without its newline.
+    :param two_texts: whether two foreign texts are allowed, because the frame has a second check.
+    :param budget: limits the work of the search; by default, a new budget.
     """
 
     __slots__ = ("_at", "_budget", "_ends", "_seen", "_total", "_tries")
@@ -87,24 +89,24 @@ class Splicer:
     def __init__(self, total: int, *, two_texts: bool = False, budget: RepairBudget | None = None) -> None:
         self._total = total
         self._budget = budget or RepairBudget()
-        self._tries = limits.FOREIGN_TRIES if two_texts else 0  # checks left for two texts
+        self._tries = limits.FOREIGN_TRIES if two_texts else 0  # the number of checks that are left for two texts
         # bound: limits.FOREIGN_LINES
         self._ends: list[tuple[int, int]] = []  # the line ends so far: (offset, offset after it)
-        self._at = 0  # where the next line end may begin
+        self._at = 0  # the offset from which the next line end is searched
         self._seen = 0
 
     def look(self, piece: bytes | bytearray, end: int, is_good: Callable[[bytes], bool]) -> Verdict:
-        """Examine the piece up to an offset, which never decreases from call to call.
+        """Examine the piece up to an offset, which must not decrease from call to call.
 
-        :param is_good: says whether the check of a candidate is right.
+        :param is_good: returns whether the check of a candidate is correct.
         """
         if not self._budget.spend(
             _SEARCH * max(end - self._at, 0)
         ):  # a run of blanks is searched in each call until it ends
             return Verdict(end=end, hopeless=True)
         while (match := _LINE_END.search(piece, self._at, end)) is not None:
-            here, self._at = match.span()
-            verdict = self._try(piece, here, self._at, is_good)
+            line_end, self._at = match.span()
+            verdict = self._try(piece, line_end, self._at, is_good)
             if verdict is not None:
                 return verdict
         at = end  # blanks and a carriage return at the end may belong to an incomplete line end
@@ -116,15 +118,15 @@ class Splicer:
         return Verdict(end=end, hopeless=end > self._total + limits.FOREIGN_IN_FRAME)
 
     def _try(
-        self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
+        self, piece: bytes | bytearray, line_end: int, behind: int, is_good: Callable[[bytes], bool]
     ) -> Verdict | None:
-        """Check whether a line end is the frame's own.
+        """Check whether a line end is the line end of the frame.
 
-        :param here: its offset.
-        :param behind: the offset after it.
+        :param line_end: the offset of the line end.
+        :param behind: the offset after the line end.
         """
-        extra = here - self._total
-        if extra == 0 and not self._ends:  # after a foreign line this may be the end of another foreign line
+        extra = line_end - self._total
+        if extra == 0 and not self._ends:  # after a foreign line, this could be the end of another foreign line
             return Verdict(end=behind, hopeless=True)
         for _, after in self._ends if extra >= 0 else ():
             begin = after - extra
@@ -132,29 +134,29 @@ class Splicer:
                 continue
             if not self._budget.spend(self._total + _TRY):
                 return Verdict(end=behind, hopeless=True)
-            candidate = bytes(piece[:begin] + piece[after:here])
+            candidate = bytes(piece[:begin] + piece[after:line_end])
             if is_good(candidate):
                 return Verdict(frame=candidate, span=(begin, after), end=behind)
         if 1 < extra <= self._tries:
-            verdict = self._try_two(piece, here, behind, is_good)
+            verdict = self._try_two(piece, line_end, behind, is_good)
             if verdict is not None:
                 return verdict
-        self._ends.append((here, behind))
+        self._ends.append((line_end, behind))
         if len(self._ends) > limits.FOREIGN_LINES or extra > limits.FOREIGN_IN_FRAME:
             return Verdict(end=behind, hopeless=True)
         return None
 
     def _try_two(
-        self, piece: bytes | bytearray, here: int, behind: int, is_good: Callable[[bytes], bool]
+        self, piece: bytes | bytearray, line_end: int, behind: int, is_good: Callable[[bytes], bool]
     ) -> Verdict | None:
-        """The same for two foreign texts, each of which ends at an earlier line end."""
-        extra = here - self._total
+        """Do the same for two foreign texts. Each of them ends at an earlier line end."""
+        extra = line_end - self._total
         for number, (_, first) in enumerate(self._ends):
             for _, second in self._ends[number + 1 :]:
                 self._tries -= extra
                 if self._tries < 0:
                     return None
-                front, middle, back = bytes(piece[:first]), bytes(piece[first:second]), bytes(piece[second:here])
+                front, middle, back = bytes(piece[:first]), bytes(piece[first:second]), bytes(piece[second:line_end])
                 for length in range(max(1, extra - len(middle)), min(extra, first - 1)):
                     if not self._budget.spend(self._total + _TRY):
                         return Verdict(end=behind, hopeless=True)
@@ -168,15 +170,15 @@ class Splicer:
 def whole_lines(piece: bytes, good: bytes) -> bytes | None:
     """Remove foreign lines from a damaged copy of a frame.
 
-    Each line of the piece is a part of the frame, and foreign text after it. The search tries the longest part first, because
-    a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not fit, and the
-    search tries a shorter part.
+    Each line of the piece consists of a part of the frame and foreign text after it. The search tries the longest part first,
+    because a foreign text rarely begins with the character that continues the frame. If it does, the later lines do not
+    match, and the search tries a shorter part.
 
-    The sender may stop inside the frame, as a machine that stalls or panics does. The piece then ends with foreign text.
+    The sender may stop inside the frame, like a machine that stalls or panics. The piece then ends with foreign text.
 
     :param piece: the damaged copy.
-    :param good: the frame without its check, of which only the length is known.
-    :returns: the foreign text; None if the piece is not the frame and whole lines.
+    :param good: the frame without its check. Only the length of the check is known.
+    :returns: the foreign text; None if the piece does not consist of the frame and complete lines.
     """
     lines = _lines(piece)
     total = len(good) + limits.CHECK_SIZE
@@ -190,16 +192,17 @@ def whole_lines(piece: bytes, good: bytes) -> bytes | None:
 
 
 def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list[bytes] | None:
-    """Divide lines into parts of a frame and foreign texts; return these, or None.
+    """Divide lines into parts of a frame and foreign texts. Return the foreign texts, or None.
 
-    :param total: the length of the frame.
-    :param stops: the frame stops at the last of the foreign texts, each of which has an early blank. Otherwise it is complete.
+    :param total: the length of the frame in bytes.
+    :param stops: whether the frame stops at the last foreign text, and each foreign text has an early blank. Otherwise the
+        frame must be complete.
     """
     tries = 0
     failed: set[tuple[int, int]] = set()
 
     def divide(number: int, at: int) -> list[bytes] | None:
-        """The foreign texts from a line on, when the frame continues there at an offset."""
+        """The foreign texts from a line on, if the frame continues in this line at an offset."""
         nonlocal tries
         if number == len(lines):
             return [] if stops and at >= _IDENTIFIES_FRAME else None
@@ -225,7 +228,7 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
 
 
 def _goes_on(line: bytes, place: int, good: bytes, at: int) -> bool:
-    """Whether a frame continues behind one to four wrong bytes."""
+    """Whether a frame continues after one to four wrong bytes."""
     anchors = [(skip, good[at + skip : at + skip + 8]) for skip in range(1, 5)]
     return any(len(anchor) == 8 and line.startswith(anchor, place + skip) for skip, anchor in anchors)
 
@@ -233,11 +236,11 @@ def _goes_on(line: bytes, place: int, good: bytes, at: int) -> bool:
 def lines_beside(piece: bytes) -> bytes | None:
     """Remove the digits of a damaged frame from the foreign lines that were printed into it, without a good copy.
 
-    That is possible if the digits at the beginnings of the lines are the whole frame, or if the frame stops at the first
-    foreign line, as when a kernel panics.
+    This is possible in two cases: the digits at the beginnings of the lines are the complete frame, or the frame stops at the
+    first foreign line, for example because a kernel panics.
 
-    :param piece: what is left of a frame whose body has only digits, from its start character on.
-    :returns: the foreign text, or None if it is not certain that there is any.
+    :param piece: the remains of a frame whose body contains only digits, from its start character on.
+    :returns: the foreign text; None if it is not certain that the piece contains foreign text.
     """
     length, body = read_counted(piece, 2)
     if length < 0:
@@ -254,12 +257,13 @@ def lines_beside(piece: bytes) -> bytes | None:
 
 
 def _lines(piece: bytes) -> list[bytes]:
-    """The lines of a piece with their ends. Unlike for ``splitlines``, CR CR LF is one end: some lines write it so."""
+    """The lines of a piece with their line ends. Unlike in ``splitlines``, CR CR LF is one line end, because some serial
+    lines produce it."""
     return [line for line in _ONE_LINE.findall(piece) if line]
 
 
 def _continues(line: bytes, good: bytes, at: int) -> int:
-    """The number of bytes at the beginning of a line that can be the frame from an offset on."""
+    """The number of bytes at the beginning of a line that can continue the frame at an offset."""
     run = _agreeing(good, at, line, 0) if at < len(good) else 0
     if at + run < len(good):
         return run
@@ -267,13 +271,14 @@ def _continues(line: bytes, good: bytes, at: int) -> int:
 
 
 def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
-    """Compare a damaged piece with a good copy of the frame that it may have been, in one pass over both.
+    """Compare a damaged piece with a good copy of its frame, in one pass over both.
 
-    Where they differ, the next place is searched where eight bytes agree again: first a few bytes ahead, which covers
-    flipped, lost and doubled bytes, then as far as foreign text may reach. (A general comparison like that of difflib
-    takes quadratic time, and cubic time on a payload of zeros.)
+    At a difference, the function searches for the next position at which eight bytes agree again. It first searches a few
+    bytes ahead, which finds flipped, lost and doubled bytes. Then it searches as far as foreign text may reach. (A general
+    comparison like that of difflib takes quadratic time, and cubic time on a payload of zeros.)
 
-    :returns: (share of the good copy that the piece contains, foreign text in it, number of bytes that are neither).
+    :returns: the share of the good copy that the piece contains (0 to 1), the foreign text in the piece, and the number of
+        bytes that belong to neither.
     """
     text, noise, same = bytearray(), 0, 0
     g = d = 0
@@ -286,18 +291,21 @@ def difference(damaged: bytes, good: bytes) -> tuple[float, bytes, int]:
             noise += rest
             break
         place = _next_agreement(good, g, damaged, d)
-        if place is None:  # the rest has nothing in common: only whole lines with blanks are certainly text
+        if place is None:  # the rest has no common bytes; only complete lines with blanks are certainly text
             for line in damaged[d:].splitlines(keepends=True):
                 line = _LEADING_FRAGMENT.sub(rb"\1", line)
                 text += line if b" " in line.strip() and line[-1:] in b"\r\n" else b""
             noise += len(damaged) - d - len(text)
             break
         skipped, start, end = place[0] - g, d, place[1]
-        if end - start - skipped < 4:  # flips keep the length; a few bytes more are doubled bytes, not a line
+        if end - start - skipped < 4:  # flipped bytes keep the length; a few more bytes are doubled bytes, not a line
             noise += end - start
         else:
             while start and damaged[end - 1] not in b"\r\n" and damaged[start - 1] == damaged[end - 1]:
-                start, end = start - 1, end - 1  # the same difference, further left: foreign text ends at a line end
+                start, end = (
+                    start - 1,
+                    end - 1,
+                )  # moves the difference to the left, because foreign text ends at a line end
             text += damaged[start:end]
         g, d = place
     foreign = _without_fragments(bytes(text))
@@ -317,15 +325,16 @@ def _agreeing(good: bytes, g: int, damaged: bytes, d: int) -> int:
 
 
 def _next_agreement(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, int] | None:
-    """The nearest offsets from which eight bytes agree, or the end of the good copy if that is nearer; None for neither."""
-    for skip in range(1, 5):  # damage that keeps the length
+    """The nearest offsets from which eight bytes agree, or the end of the good copy if it is nearer; None if neither is
+    found."""
+    for skip in range(1, 5):  # damage that does not change the length
         anchor = good[g + skip : g + skip + 8]
         if len(anchor) < 8:
             behind_text = damaged.find(b"\n" + good[g:], d)
             if behind_text >= 0:
                 return g, behind_text + 1
             if len(damaged) - d > len(good) - g + limits.CHECK_SIZE + skip + 3:
-                return None  # a foreign text, and not only damage
+                return None  # there is a foreign text in addition to the damage
             return len(good), min(d + len(good) - g, len(damaged))
         if damaged.startswith(anchor, d + skip):
             return g + skip, d + skip
@@ -339,10 +348,10 @@ def _next_agreement(good: bytes, g: int, damaged: bytes, d: int) -> tuple[int, i
 
 
 def _behind_check(rest: bytes) -> tuple[bytes, int]:
-    """Split the bytes of a piece behind the body of its frame: the check, whose value is not known here, the newline, and
-    foreign text between or around them.
+    """Split the bytes of a piece behind the body of its frame: the check, whose value is not known, the newline, and foreign
+    text between or around them.
 
-    :returns: (that foreign text, number of bytes of check and newline).
+    :returns: the foreign text, and the number of bytes of the check and the newline.
     """
     end = _OWN_END.search(rest)
     body = rest[: end.start()] if end else rest
@@ -361,7 +370,7 @@ def _behind_check(rest: bytes) -> tuple[bytes, int]:
 
 
 def _without_fragments(text: bytes) -> bytes:
-    """Foreign text without the remains of control frames into which it was printed."""
+    """The foreign text without the remains of control frames into which it was printed."""
     if b"^" not in text:
         return text
     out: list[bytes] = []

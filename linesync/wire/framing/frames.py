@@ -1,8 +1,8 @@
-"""Frames and their bodies as text (section 2 of docs/protocol.md); nothing about when they are sent.
+"""Frames and their bodies as text (section 2 of docs/protocol.md).
 
-A frame is ``^``, kind, length, body, check and newline. The kind is one letter. The length is that of the body, a counted
-number. The check covers kind, length and body under a seed (:mod:`linesync.wire.framing.check`). The newline ends the
-frame for people and terminals; a receiver finds the end by the length, so a damaged newline costs nothing.
+A frame consists of ``^``, kind, length, body, check and newline. The kind is one letter. The length is the length of the body
+as a counted number. The check covers kind, length and body with a seed (:mod:`linesync.wire.framing.check`). The newline ends
+the frame for people and terminals. A receiver finds the end by the length, so a damaged newline does not damage the frame.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ __all__ = [
 
 START = b"^"
 LONG = 4096
-"""Bytes of a text from which on it is worth some effort to avoid a copy."""
+"""The size of a text in bytes from which the code avoids a copy of it."""
 
 
 class Lane(Enum):
-    """Two sequences that do not wait for each other: prompt messages, and bulk data."""
+    """The two lanes of a session: prompt messages and bulk data. Each lane has its own sequence numbers, so the lanes do not
+    wait for each other."""
 
     PROMPT = 0
     BULK = 1
 
-    __hash__ = object.__hash__  # that of Enum is a call in Python for each use as a dictionary key
+    __hash__ = (
+        object.__hash__
+    )  # faster than the method of Enum, which is a Python call for each use as a dictionary key
 
 
 # Kinds of frames (section 2.4 of docs/protocol.md), and the section that describes each body.
@@ -64,7 +67,7 @@ TRY, TRIED = b"V", b"U"  # 7.1
 RATE = b"S"  # 7.2
 
 BASE64, EIGHT, MASKED = "base64", "eight", "masked"
-"""Payload forms (:mod:`linesync.wire.framing.payload`; section 2.3)."""
+"""The forms of payloads (:mod:`linesync.wire.framing.payload`; section 2.3)."""
 
 DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
     b"c": (Lane.PROMPT, BASE64),
@@ -74,13 +77,13 @@ DATA_KINDS: dict[bytes, tuple[Lane, str]] = {
     b"b": (Lane.PROMPT, MASKED),
     b"B": (Lane.BULK, MASKED),
 }
-"""The kinds of data frames: (lane, form of the payload)."""
+"""The kinds of data frames, each with its lane and the form of its payload."""
 
 _KIND_OF = {key: kind for kind, key in DATA_KINDS.items()}
 BULK_KINDS = frozenset((b"d", b"D", b"B", PROBE, TRY))
-"""Kinds that a control frame may interrupt. They never stand inside another frame."""
+"""The kinds of frames that a control frame may interrupt. They are never inside another frame."""
 REPAIRABLE = b"B"
-"""The kind with a second check, in which one wrong bit may be repaired."""
+"""The kind of frame with a second check, in which one wrong bit may be repaired."""
 KINDS = frozenset((HELLO, ACK, SHORT_ACK, POLL, KEEP, BYE, PROBE, PROBED, TRY, TRIED, RATE, *DATA_KINDS))
 
 
@@ -91,22 +94,22 @@ class Frame(Record):
     """One frame as the decoder found it."""
 
     kind: bytes
-    """One letter."""
+    """The kind, one letter."""
     body: bytes
     """The bytes between the length and the check."""
     seed: int
-    """The seed under which the check was right."""
+    """The seed with which the check was correct."""
 
     def __init__(
         self, kind: bytes, body: bytes, seed: int
-    ) -> None:  # written out for speed: there is one for each frame
+    ) -> None:  # faster than that of Record; there is one call for each frame
         _put(self, "kind", kind)
         _put(self, "body", body)
         _put(self, "seed", seed)
 
 
 def encode(kind: bytes, body: bytes, seed: int) -> bytes:
-    """The whole frame, newline included."""
+    """The complete frame with its newline."""
     head = kind + digits.counted(len(body))
     if len(body) < LONG:
         covered = head + body
@@ -115,12 +118,13 @@ def encode(kind: bytes, body: bytes, seed: int) -> bytes:
 
 
 def overhead(body_length: int) -> int:
-    """The number of bytes around a body of that length."""
+    """The number of bytes of a frame in addition to a body of this length."""
     return 3 + len(digits.counted(body_length)) + limits.CHECK_SIZE
 
 
 def data_body_room(frame: int) -> int:
-    """The characters of payload in a data frame of at most ``frame`` bytes, without sequence and acknowledgement."""
+    """The maximum number of payload characters in a data frame of at most ``frame`` bytes. The sequence number and the
+    acknowledgement are not counted."""
     return frame - overhead(frame) - 4
 
 
@@ -145,7 +149,7 @@ class Data(Record):
 
 
 def data_kind(lane: Lane, *, eight: bool = False, masked: bool = False) -> bytes:
-    """The kind of a data frame; base64 unless a form is named."""
+    """The kind of a data frame in a form; base64 by default."""
     return _KIND_OF[lane, MASKED if masked else EIGHT if eight else BASE64]
 
 
@@ -166,12 +170,12 @@ def masked_body(lane: Lane, seq: int, ack: int, data: bytes, text: bytes) -> byt
 
 
 def second_check(data: bytes) -> bytes:
-    """The upper twelve bits of a payload's CRC-16, the one that crcmod calls ``xmodem``, as a fixed number."""
+    """The upper twelve bits of the CRC-16 of a payload (``xmodem`` in crcmod) as a fixed number."""
     return digits.fixed(crc_hqx(data, 0) >> 4)
 
 
 def read_data(kind: bytes, body: bytes) -> Data | None:
-    """Read the body of a data frame; None if its digits, its payload or its second check are wrong."""
+    """Read the body of a data frame. Return None if its digits, its payload or its second check are wrong."""
     lane, form = DATA_KINDS[kind]
     seq, ack = digits.read_fixed(body, 0), digits.read_fixed(body, 2)
     if seq < 0 or ack < 0:
@@ -195,14 +199,15 @@ def read_data(kind: bytes, body: bytes) -> Data | None:
 
 
 class Ack(Record):
-    """An acknowledgement: what the speaker has received in both lanes."""
+    """A full acknowledgement: the sequence numbers that the speaker (its sender) has received in both lanes."""
 
     age: int
     """Milliseconds between the arrival of the newest frame and this acknowledgement, at most 1023."""
     poll: int
-    """The number of the last poll received, 1..31; 0 before the first."""
+    """The number of the last received poll, 1 to 31; 0 before the first poll."""
     prompt: tuple[int, tuple[tuple[int, int], ...]]
-    """Prompt lane: (next expected sequence number, ranges); a range is (frames missing, frames received after them)."""
+    """The prompt lane: the next expected sequence number, and the ranges after it. A range is the number of missing frames
+    and the number of received frames after them."""
     bulk: tuple[int, tuple[tuple[int, int], ...]]
     """The same for the bulk lane."""
 
@@ -238,9 +243,10 @@ class Ack(Record):
 
 
 def short_ack_body(prompt: int, bulk: int | None) -> bytes:
-    """The body of a short acknowledgement: six bits of the next expected sequence number of each lane.
+    """The body of a short acknowledgement: the lower six bits of the next expected sequence number of each lane.
 
-    :param bulk: None omits the bulk lane.
+    :param prompt: the next expected sequence number of the prompt lane.
+    :param bulk: the next expected sequence number of the bulk lane; None to omit it.
     """
     numbers = (prompt,) if bulk is None else (prompt, bulk)
     return bytes(digits.ALPHABET[number % 64] for number in numbers)
@@ -253,7 +259,10 @@ def read_short_ack(body: bytes) -> list[int] | None:
 
 
 def poll_body(number: int) -> bytes:
-    """The body of a poll, which asks what has arrived of everything before it. Its number runs from 1 to 31 and wraps."""
+    """The body of a poll, which asks for an acknowledgement of all earlier frames.
+
+    :param number: 1 to 31; the number after 31 is 1.
+    """
     return digits.counted(number)
 
 
@@ -263,22 +272,24 @@ def read_poll(body: bytes) -> int | None:
 
 
 def probe_body(size: int) -> bytes:
-    """The body of a probe frame of ``size`` bytes, newline included. It repeats the alphabet, so that every bit takes
-    both values."""
+    """The body of a probe frame. It repeats the alphabet, so that every bit takes both values.
+
+    :param size: the length of the frame in bytes, including the newline.
+    """
     body = size - overhead(size)
-    while overhead(body) + body < size:  # the length of the body may have fewer digits than that of the frame
+    while overhead(body) + body < size:  # the length of the body may have fewer digits than the length of the frame
         body += 1
     return (digits.ALPHABET * (body // 64 + 1))[:body]
 
 
 def probe_text(size: int) -> bytes:
-    """A probe of that length as it is on the line, from the kind on and without the check."""
+    """The text of a probe of this length, from its kind on and without its check."""
     body = probe_body(size)
     return PROBE + digits.counted(len(body)) + body
 
 
 def probed_body(size: int) -> bytes:
-    """The body of the answer to a probe: the length in which it arrived."""
+    """The body of the answer to a probe: the length of the received probe in bytes."""
     return digits.counted(size)
 
 
@@ -287,41 +298,41 @@ def read_probed(body: bytes) -> int:
 
 
 def try_body(group: int, tried: bytes) -> bytes:
-    """The body of a try, which asks whether a group of bytes arrives (:mod:`linesync.wire.framing.transparency`)."""
+    """The body of a try, which tests whether a group of bytes arrives (:mod:`linesync.wire.framing.transparency`)."""
     return digits.counted(group) + tried
 
 
 def tried_body(group: int) -> bytes:
-    """The body of the answer: the group arrived."""
+    """The body of the answer to a try, which reports that the group arrived."""
     return digits.counted(group)
 
 
 def read_group(body: bytes) -> int:
-    """The group of a try or of its answer; negative if the body is malformed."""
+    """Read the group of a try or of its answer; negative if the body is malformed."""
     return digits.read_counted(body, 0, 1)[0]
 
 
 class Hello(Record):
-    """Opens a session or resumes one (section 4.1). Its check has seed 0, and its frame has at most 127 bytes."""
+    """A hello, which opens or resumes a session (section 4.1). Its check has the seed 0. Its frame has at most 127 bytes."""
 
     oldest: int
     """The oldest protocol version that the speaker knows."""
     newest: int
-    """The newest one."""
+    """The newest protocol version that the speaker knows."""
     role: str
-    """``c`` calls, ``l`` listens."""
+    """The role of the speaker: ``c`` calls, ``l`` listens."""
     nonce: str
-    """The speaker's session nonce, eight digits."""
+    """The session nonce of the speaker, eight digits."""
     peer: str
-    """The listener's nonce, empty if the speaker does not know it."""
+    """The session nonce of the receiver; empty if the speaker does not know it."""
     boot: str
     """The boot id of the speaker's process, eight digits."""
     frame: int
-    """The longest frame that the speaker accepts, bytes."""
+    """The longest frame that the speaker accepts, in bytes."""
     credit: int
-    """The credit that the speaker gives each new channel, bytes."""
+    """The credit that the speaker gives to each new channel, in bytes."""
     flags: str
-    """Letters of :mod:`linesync.wire.framing.hello_flags`."""
+    """The abilities of the speaker, as letters of :mod:`linesync.wire.framing.hello_flags`."""
 
     def body(self) -> bytes:
         numbers = b"".join(digits.counted(n) for n in (self.oldest, self.newest, self.frame, self.credit))
@@ -333,7 +344,7 @@ class Hello(Record):
         parts = body.split(b".")
         if len(parts) < 6:
             return None
-        role, nonce, peer, boot, flags, numbers = parts[:6]  # what a newer peer adds after these is ignored
+        role, nonce, peer, boot, flags, numbers = parts[:6]  # further fields of a newer peer are ignored
         values, at = [], 0
         for _ in range(4):
             value, at = digits.read_counted(numbers, at)
@@ -358,8 +369,11 @@ class Hello(Record):
 
 
 def checks_out(covered: bytes | bytearray | memoryview, check: bytes | bytearray, seeds: tuple[int, ...]) -> int | None:
-    """The seed under which the check is right, or None. One CRC would be enough for all seeds, because a seed changes the
-    CRC of texts of one length by a fixed value; but zlib is faster than that algebra, so each seed is tried."""
+    """The seed with which the check is correct, or None.
+
+    One CRC would be enough for all seeds, because a seed changes the CRC of all texts of one length by the same value. Each
+    seed is tried nevertheless, because zlib is faster than this calculation in Python.
+    """
     for seed in seeds:
         if check_text(covered, seed) == check:
             return seed
@@ -367,7 +381,7 @@ def checks_out(covered: bytes | bytearray | memoryview, check: bytes | bytearray
 
 
 def crc(covered: bytes, seed: int) -> int:
-    """The check as a number; for tools."""
+    """The check as a number, for tools."""
     return crc32(covered, seed)
 
 
@@ -389,7 +403,7 @@ _NAMES = {
 
 
 def describe(kind: bytes, body: bytes) -> str:
-    """One line about a frame for people; without a kind, about a text from a compressed record."""
+    """A description of a frame in one line, for people. An empty kind stands for a text from a compressed record."""
     if not kind:
         return f"says   {body.decode('ascii', 'replace')}"
     if kind in DATA_KINDS:

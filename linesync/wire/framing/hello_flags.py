@@ -1,4 +1,4 @@
-"""The flags of a hello: the abilities of an end (section 4.1 of docs/protocol.md).
+"""The flags of a hello, which announce the abilities of an end (section 4.1 of docs/protocol.md).
 
 A receiver ignores an unknown lower-case letter, and refuses a hello with an unknown upper-case letter.
 """
@@ -19,8 +19,8 @@ __all__ = [
 
 NESTING = "n"  # section 3.3: accepts frames inside frames
 EIGHT_FORM = "q"  # section 2.3: accepts payloads in the eight form
-CLEAN_PIPE = "p"  # section 1: knows that its line carries every byte unchanged
-MASKED_FORM = "m"  # sections 2.3 and 7.1: accepts payloads in the masked form on a line that carries it
+CLEAN_PIPE = "p"  # section 1: its line is a pipe or socket that carries every byte unchanged
+MASKED_FORM = "m"  # sections 2.3 and 7.1: accepts payloads in the masked form if the line carries them
 AUTOBAUD = "r"  # section 7.2: can change the rate of this line
 COMPRESSION = "z"  # section 6.5: accepts compressed records
 ZSTANDARD = "s"  # section 6.5: accepts data streams in Zstandard

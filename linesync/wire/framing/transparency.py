@@ -1,13 +1,13 @@
-"""The transparency of a line: which bytes it carries, found by trying them (section 7.1 of docs/protocol.md).
+"""The test of a line for the bytes that it carries unchanged (section 7.1 of docs/protocol.md).
 
-1. The receiver has read seven bits of each byte so far, and dropped the control characters that such lines insert. The
-   sender asks it to read eight bits. It does not answer if it has seen the line set the eighth bit.
-2. Lines are known to damage certain groups of bytes. The sender sends each group in a small frame of its own. An answer
-   shows that the group arrived unharmed. A group that stays unanswered three times is escaped from then on.
-3. A line that damages most bytes above 127 has seven bits: payloads stay in base64, and the receiver reads seven bits
+1. At first, the receiver reads seven bits of each byte, and drops the control characters that some lines insert. The sender
+   asks it to read eight bits. The receiver does not answer if the line has set the eighth bit of received bytes.
+2. Some lines damage certain groups of bytes. The sender sends each group in a small frame, a *try*. The answer shows that the
+   group arrived unchanged. A group without an answer to three tries is escaped from then on.
+3. A line that damages most bytes above 127 has seven bits. Payloads then stay in base64, and the receiver reads seven bits
    again.
 
-All this takes two round trips and 350 bytes. The result belongs to the line: on another line the sender starts again.
+The test takes two round trips and 350 bytes. The result is valid for one line. On another line, the sender starts again.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ GROUPS = (
     bytes(range(160, 255)),  # 7: a line that damages these has seven bits
     bytes((255,)),  # 8: the byte that ttys double or mark parity errors with
 )
-"""The groups of bytes that are tried together, numbered from 1."""
+"""The groups of bytes, numbered from 1. The bytes of a group are tried together."""
 
 READ_EIGHT_BITS = 0
-"""In place of a group: the receiver is asked to read eight bits."""
+"""The number of a try that asks the receiver to read eight bits."""
 READ_SEVEN_BITS = 31
-"""In place of a group: the receiver must read seven bits again."""
-_EIGHTH_BIT = 7  # the group without which a line has seven bits
+"""The number of a try that asks the receiver to read seven bits again."""
+_EIGHTH_BIT = 7  # the number of the group that a line with seven bits damages
 
 
 class TransparencyProbe:
-    """The sender's side, for one direction of one line.
+    """The sender's side of the test, for one direction of one line.
 
-    :param wanted: both ends know the masked form, and the line is not a clean pipe.
+    :param wanted: whether to test the line: both ends know the masked form, and the line is not a clean pipe.
     """
 
     def __init__(self, *, wanted: bool) -> None:
@@ -49,24 +49,24 @@ class TransparencyProbe:
         self.begin()
 
     def begin(self) -> None:
-        """This end or the peer has a new line, about which nothing is known yet."""
+        """Start the test, because this end or the peer has a new line."""
         self.escapes: MaskedForm | None = None
-        """How to write the masked form; None while payloads are in base64."""
+        """The encoder of the masked form; None while payloads are in base64."""
         self.retry_at: float | None = None
-        """When the last try counts as unanswered, seconds; None if there is none."""
+        """The time at which the last try counts as unanswered, in seconds; None if no try waits for an answer."""
         groups = [READ_EIGHT_BITS, *range(1, len(GROUPS) + 1)]
         self._tries = dict.fromkeys(groups, 0) if self._wanted else {}  # bound: fixed
-        """The groups without a result yet, and how often each was tried."""
+        """The groups without a result, each with the number of its tries."""
         self._next = [READ_EIGHT_BITS] if self._wanted else []  # groups that can be tried now; bound: fixed
         self._harmed: list[int] = []  # bound: fixed
 
     @property
     def waiting(self) -> bool:
-        """A group is to be tried now."""
+        """Whether a group waits to be tried."""
         return bool(self._next)
 
     def next_try(self, patience: float, now: float) -> tuple[int, bytes] | None:
-        """(the next group to try, its bytes), or None.
+        """Take the next group to try: its number and its bytes; None if no group waits.
 
         :param patience: seconds after which the try counts as unanswered.
         """
@@ -81,7 +81,7 @@ class TransparencyProbe:
         return group, GROUPS[group - 1] if group else b""
 
     def answered(self, group: int) -> None:
-        """The peer received this group unchanged. An answer without a question is ignored."""
+        """Record that the peer received a group unchanged. An answer without a try is ignored."""
         if group not in self._tries or not self._tries[group]:
             return
         del self._tries[group]
@@ -92,7 +92,7 @@ class TransparencyProbe:
         self._choose_form()
 
     def handle_timer(self, now: float) -> None:
-        """Repeat the tries that stayed unanswered, or give them up."""
+        """Repeat the unanswered tries. After the last try, the group counts as damaged."""
         if self.retry_at is None or now < self.retry_at:
             return
         self.retry_at = None
@@ -109,7 +109,7 @@ class TransparencyProbe:
         self._choose_form()
 
     def _choose_form(self) -> None:
-        """Choose the form as soon as all groups have a result."""
+        """Choose the form of payloads as soon as all groups have a result."""
         if self._tries:
             return
         self.retry_at = None
@@ -121,7 +121,7 @@ class TransparencyProbe:
             self.escapes = MaskedForm(b"".join(GROUPS[group - 1] for group in self._harmed))
 
     def revert_to_base64(self) -> None:
-        """The line damages bytes that it carried before: use base64 from now on."""
+        """Use base64 from now on, because the line damages bytes that it carried before."""
         self.escapes = None
         self._next = [READ_SEVEN_BITS]
         self._wanted = False

@@ -1,1 +1,1 @@
-"""Reliable, ordered delivery on one line: handshake, selective repeat, timers, pacing, sessions."""
+"""Reliable, ordered delivery on one line: handshake, selective repeat, timers, pacing and sessions."""

@@ -1,14 +1,15 @@
-"""How two ends agree on a session, and notice when they no longer do (section 4.4 of docs/protocol.md).
+"""The handshake: two ends agree on a session, and detect that their sessions differ (section 4.4 of docs/protocol.md).
 
-A session is the pair of the two ends' nonces. A hello names the speaker's nonce and, if the speaker knows it, the
-listener's. An end that receives its own nonce in a hello knows that the hello is new, and not an old copy.
+A session is identified by the nonces of the two ends. A hello contains the nonce of its sender and, if the sender knows it,
+the nonce of the receiver. If an end receives its own current nonce as the receiver's nonce of a hello, the hello is new and
+not an old copy.
 
-A hello alone never replaces a session, because it may be an old copy. The answer to it is an *offer*, with a new random
-nonce. The old session ends when something arrives that only a peer with this offer can send: a hello that names the offered
-nonce, or a frame whose check has a seed with it.
+A hello alone never replaces a session, because it may be an old copy. The answer to it is an *offer* with a new random nonce.
+The old session ends when a message arrives that only a peer with this offer can send: a hello that names the offered nonce,
+or a frame whose check has a seed from this nonce.
 
-``TRANSITIONS`` is complete and drives the code: the next state and the action come from it, and the state changes
-nowhere else. An event that has no entry for the present state changes nothing.
+``TRANSITIONS`` is complete. The code reads the next state and the action from this table, and changes the state only in this
+way. An event without an entry for the current state changes nothing.
 """
 
 from __future__ import annotations
@@ -86,30 +87,30 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     (STANDING, INCOMPATIBLE): (STANDING, REFUSE),
     (STANDING, ENDED): (IDLE, DRAW_NONCE),
 }
-"""(state, event) to (next state, action)."""
+"""The transitions: (state, event) to (next state, action)."""
 
-_DISPLACED_FOR = 10.0  # seconds in which a peer that lost this line to another one counts as another station
+_DISPLACED_FOR = 10.0  # seconds for which a peer that another peer has replaced counts as another station
 
 
 class LocalParameters(Record):
-    """What an end announces about itself in every hello (section 4.1 of docs/protocol.md)."""
+    """The parameters that an end announces in every hello (section 4.1 of docs/protocol.md)."""
 
     role: str
-    """``c`` calls, ``l`` listens."""
+    """The role of this end: ``c`` calls, ``l`` listens."""
     boot: str
     """The boot id of this process, eight digits."""
     frame: int
-    """The longest frame that we accept, bytes."""
+    """The longest frame that this end accepts, in bytes."""
     credit: int
-    """The credit that we give each new channel, bytes."""
+    """The credit that this end gives to each new channel, in bytes."""
     flags: str
-    """Letters of :mod:`linesync.wire.framing.hello_flags`."""
+    """The abilities of this end, as letters of :mod:`linesync.wire.framing.hello_flags`."""
 
 
 class Handshake:
-    """The state of one end.
+    """The state of the handshake at one end.
 
-    :param tokens: gives a new nonce of eight random digits on each call.
+    :param tokens: returns a new nonce of eight random digits on each call.
     """
 
     def __init__(self, local: LocalParameters, tokens: Callable[[], str]) -> None:
@@ -117,42 +118,44 @@ class Handshake:
         self._tokens = tokens
         self.state = IDLE
         self.nonce = tokens()
-        """Our nonce in the standing session, or in the next one."""
+        """The nonce of this end in the standing session, or in the next session."""
         self.peer: Hello | None = None
-        """The hello of the peer of the standing session."""
-        self._offer: tuple[Hello, str] | None = None  # (the hello that we offered a session to, our nonce in it)
-        self._displaced = ("", 0.0)  # (boot id of the peer that lost this line to the present one, when)
+        """The hello of the peer of the standing session; None without a session."""
+        self._offer: tuple[Hello, str] | None = (
+            None  # (the hello that got the offer, the nonce of this end in the offer)
+        )
+        self._displaced = ("", 0.0)  # (the boot id of the peer that another peer has replaced, the time)
 
     def announce(self, flag: str, on: bool) -> None:
-        """Include a flag in our hellos from now on, or omit it."""
+        """Include a flag in the hellos of this end from now on, or omit it."""
         local = self.local
         flags = local.flags.replace(flag, "") + (flag if on else "")
         if flags != local.flags:
             self.local = local.but(flags=flags)
 
     def leads(self, peer: Hello) -> bool:
-        """Whether this end is the one that asks, where only one of the two ends may ask. The caller asks. If both ends
-        have the same role, the end with the greater nonce asks."""
-        mine, theirs = self.local.role, peer.role
-        return mine == "c" if mine != theirs else self.nonce > peer.nonce
+        """Whether this end is the leader, in protocols in which only one end may ask. The caller is the leader. If both ends
+        have the same role, the end with the greater nonce is the leader."""
+        own_role, peer_role = self.local.role, peer.role
+        return own_role == "c" if own_role != peer_role else self.nonce > peer.nonce
 
     def _pairs(self) -> list[tuple[str, str]]:
-        """(our nonce, peer's nonce) of the standing and of the offered session."""
+        """The nonces (own, peer's) of the standing session and of the offered session."""
         pairs = [] if self.peer is None else [(self.nonce, self.peer.nonce)]
         if self._offer is not None:
             pairs.append((self._offer[1], self._offer[0].nonce))
         return pairs
 
     def inbound_seeds(self) -> tuple[int, ...]:
-        """The seeds of frames for us: of the standing session, then of the offer."""
-        return tuple(session_seed(theirs, ours) for ours, theirs in self._pairs())
+        """The seeds of frames for this end: of the standing session, then of the offer."""
+        return tuple(session_seed(peer_nonce, own_nonce) for own_nonce, peer_nonce in self._pairs())
 
     def outbound_seeds(self) -> tuple[int, ...]:
-        """The seeds of our own frames, likewise."""
-        return tuple(session_seed(ours, theirs) for ours, theirs in self._pairs())
+        """The seeds of frames from this end: of the standing session, then of the offer."""
+        return tuple(session_seed(own_nonce, peer_nonce) for own_nonce, peer_nonce in self._pairs())
 
     def hello(self, to: Hello | None = None) -> Hello:
-        """The hello to send now: the answer to ``to``, or our call."""
+        """The hello to send now: the answer to the hello ``to``, or a call without ``to``."""
         nonce, peer = self.nonce, self.peer.nonce if self.peer else ""
         if to is not None:
             peer = to.nonce
@@ -173,10 +176,10 @@ class Handshake:
     # -- events --------------------------------------------------------------------------------------------------------
 
     def received(self, hello: Hello, now: float, *, alive: bool, adopt: bool) -> str:
-        """Take a hello.
+        """Handle a received hello.
 
-        :param alive: the standing session was heard a short time ago.
-        :param adopt: treat a stale hello as that of an unknown session, because none of the links has its session.
+        :param alive: whether a frame of the standing session arrived a short time ago.
+        :param adopt: whether a stale hello counts as a hello of an unknown session, because no link has its session.
         :returns: the action, which the caller completes; empty for none.
         """
         event = self._classify(hello, now, alive=alive)
@@ -187,7 +190,7 @@ class Handshake:
         return self._step(event, hello, hello.peer, now)
 
     def frame_keyed(self, seed: int, now: float) -> bool:
-        """A frame arrived whose check is right under ``seed``; True if that establishes the offered session."""
+        """Handle a frame whose check is correct with ``seed``. Return whether it establishes the offered session."""
         if self._offer is None or seed != session_seed(self._offer[0].nonce, self._offer[1]):
             return False
         if self.peer is not None and seed == self.inbound_seeds()[0]:
@@ -195,15 +198,15 @@ class Handshake:
         return self._step(OFFER_FRAME, *self._offer, now) == ESTABLISH
 
     def end(self) -> None:
-        """The standing session ended. The next one will have another nonce."""
+        """End the standing session. The next session gets another nonce."""
         if self.peer is not None:
             self._step(ENDED, self.peer, self.nonce, 0.0)
 
     def _step(self, event: str, hello: Hello, nonce: str, now: float) -> str:
         """Make the transition of an event. No other code changes the state.
 
-        :param nonce: our nonce in the session that this establishes.
-        :returns: the action, empty for none.
+        :param nonce: the nonce of this end in the session that the event may establish.
+        :returns: the action; empty for none.
         """
         self.state, action = TRANSITIONS.get((self.state, event), (self.state, ""))
         if action == OFFER:
@@ -229,7 +232,7 @@ class Handshake:
     # -- hellos --------------------------------------------------------------------------------------------------------
 
     def refusal(self, hello: Hello) -> str:
-        """The reason why this end refuses a peer, a sentence; empty if it does not."""
+        """The reason why this end refuses a peer, as a sentence; empty if it accepts the peer."""
         if hello.oldest > limits.VERSION or hello.newest < limits.OLDEST_VERSION:
             return (
                 f"the peer speaks protocol versions {hello.oldest} to {hello.newest}, this side"
@@ -244,7 +247,7 @@ class Handshake:
         return ""
 
     def _classify(self, hello: Hello, now: float, *, alive: bool) -> str:
-        """The event of a hello: the first that fits, in the order of section 4.4."""
+        """The event of a hello: the first matching event in the order of section 4.4."""
         offered = self._offer[1] if self._offer else ""
         if hello.nonce in (self.nonce, offered):
             return FROM_SELF
@@ -257,7 +260,7 @@ class Handshake:
                 return TO_US
             return STALE if hello.peer else UNKNOWN
         if hello.peer == self.nonce and not alive:
-            return TO_OFFER  # a peer that has restarted answered our call
+            return TO_OFFER  # a restarted peer has answered a call of this end
         second_caller = self.local.role == hello.role != self.peer.role
         if alive and (second_caller or self._was_displaced(hello, now)):
             return OTHER_STATION
@@ -266,6 +269,7 @@ class Handshake:
         return STALE if hello.peer else UNKNOWN
 
     def _was_displaced(self, hello: Hello, now: float) -> bool:
-        """A peer that lost this line to another one a short time ago wants it back: two stations share the line."""
+        """Whether the hello is from a peer that another peer has replaced a short time ago. Two stations then share the
+        line."""
         boot, at = self._displaced
         return hello.boot == boot and now - at < _DISPLACED_FOR

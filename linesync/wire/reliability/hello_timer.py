@@ -1,4 +1,4 @@
-"""The hello timer: when a caller sends its hellos, and which hellos wait to be sent (section 4.2 of docs/protocol.md)."""
+"""The hello timer: the times of a caller's hellos, and the hellos that wait to be sent (section 4.2 of docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from .handshake import Handshake
 
 __all__ = ["HelloTimer"]
 
-_ANSWERS = 2  # the most that wait at one time: a flood of hellos is not answered one by one
+_ANSWERS = 2  # the maximum number of waiting hellos, so that a flood of hellos gets only a few answers
 
 
 class HelloTimer:
-    """The hellos of one end; the handshake fills them in."""
+    """The waiting hellos of one end. The handshake makes their contents."""
 
     __slots__ = ("_calls", "_handshake", "due", "hellos")
 
     def __init__(self, handshake: Handshake) -> None:
         self._handshake = handshake
-        self._calls = 0  # since the start
+        self._calls = 0  # the number of calls since the start
         self.due: float | None = None
-        """The time of the next call, monotonic seconds, or None."""
+        """The time of the next call in monotonic seconds, or None."""
         self.hellos: list[Hello] = []  # bound: hello_timer._ANSWERS
         """The hellos that wait to be sent."""
 
     def start(self, due: float) -> None:
-        """Call from that time on, first at short intervals. A listener never calls."""
+        """Call from this time on, first at short intervals. A listener never calls."""
         if self._handshake.local.role == "c":
             self.due, self._calls = due, 0
 
@@ -35,9 +35,9 @@ class HelloTimer:
             self.hellos.append(self._handshake.hello(hello))
 
     def handle_timer(self, now: float, *, again: bool) -> None:
-        """Queue a hello if it is due.
+        """Queue a call if it is due.
 
-        :param again: there is a session, which lost its line.
+        :param again: whether there is a session that has lost its line.
         """
         if self.due is None or now < self.due:
             return

@@ -1,8 +1,9 @@
-"""Liveness: when each end was heard last, and what follows from it (sections 4.3, 4.6 and 4.7 of docs/protocol.md).
+"""Liveness: the times of the last frames, and the deadlines that follow from them (sections 4.3, 4.6 and 4.7 of
+docs/protocol.md).
 
-Both ends of a session send a frame from time to time, and notice the silence of the other end. On a shared line the caller does
-most of this work, because a listener may speak there only for a short time after a valid frame: a listener receives
-keepalives more often than it sends them, and only a caller that hears nothing polls.
+Both ends of a session regularly send a frame, and detect the silence of the other end. On a shared line, a listener may send
+only for a short time after a valid frame. The caller therefore does most of this work: it sends keepalives more often than
+the listener, and only the caller polls a silent peer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ __all__ = ["Liveness"]
 
 
 class Liveness:
-    """The state of one end, in monotonic seconds. It outlives lines and sessions.
+    """The state of one end. It continues over lines and sessions. Times are monotonic seconds.
 
-    :param caller: this end calls.
+    :param caller: whether this end is the caller.
     """
 
     __slots__ = ("_caller", "heard_at", "quiet", "spoke_at", "valid_at")
@@ -25,44 +26,46 @@ class Liveness:
     def __init__(self, *, caller: bool) -> None:
         self._caller = caller
         self.quiet = False
-        """There is a session, but its peer is not heard on any line."""
+        """Whether there is a session whose peer is not heard on any line."""
         self.heard_at = float("-inf")
-        """When the last frame of a session arrived; minus infinity before the first."""
+        """The arrival time of the last frame of a session; minus infinity before the first frame."""
         self.valid_at = float("-inf")
         """The same for any valid frame, including hellos and frames of other sessions."""
         self.spoke_at = float("-inf")
-        """When bytes were last handed to the line."""
+        """The time at which bytes were last sent."""
 
     def fall_quiet(self, now: float) -> LineQuiet:
-        """The peer is no longer heard."""
+        """Record that the peer is no longer heard, and return the event."""
         self.quiet = True
         return LineQuiet(max(now - self.heard_at, 0.0))
 
     def alive(self, now: float) -> bool:
-        """The peer was heard a short time ago."""
+        """Whether a frame of the session arrived a short time ago."""
         return now - self.heard_at < limits.SILENCE and not self.quiet
 
     def may_speak(self, line: LineState, now: float) -> bool:
-        """A caller may always speak; a listener on a shared line only for a short time after a valid frame."""
+        """Whether this end may send. A caller may always send; on a shared line, a listener may send only for a short time
+        after a valid frame."""
         return self._caller or not line.shared or now - self.valid_at < line.patience(limits.SILENCE)
 
     def keepalive_at(self, line: LineState) -> float:
-        """When to send a keepalive, if nothing else is sent before."""
+        """The time of the next keepalive, if nothing else is sent before."""
         if not line.shared:
             return self.spoke_at + limits.KEEPALIVE_PIPE
         return self.spoke_at + (limits.KEEPALIVE_CALLER if self._caller else limits.KEEPALIVE_LISTENER)
 
     def ask_at(self, line: LineState, unanswered_since: float | None) -> float | None:
-        """When an end that hears nothing polls; None if it has polled already or only listens.
+        """The time at which this end polls a silent peer; None if it has already polled or only listens.
 
-        :param unanswered_since: when the first unanswered poll was sent, or None.
+        :param unanswered_since: the time of the first unanswered poll, or None.
         """
         if unanswered_since is not None or (line.shared and not self._caller):
             return None
         return self.heard_at + (limits.POLL_IDLE if line.shared else 2 * limits.KEEPALIVE_PIPE)
 
     def quiet_at(self, line: LineState, unanswered_since: float | None) -> float | None:
-        """When the line becomes quiet; None if that is not known yet. The parameter is that of :meth:`ask_at`."""
+        """The time at which the line becomes quiet; None if it is not known yet. The parameters are those of
+        :meth:`ask_at`."""
         if line.shared and not self._caller:
             return self.heard_at + line.patience(limits.QUIET_LISTENER)
         if unanswered_since is None:

@@ -1,8 +1,8 @@
-"""The measured round trip and the probe timeout (section 5.5 of docs/protocol.md).
+"""The measured round-trip time and the probe timeout (section 5.5 of docs/protocol.md).
 
-The estimator is that of RFC 6298. The probe timeout is for the last frames that were sent: no later frame can arrive and
-show their loss. When it expires, a poll asks what arrived, and the order of arrivals shows what was lost. No frame is ever
-repeated because of a timer alone, so a slow line does not fill with copies.
+The estimator is that of RFC 6298. The probe timeout is for the last sent frames, because no later frame can arrive and show
+their loss. When it expires, a poll asks for an acknowledgement, which shows the lost frames. No frame is repeated because of
+a timer alone. A slow line therefore does not fill with copies.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class RoundTrip:
 
     def __init__(self) -> None:
         self.smoothed: float | None = None
-        """Seconds, None before the first measurement."""
+        """The smoothed round-trip time in seconds; None before the first measurement."""
         self.variation = 0.0
         self.least = limits.FIRST_RTT
         self.backoff = 0
-        """Consecutive polls without an answer."""
+        """The number of consecutive polls without an answer."""
 
     def measured(self, sample: float) -> None:
-        """Take one measurement, seconds."""
+        """Add one measurement in seconds."""
         sample = max(sample, 0.0)
         if self.smoothed is None:
             self.smoothed, self.variation, self.least = sample, sample / 2, sample
@@ -37,13 +37,13 @@ class RoundTrip:
 
     @property
     def value(self) -> float:
-        """The smoothed round trip, or the assumed one before the first measurement; seconds."""
+        """The smoothed round-trip time in seconds, or an assumed time before the first measurement."""
         return limits.FIRST_RTT if self.smoothed is None else self.smoothed
 
     def probe_timeout(self, ack_delay: float) -> float:
-        """The time after which an unacknowledged frame causes a poll, seconds.
+        """The time after which an unacknowledged frame causes a poll, in seconds.
 
-        :param ack_delay: the most that the peer may delay an acknowledgement, seconds.
+        :param ack_delay: the longest time for which the peer may delay an acknowledgement, in seconds.
         """
         if self.smoothed is None:
             base = 2 * limits.FIRST_RTT

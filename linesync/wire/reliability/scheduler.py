@@ -1,9 +1,9 @@
-"""The scheduler: which frame is sent next. It feeds the transmit queue in this order:
+"""The scheduler: chooses the next frame for the transmit queue, in this order:
 
-1. The goodbye of a session that is over, because its peer does not know that yet.
-2. Rate frames. While a rate is on trial, only these.
-3. Hellos, then our goodbye.
-4. While the line is quiet, at most a poll; otherwise the frames of the session.
+1. The goodbye of a session that is over, because its peer does not know this yet.
+2. Rate frames. While a rate is on trial, only rate frames are sent.
+3. Hellos, then the goodbye of the standing session.
+4. The frames of the session. While the line is quiet, only a poll is sent.
 5. A keepalive, if nothing was sent for a long time.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ... import limits
 from ..framing import frames
 from ..framing.frames import Lane
 from ..framing.payload import encode_base64
@@ -23,10 +24,10 @@ from .transmit_queue import OutgoingFrame
 
 __all__ = ["Scheduler", "Trace"]
 
-_REASON = 60  # the most bytes of the reason in a goodbye
+_REASON = 60  # the maximum size of the reason in a goodbye, in bytes
 
 Trace = Callable[[str, bytes, bytes, int], None]
-"""Called with (``in`` or ``out``, kind, body, length on the line) for each frame."""
+"""Called for each frame with the direction (``in`` or ``out``), the kind, the body, and the length on the line in bytes."""
 
 
 def _outgoing(kind: bytes, body: bytes, seed: int) -> OutgoingFrame:
@@ -34,11 +35,11 @@ def _outgoing(kind: bytes, body: bytes, seed: int) -> OutgoingFrame:
 
 
 class Scheduler:
-    """The source of a :class:`~linesync.wire.reliability.transmit_queue.TransmitQueue`. Call :meth:`prepare` before each
-    use of the queue.
+    """The source of frames for a :class:`~linesync.wire.reliability.transmit_queue.TransmitQueue`. The caller calls
+    :meth:`prepare` before each use of the queue.
 
-    :param hello_timer: holds the hellos to send.
-    :param liveness: says when a keepalive is due.
+    :param hello_timer: has the hellos that wait to be sent.
+    :param liveness: has the time of the next keepalive.
     """
 
     __slots__ = (
@@ -61,29 +62,55 @@ class Scheduler:
         self._counters = counters
         self.trace: Trace | None = None
         self.bye: bytes | None = None
-        """The body of the goodbye that is to end the standing session."""
+        """The body of the goodbye of the standing session, which waits to be sent; or None."""
         self.departing = False
-        """Our goodbye was not handed over to the line completely yet."""
+        """Whether the goodbye of the standing session is not completely sent yet."""
         self.parting: OutgoingFrame | None = None
-        """The goodbye of a session that is over already."""
+        """The goodbye of a session that is already over, which waits to be sent; or None."""
         self._line: LineState | None = None
         self._session: Session | None = None
         self._now = 0.0
         self._departs = 0.0
 
     def queue_goodbye(self, reason: str) -> None:
-        """End the standing session."""
+        """Queue a goodbye, which ends the standing session."""
         self.departing = True
         self.bye = encode_base64(reason.encode("utf-8", "replace")[:_REASON])
 
     def queue_parting(self, session: Session, reason: str) -> None:
-        """This session is over: report the reason to its peer."""
+        """Queue a goodbye for the peer of a session that is already over."""
         self.parting = _outgoing(frames.BYE, encode_base64(reason.encode()[:_REASON]), session.seed_out)
 
     @property
     def has_greeting(self) -> bool:
-        """A hello or a goodbye waits to be sent."""
+        """Whether a hello or a goodbye waits to be sent."""
         return bool(self._hello_timer.hellos) or self.bye is not None or self.parting is not None
+
+    def has_work(self, line: LineState | None, session: Session | None, half_sent: bool, now: float) -> bool:
+        """Something waits to be sent as soon as the line accepts it.
+
+        :param half_sent: the transmit queue has a frame of which the line has accepted only a part.
+        """
+        autobaud = line.autobaud if line is not None else None
+        if autobaud is not None:
+            if session is not None and autobaud.has_frame:
+                return True
+            if autobaud.silent:
+                return half_sent or self.parting is not None
+        if half_sent or self.has_greeting:
+            return True
+        if session is None or line is None:
+            return False
+        return session.polls.wanted if self._liveness.quiet else session.has_work(now, line.pacer)
+
+    def only_prompt_data(self, line: LineState, session: Session, half_sent: bool, now: float) -> bool:
+        """On a pipe, only prompt data can be due. Then :meth:`take_prompt_data` does the work of the transmit queue at a
+        third of the cost. Small operations are nearly all that the sockets of a hub carry."""
+        if line.pacer.rate is not None or self._liveness.quiet or self.trace is not None:
+            return False
+        if half_sent or self.has_greeting:
+            return False
+        return now < self._liveness.spoke_at + limits.KEEPALIVE_PIPE and not line.shared and session.prompt_alone(now)
 
     def prepare(self, line: LineState, session: Session | None, now: float) -> None:
         """Set the line and the session for the next calls of :meth:`next_control` and :meth:`next_bulk`."""
@@ -91,7 +118,7 @@ class Scheduler:
         self._departs = max(line.pacer.busy_until, now)
 
     def next_control(self, inside: bool) -> OutgoingFrame | None:
-        """The next frame that does not wait for bulk frames.
+        """The next control frame (a frame that does not wait for bulk frames), or None.
 
         :param inside: whether it will be inside a bulk frame.
         """
@@ -125,14 +152,17 @@ class Scheduler:
         return frame
 
     def next_bulk(self, inside: bool) -> OutgoingFrame | None:
-        """The next frame that may wait. It is never inside another frame."""
+        """The next bulk frame, or None. It is never inside another frame."""
         line, session = self._line, self._session
         if line is None or session is None or self._liveness.quiet or line.silent:
             return None
         return session.next_bulk(self._now, line.pacer)
 
     def transmitted(self, outgoing: OutgoingFrame, given: int) -> None:
-        """The last byte of a frame was handed over, as the last of ``given`` bytes since :meth:`prepare`."""
+        """Handle the complete transmission of a frame.
+
+        :param given: the number of bytes that were handed over since :meth:`prepare`, up to the last byte of this frame.
+        """
         line, session = self._line, self._session
         self._counters.frames_out += 1
         if outgoing.kind == frames.BYE:
@@ -147,7 +177,7 @@ class Scheduler:
             self.trace("out", outgoing.kind, outgoing.body, len(outgoing.data))
 
     def take_prompt_data(self, session: Session, now: float) -> bytes:
-        """All prompt data that waits, as bytes for the line; only if :meth:`Session.prompt_alone`."""
+        """Take all waiting prompt data, as bytes for the line. The caller checks :meth:`Session.prompt_alone` before."""
         out: list[bytes] = []
         size = 0
         mux = session.mux

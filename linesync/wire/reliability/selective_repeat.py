@@ -1,13 +1,13 @@
 """Selective repeat: the sender and the receiver of one lane (sections 5.1 to 5.4 of docs/protocol.md).
 
-Sequence numbers have 12 bits on the line and are unbounded integers here. The receiver delivers in order, keeps payloads
-that come early, and reports the next number that it expects together with the ranges that it holds beyond. The gaps
-between these are missing. The sender keeps every payload until it is acknowledged.
+Sequence numbers have 12 bits on the line and are unbounded integers in this module. The receiver delivers payloads in order
+and keeps payloads that arrive early. It reports the next number that it expects, and the ranges of numbers that it has after
+it. The numbers between these are missing. The sender keeps every payload until it is acknowledged.
 
-Order, not time, decides what is lost, because a line does not reorder frames. Each transmission of either lane, the
-first or a repetition, takes the next number of one common *transmission count* when its last byte is handed over. When a
-transmission is known to have arrived, all unacknowledged ones with a smaller count are lost, including repetitions. Only
-the last frames need timers (:mod:`linesync.wire.reliability.round_trip`). This is RACK (RFC 8985) without its clock.
+A line does not change the order of frames. The order of arrivals, and not a timer, therefore shows the lost payloads. Each
+transmission in either lane, including repetitions, gets the next number of one common *transmission count* when its last byte
+is handed over. When a transmission is known to have arrived, all unacknowledged transmissions with a smaller count are lost.
+Only the last frames need timers (:mod:`linesync.wire.reliability.round_trip`). This is RACK (RFC 8985) without its clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def nearest(wire: int, reference: int) -> int:
 
 
 def nearest_of_six_bits(wire: int, reference: int) -> int:
-    """The same modulo 64."""
+    """The integer nearest to ``reference`` that equals ``wire`` modulo 64."""
     return reference + (wire - reference + 32) % 64 - 32
 
 
@@ -41,31 +41,31 @@ class SentPayload:
         self.seq = seq
         self.payload = payload
         self.count = -1
-        """The transmission count of its last transmission, -1 until that is complete."""
+        """The transmission count of its last transmission; -1 until this transmission is complete."""
         self.first_at = float("-inf")
-        """When its first transmission began, seconds; minus infinity before that."""
+        """The time at which its first transmission began, in seconds; minus infinity before that."""
         self.sent_at = 0.0
-        """When the last byte of that transmission leaves, as the pacer computes it; seconds."""
+        """The time at which the last byte of the last transmission leaves, estimated by the pacer, in seconds."""
         self.size = 0
-        """The length of that transmission on the line, bytes."""
+        """The length of the last transmission on the line, in bytes."""
         self.times = 0
-        """Completed transmissions."""
+        """The number of complete transmissions."""
         self.masked = False
-        """The last transmission was in the masked form."""
+        """Whether the last transmission was in the masked form."""
         self.lost = False
-        """It waits to be repeated."""
+        """Whether it waits to be repeated."""
 
 
 class SelectiveRepeatSender:
-    """Numbers payloads, keeps them until they are acknowledged, and says which to repeat."""
+    """The sender of one lane: numbers payloads, keeps them until they are acknowledged, and selects payloads to repeat."""
 
     def __init__(self) -> None:
         self.next_seq = 0
-        """The number of the next new payload."""
+        """The sequence number of the next new payload."""
         self.base = 0
-        """The number of the oldest unacknowledged payload."""
+        """The sequence number of the oldest unacknowledged payload."""
         self.bytes_in_flight = 0
-        """Payload bytes that are not acknowledged."""
+        """The number of payload bytes that are not acknowledged."""
         self.repeated = 0
         """The number of repetitions."""
         self._out: dict[int, SentPayload] = {}  # bound: limits.WINDOW_FRAMES
@@ -76,21 +76,21 @@ class SelectiveRepeatSender:
 
     @property
     def outstanding(self) -> bool:
-        """Some payload is not acknowledged."""
+        """Whether any payload is not acknowledged."""
         return bool(self._out)
 
     @property
     def window_open(self) -> bool:
-        """A new payload may be sent."""
+        """Whether a new payload may be sent."""
         return self.next_seq - self.base < limits.WINDOW_FRAMES
 
     @property
     def has_lost(self) -> bool:
-        """Some payload waits to be repeated."""
+        """Whether any payload waits to be repeated."""
         return bool(self._lost)
 
     def push(self, payload: bytes) -> SentPayload:
-        """Number a new payload."""
+        """Give a sequence number to a new payload, and keep it."""
         sent = SentPayload(self.next_seq, payload)
         self._out[self.next_seq] = sent
         self.next_seq += 1
@@ -98,7 +98,7 @@ class SelectiveRepeatSender:
         return sent
 
     def next_lost(self) -> SentPayload | None:
-        """Take the oldest lost payload, to repeat it."""
+        """Take the oldest lost payload for a repetition; None if no payload is lost."""
         while self._lost:
             sent = self._out.get(heappop(self._lost))
             if sent is not None and sent.lost:
@@ -108,13 +108,13 @@ class SelectiveRepeatSender:
         return None
 
     def put_back(self, sent: SentPayload) -> None:
-        """A payload that was taken from :meth:`next_lost` cannot be sent now."""
+        """Return a payload of :meth:`next_lost` that cannot be sent now."""
         sent.lost = True
         self.repeated -= 1
         heappush(self._lost, sent.seq)
 
     def lose_all(self) -> None:
-        """The line is gone, so everything that is not acknowledged is lost, even if it was sent only in part."""
+        """Mark all unacknowledged payloads as lost, because the line is gone."""
         self._fresh.clear()
         self._lost = []
         for seq, sent in self._out.items():
@@ -122,23 +122,24 @@ class SelectiveRepeatSender:
             heappush(self._lost, seq)
 
     def transmitted(self, sent: SentPayload, count: int, sent_at: float, size: int) -> None:
-        """The last byte of a transmission was handed over.
+        """Record a complete transmission of a payload.
 
         :param count: its transmission count.
-        :param sent_at: when the byte leaves the line, seconds.
-        :param size: the length of the transmission, bytes.
+        :param sent_at: the time at which its last byte leaves the line, in seconds.
+        :param size: its length on the line, in bytes.
         """
         if sent.seq not in self._out:
-            return  # acknowledged in the meantime: an earlier transmission had arrived
+            return  # an earlier transmission has arrived and is already acknowledged
         sent.count, sent.sent_at, sent.size = count, sent_at, size
         sent.times += 1
         self._fresh.append(sent)
 
     def acknowledged(self, expected: int, ranges: tuple[tuple[int, int], ...]) -> list[SentPayload] | None:
-        """Take an acknowledgement.
+        """Handle an acknowledgement.
 
         :param expected: the next sequence number that the peer expects, modulo 4096.
-        :param ranges: (payloads missing, payloads received after them), from there on.
+        :param ranges: the ranges from this number on: the number of missing payloads, and the number of received payloads
+            after them.
         :returns: the newly acknowledged payloads in any order; None if it acknowledges payloads that were never sent.
         """
         upto = nearest(expected, self.base)
@@ -158,9 +159,13 @@ class SelectiveRepeatSender:
         return new
 
     def acknowledged_shortly(self, six_bits: int) -> list[SentPayload] | None:
-        """Take a short acknowledgement: the next sequence number that the peer expects, modulo 64. With more than 31
-        payloads in flight this may acknowledge fewer payloads than the peer received, but never more, because the
-        expected number never decreases."""
+        """Handle a short acknowledgement.
+
+        With more than 31 payloads in flight, it may acknowledge fewer payloads than the peer has received. It never
+        acknowledges more, because the expected number never decreases.
+
+        :param six_bits: the next sequence number that the peer expects, modulo 64.
+        """
         return self.acknowledged(nearest_of_six_bits(six_bits, self.base) % limits.SEQ_MOD, ())
 
     def _settle(self, seq: int, new: list[SentPayload]) -> None:
@@ -170,7 +175,7 @@ class SelectiveRepeatSender:
             new.append(sent)
 
     def lose_before(self, count: int) -> list[SentPayload]:
-        """Every unacknowledged payload whose last transmission was before ``count`` is lost.
+        """Mark every unacknowledged payload as lost whose last transmission has a smaller count than ``count``.
 
         :returns: the newly lost payloads.
         """
@@ -186,7 +191,7 @@ class SelectiveRepeatSender:
         return lost
 
     def oldest_sent_at(self) -> float | None:
-        """When the oldest transmission left that is neither acknowledged nor lost, seconds; None if there is none."""
+        """The departure time of the oldest transmission that is neither acknowledged nor lost, in seconds, or None."""
         fresh = self._fresh
         while fresh and fresh[0].seq not in self._out:
             fresh.popleft()
@@ -194,26 +199,26 @@ class SelectiveRepeatSender:
 
 
 class SelectiveRepeatReceiver:
-    """Delivers payloads in order and knows which are missing."""
+    """The receiver of one lane: delivers payloads in order, and reports the missing payloads."""
 
     def __init__(self) -> None:
         self.expected = 0
-        """The number of the next payload to deliver."""
+        """The sequence number of the next payload to deliver."""
         self.duplicates = 0
         self._early: dict[int, bytes] = {}  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
         self._early_bytes = 0
 
     @property
     def has_gap(self) -> bool:
-        """A payload is missing before one that arrived."""
+        """Whether a payload is missing before a received payload."""
         return bool(self._early)
 
     def receive(self, wire_seq: int, payload: bytes) -> list[bytes] | None:
-        """Take a payload.
+        """Handle a received payload.
 
         :param wire_seq: its sequence number, modulo 4096.
-        :returns: the payloads that can be delivered now, in order; None if this one is dropped: a duplicate, or one outside
-            the window, in numbers or in bytes.
+        :returns: the payloads that can be delivered now, in order; None if this payload is dropped, because it is a duplicate
+            or outside the window (in numbers or in bytes).
         """
         seq = nearest(wire_seq, self.expected)
         if seq < self.expected or seq in self._early or seq >= self.expected + limits.WINDOW_FRAMES:
@@ -234,7 +239,8 @@ class SelectiveRepeatReceiver:
         return out
 
     def report(self) -> tuple[int, tuple[tuple[int, int], ...]]:
-        """The content of an acknowledgement: (next expected number modulo 4096, ranges of (missing, received) after it)."""
+        """The content of an acknowledgement: the next expected number modulo 4096, and the ranges (missing, received) after
+        it."""
         ranges: list[tuple[int, int]] = []
         at, previous = self.expected, None
         for seq in sorted(self._early):

@@ -15,9 +15,11 @@ from ..framing import frames, hello_flags
 from ..framing.frames import Ack, Hello, Lane
 from ..framing.payload import raw_room
 from ..framing.transparency import READ_EIGHT_BITS, READ_SEVEN_BITS, TransparencyProbe
+from .acknowledgements import Acknowledgements
 from .frame_size import FrameSizer
 from .handshake import LocalParameters
 from .pacing import Pacer
+from .polls import Polls
 from .round_trip import RoundTrip
 from .selective_repeat import SelectiveRepeatReceiver, SelectiveRepeatSender, SentPayload
 from .transmit_queue import OutgoingFrame
@@ -25,11 +27,9 @@ from .transmit_queue import OutgoingFrame
 __all__ = ["Session"]
 
 _NEVER = float("-inf")
-_POLLS = 31  # the number of different poll numbers
 _REPLIES = 12  # the most answers to probes and tries that wait to be sent
 _TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
 _MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
-_FEW_BYTES = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
 
 
 class Session:
@@ -88,23 +88,10 @@ class Session:
         because the acknowledgement may be that of any of them (Karn's algorithm)."""
         self._count = 0  # completed transmissions
         self._newest = -1  # the greatest transmission count that is known to have arrived
-        self._ack_at: dict[Lane, float | None] = dict.fromkeys(Lane)  # when an acknowledgement is due
-        self._ack_bytes = 0  # bytes received since the last full acknowledgement
-        self._ack_sent = now  # when that was sent
-        self._ack_short = both(hello_flags.SHORT_ACKS)
-        self._ack_whole = False  # the peer needs to know what is missing
-        self._newest_at = now  # when the last data frame or poll arrived
-        self._polled = 0  # the number of the peer's last poll
-        self._answer_now = False
-        self.poll_wanted = False
-        """A poll is sent as soon as the line accepts it."""
-        self._polling = False  # a poll was sent only in part
+        self._acks = Acknowledgements(self.receivers, both(hello_flags.SHORT_ACKS), now)
+        self.polls = Polls()
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
-        self._poll = (0, -1, 0.0)  # our last poll: (number, transmission count, when it left the line)
-        # When each of our polls on this line began, by number.
-        self._polls: dict[int, float] = {}  # bound: session._POLLS
-        self._poll_acknowledged = 0  # the number of the last poll that the peer has acknowledged
         self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
         self._masked_lost = 0  # masked frames lost since the last one that arrived
         self._control_time = 0.0  # the duration of the longest control frame, seconds
@@ -134,9 +121,7 @@ class Session:
             for lane, expected in zip(Lane, frames.read_short_ack(body) or (), strict=False):
                 self._settle(self.senders[lane].acknowledged_shortly(expected), (lane,), pacer, now, age=None)
         elif kind == frames.POLL:
-            self._polled = frames.read_poll(body) or self._polled
-            self._newest_at = now
-            self._answer_now = True
+            self._acks.polled(frames.read_poll(body), now)
         elif kind == frames.PROBE:
             self._reply(frames.PROBED, frames.probed_body(found.length))
         elif kind == frames.PROBED:
@@ -174,11 +159,10 @@ class Session:
             self.broken = "the peer sent a data frame whose payload is malformed although its check is right"
             return
         lane = data.lane
-        self._newest_at = now
         receiver = self.receivers[lane]
         had_gap = receiver.has_gap
         payloads = receiver.receive(data.seq, data.payload)
-        self._owe_ack(lane, length, pacer, now, urgent=payloads is None or receiver.has_gap or had_gap)
+        self._acks.owe(lane, length, pacer, now, urgent=payloads is None or receiver.has_gap or had_gap)
         for payload in payloads or ():
             self.undelivered.append((lane, payload))
         self._settle(self.senders[lane].acknowledged(data.ack, ()), (lane,), pacer, now, age=None)
@@ -202,34 +186,16 @@ class Session:
         self._replies.append(OutgoingFrame(frames.encode(kind, body, self.seed_out), kind))
         del self._replies[:-_REPLIES]
 
-    def _owe_ack(self, lane: Lane, length: int, pacer: Pacer, now: float, *, urgent: bool) -> None:
-        delay = limits.ACK_DELAY
-        self._ack_bytes += length
-        if urgent:
-            self._ack_whole = True
-            delay = max(0.0, self._ack_sent + 0.005 - now)  # a burst of early frames gets one acknowledgement
-        elif self._ack_bytes >= limits.ACK_EVERY:
-            delay = 0.0
-        elif lane is Lane.BULK and pacer.rate:
-            delay = min(limits.ACK_DELAY_MAX, max(delay, 1.5 * length / pacer.rate))
-        due = self._ack_at[lane]
-        self._ack_at[lane] = now + delay if due is None else min(due, now + delay)
-
     def _receive_ack(self, ack: Ack, length: int, pacer: Pacer, now: float) -> None:
         new: list[SentPayload] | None = []
         for lane, (expected, ranges) in ((Lane.PROMPT, ack.prompt), (Lane.BULK, ack.bulk)):
             settled = self.senders[lane].acknowledged(expected, ranges)
             new = None if settled is None or new is None else new + settled
-        if ack.poll in self._polls:
-            self._poll_acknowledged = ack.poll
-            self.acknowledged_at = max(self.acknowledged_at, self._polls[ack.poll])
-        number, count, sent_at = self._poll
-        if ack.poll == number and count >= 0:
+        self.acknowledged_at = max(self.acknowledged_at, self.polls.acknowledged(ack.poll))
+        poll = self.polls.answered(ack.poll)
+        if poll is not None:
             self.round_trip.backoff = 0
-            self._poll = (number, -1, sent_at)
             if new is not None:
-                poll = SentPayload(-1, b"")
-                poll.count, poll.sent_at, poll.times = count, sent_at, 1
                 new.append(poll)
         on_its_way = length / pacer.rate if pacer.rate else 0.0
         self._settle(new, tuple(Lane), pacer, now, age=ack.age / 1000, on_its_way=on_its_way)
@@ -295,9 +261,10 @@ class Session:
         after_data, self._last_was_data = self._last_was_data, False
         if self._replies:
             return self._replies.pop(0)
-        if self._answer_now or any(due is not None and due <= now for due in self._ack_at.values()):
-            return self._short_ack() or OutgoingFrame(self._ack_frame(now, departs), frames.ACK)
-        if self.poll_wanted:
+        if self._acks.is_due(now):
+            kind, body = self._acks.take(now, departs)
+            return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind)
+        if self.polls.wanted:
             return self.next_poll(now)
         if after_data:
             frame = self._next_prompt(inside, now)
@@ -306,10 +273,8 @@ class Session:
 
     def prompt_alone(self, now: float) -> bool:
         """This is a clean pipe, and only prompt data can be due."""
-        if not self.clean or self._replies or self._answer_now or self.poll_wanted:  # a clean pipe needs no probes
-            return False
-        prompt, bulk = self._ack_at[Lane.PROMPT], self._ack_at[Lane.BULK]
-        if (prompt is not None and prompt <= now) or (bulk is not None and bulk <= now):
+        # A clean pipe needs no probes.
+        if not self.clean or self._replies or self.polls.wanted or self._acks.is_due(now):
             return False
         bulk_waits = self.mux.wants(Lane.BULK) or self.senders[Lane.BULK].has_lost
         return not bulk_waits and not self.senders[Lane.PROMPT].has_lost
@@ -328,13 +293,9 @@ class Session:
 
     def next_poll(self, now: float) -> OutgoingFrame | None:
         """The poll, if one is wanted."""
-        if not self.poll_wanted:
+        if not self.polls.wanted:
             return None
-        self.poll_wanted, self._polling = False, True
-        number = self._poll[0] % _POLLS + 1
-        if number == self._poll_acknowledged:  # the peer repeats it, and that must not acknowledge a newer poll
-            number = number % _POLLS + 1
-        self._polls[number] = now
+        number = self.polls.begin(now)
         text = frames.encode(frames.POLL, frames.poll_body(number), self.seed_out)
         return OutgoingFrame(text, frames.POLL, poll=number)
 
@@ -401,50 +362,14 @@ class Session:
             body = frames.masked_body(lane, *numbers, sent.payload, text)
         else:
             body = frames.data_body(*numbers, sent.payload, eight=self.eight)
-        if not receiver.has_gap and self._measured_lately(now):
-            self._ack_at[lane] = None  # this frame carries it
+        self._acks.carried(lane, self._control_time, now)
         return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
-
-    def _measured_lately(self, now: float) -> bool:
-        """We sent a full acknowledgement a short time ago, or have received only a few bytes since the last one. Only a
-        full acknowledgement reports our delay to the peer, and the peer's pacer computes the rate of the line from it."""
-        few = self._ack_bytes < _FEW_BYTES
-        time = self._control_time
-        apart = max(limits.MEASURE, limits.MEASURE_COST_MOST * time)
-        apart = max(apart, min(limits.MEASURE_COST * time, limits.MEASURE_MOST))
-        return few or now - self._ack_sent < apart
-
-    def _short_ack(self) -> OutgoingFrame | None:
-        """An acknowledgement of the next sequence numbers alone, if nothing else needs to be reported."""
-        if not self._ack_short or self._answer_now or self._ack_whole or self._ack_bytes >= _FEW_BYTES:
-            return None
-        prompt, bulk = (self.receivers[lane] for lane in Lane)
-        if prompt.has_gap or bulk.has_gap:
-            return None
-        both = self._ack_at[Lane.BULK] is not None
-        self._ack_at = dict.fromkeys(Lane)
-        body = frames.short_ack_body(prompt.expected, bulk.expected if both else None)
-        return OutgoingFrame(frames.encode(frames.SHORT_ACK, body, self.seed_out), frames.SHORT_ACK)
-
-    def _ack_frame(self, now: float, departs: float) -> bytes:
-        self._answer_now = self._ack_whole = False
-        self._ack_at = dict.fromkeys(Lane)
-        self._ack_bytes = 0
-        self._ack_sent = now
-        ack = Ack(
-            age=int((departs - self._newest_at) * 1000),
-            poll=self._polled,
-            prompt=self.receivers[Lane.PROMPT].report(),
-            bulk=self.receivers[Lane.BULK].report(),
-        )
-        return frames.encode(frames.ACK, ack.body(), self.seed_out)
 
     def transmitted(self, outgoing: OutgoingFrame, leaves_at: float) -> None:
         """The last byte of a frame was handed over and leaves the line at that time."""
         self._count += 1
         if outgoing.poll:
-            self._polling = False
-            self._poll = (outgoing.poll, self._count, leaves_at)
+            self.polls.transmitted(outgoing.poll, self._count, leaves_at)
             if self.unanswered_since is None:
                 self.unanswered_since = leaves_at
         elif outgoing.sender is not None and outgoing.sent is not None:
@@ -464,15 +389,9 @@ class Session:
         """A frame can be sent now."""
         if pacer.rate is None and self.prompt_alone(now):
             return self.mux.wants(Lane.PROMPT) and self.senders[Lane.PROMPT].window_open
-        if (
-            self._replies
-            or self._answer_now
-            or self.poll_wanted
-            or self.transparency.waiting
-            or self.frame_sizer.next_probe()
-        ):
+        if self._replies or self._acks.is_due(now) or self.polls.wanted:
             return True
-        if any(due is not None and due <= now for due in self._ack_at.values()):
+        if self.transparency.waiting or self.frame_sizer.next_probe():
             return True
         for lane, sender in self.senders.items():
             if sender.has_lost:
@@ -485,26 +404,23 @@ class Session:
     @property
     def awaits_answer(self) -> bool:
         """A poll waits to be sent or for its answer, and is repeated if there is none."""
-        return self.poll_wanted or self._polling or self._poll[1] >= 0
+        return self.polls.starting or self.polls.unanswered_at is not None
 
     def ask(self) -> None:
         """Poll as soon as the line accepts it."""
-        self.poll_wanted = True
+        self.polls.wanted = True
 
     def peer_asks(self) -> None:
         """The peer wants to know what arrived: send an acknowledgement."""
-        self._answer_now = True
+        self._acks.asked()
         self.unanswered_since = None
 
     def next_timer(self, now: float) -> float | None:
         """The next deadline, or None."""
         # Acknowledgements that are due already count as work.
-        times = [due for due in self._ack_at.values() if due is not None and due > now]
-        poll_at = self._poll_at()
-        if poll_at is not None:
-            times.append(poll_at)
-        times += [at for at in (self.frame_sizer.retry_at, self.transparency.retry_at) if at is not None]
-        return min(times, default=None)
+        acks_at = self._acks.next_timer(now)
+        times = (acks_at, self._poll_at(), self.frame_sizer.retry_at, self.transparency.retry_at)
+        return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do everything that is due."""
@@ -513,19 +429,21 @@ class Session:
         self.frame_sizer.repaired = self.transparency.escapes is not None
         poll_at = self._poll_at()
         if poll_at is not None and now >= poll_at:
-            if self._poll[1] >= 0:
+            if self.polls.unanswered_at is not None:
                 self.round_trip.backoff = min(self.round_trip.backoff + 1, 10)
-            self.poll_wanted = True
+            self.polls.wanted = True
 
     def _poll_at(self) -> float | None:
         """When to poll the peer, or None."""
-        if self.poll_wanted or self._polling:
+        if self.polls.starting:
             return None
-        _, count, polled_at = self._poll
-        times = [] if count < 0 else [polled_at + self._patience * self.round_trip.probe_timeout(0.0)]
+        polled_at = self.polls.unanswered_at
+        if polled_at is not None:
+            return polled_at + self._patience * self.round_trip.probe_timeout(0.0)
+        times = []
         for lane, sender in self.senders.items():
             oldest = sender.oldest_sent_at()
-            if oldest is not None and count < 0:
+            if oldest is not None:
                 delay = limits.ACK_DELAY if lane is Lane.PROMPT else limits.ACK_DELAY_MAX
                 times.append(oldest + self.round_trip.probe_timeout(delay + self._control_time))
         return min(times, default=None)
@@ -542,7 +460,5 @@ class Session:
         """The line was lost, and with it everything that was in flight."""
         for sender in self.senders.values():
             sender.lose_all()
-        self._poll = (self._poll[0], -1, 0.0)
-        self._polls.clear()
-        self._polling = False
+        self.polls.line_gone()
         self.round_trip.backoff = 0

@@ -1,9 +1,9 @@
-"""The transmit queue: the order of bytes on the line. A control frame may be inside a bulk frame (section 3.3).
+"""The transmit queue: decides the order of bytes on the line. A control frame may be inside a bulk frame (section 3.3).
 
-Two frames can be incomplete at the same time: a bulk frame, and a control frame inside it. A control frame is never interrupted.
-Control frames come first, but a flood of them cannot stop bulk frames: after eight control frames' worth of consecutive
-control bytes, bulk gets as many bytes as one control frame may have. So bulk gets at least one ninth of the line, and a
-control frame waits no longer than it may have to wait for another control frame.
+Two frames can be incomplete at the same time: a bulk frame, and a control frame inside it. A control frame is never
+interrupted. Control frames come first, but a flood of them cannot stop bulk frames. After consecutive control bytes of the
+size of eight control frames, bulk frames get the number of bytes of one control frame. Bulk frames therefore get at least one
+ninth of the line. A control frame waits for these bytes no longer than for another control frame.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .selective_repeat import SelectiveRepeatSender, SentPayload
 
 __all__ = ["OutgoingFrame", "TransmitQueue"]
 
-_HEAD = 6  # bytes after which the start, the kind and the length of any frame are complete
-_FLOOD = 8 * limits.CONTROL_FRAME  # consecutive control bytes after which bulk gets a share
+_HEAD = 6  # the number of bytes after which the start, the kind and the length of any frame are complete
+_FLOOD = 8 * limits.CONTROL_FRAME  # the number of consecutive control bytes after which bulk frames get a share
 
 
 class OutgoingFrame:
@@ -36,24 +36,28 @@ class OutgoingFrame:
     ) -> None:
         self.data = data
         self.at = 0
-        """The bytes of it that were handed over."""
+        """The number of its bytes that were handed over."""
         self.kind = kind
         self.sender = sender
+        """The sender of its payload; None if it is not a data frame."""
         self.sent = sent
-        """With ``sender``: the payload that it carries."""
+        """Its payload; None if it is not a data frame."""
         self.poll = poll
-        """The number of a poll, 0 for other frames."""
+        """The number of a poll; 0 for other frames."""
 
     @property
     def body(self) -> bytes:
-        """The bytes between its length and its check."""
+        """The bytes between the length and the check of the frame."""
         length, at = read_counted(self.data, 2)
         return self.data[at : at + length]
 
     @property
     def may_be_interrupted(self) -> bool:
-        """A control frame may begin here: the length of this frame was sent, so the receiver can continue it afterwards,
-        and more than the newline is left. The newline alone should not follow another frame."""
+        """Whether a control frame may begin at this position.
+
+        The length of this frame must be sent, so that the receiver can continue it after the control frame. More than the
+        newline must be left, because the newline alone should not follow another frame.
+        """
         return _HEAD <= self.at < len(self.data) - 1
 
 
@@ -61,10 +65,10 @@ Source = Callable[[bool], OutgoingFrame | None]
 
 
 class TransmitQueue:
-    """Gives bytes to the line, a limited number at a time.
+    """The queue of bytes for one line.
 
-    :param control: returns the next control frame. Its argument is true if a bulk frame is partly sent: the frame must then
-        be one that may stand inside another.
+    :param control: returns the next control frame. Its argument is True if a bulk frame is partly sent. The frame must then
+        be a frame that may be inside another frame.
     :param bulk: returns the next bulk frame.
     :param done: called after the last byte of a frame, with the number of bytes that this :meth:`take` has given so far.
     """
@@ -75,22 +79,22 @@ class TransmitQueue:
         self._done = done
         self._control: OutgoingFrame | None = None
         self._bulk: OutgoingFrame | None = None
-        self._control_run = 0  # consecutive control bytes
-        self._bulk_share = 0  # bytes of bulk in its present share
+        self._control_run = 0  # the number of consecutive control bytes
+        self._bulk_share = 0  # the number of bulk bytes in the current share
         self.nest = False
-        """The peer accepts frames inside frames."""
+        """Whether the peer accepts frames inside frames."""
 
     def drop(self) -> None:
-        """Forget frames that were sent only in part, because the line or the session is gone."""
+        """Forget partly sent frames, because the line or the session is gone."""
         self._control = self._bulk = None
 
     @property
     def half_sent(self) -> bool:
-        """A frame was sent only in part."""
+        """Whether a frame was partly sent."""
         return self._control is not None or self._bulk is not None
 
     def take(self, budget: int) -> bytes:
-        """The next bytes for the line, at most ``budget``."""
+        """Take the next bytes for the line, at most ``budget`` bytes."""
         out: list[bytes] = []
         given = 0
         while given < budget:
@@ -114,14 +118,14 @@ class TransmitQueue:
         return b"".join(out)
 
     def _count_bulk(self, size: int, frame: OutgoingFrame) -> None:
-        """Account for bulk bytes. Its share after a flood may be sent in several pieces."""
+        """Count bulk bytes. The share after a flood may be sent in several pieces."""
         self._bulk_share += size
         flooded = self._control_run >= _FLOOD and self._bulk_share < limits.CONTROL_FRAME and frame.at < len(frame.data)
         if frame.at > _HEAD and not flooded:
             self._control_run = self._bulk_share = 0
 
     def _most(self, frame: OutgoingFrame) -> int:
-        """The number of bytes of a frame to send before choosing again."""
+        """The number of bytes of a frame to send before the next choice of a frame."""
         if frame.at < _HEAD:
             return _HEAD - frame.at
         if frame is self._bulk and self._control_run >= _FLOOD:

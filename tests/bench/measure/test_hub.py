@@ -1,4 +1,4 @@
-"""A small run of the hub's benchmarks fills all its tables; real figures come from ``make bench``."""
+"""A small run of the benchmarks of the hub fills all its tables. ``make bench`` measures the real figures."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Runs the examples of a page (README.md, docs/sync.md) exactly as they are written.
 
-A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` stands for any text
-within a line, and a line that is only ``…`` stands for any number of lines. A ```python block is a file that a console
-block runs; its first line names the file. A ```sh block needs hardware, root or another machine. It is not run: the
-program only parses the lines that call linesync. The times, boot ids and byte counters of a page come from a real run;
-only their form is compared.
+A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` matches any text within a
+line, and a line that is only ``…`` matches any number of lines. A ```python block is a file that a console block runs; its
+first line contains the name of the file. A ```sh block needs hardware, root or another machine, so it is not run. The tests
+only check that the program can parse its lines that call linesync. The times, boot ids and byte counters of a page come from a
+real run, and only their form is compared.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[3]
 LANGUAGES = {"console", "python", "sh", "text", "toml", "ini"}
 """The allowed languages of the blocks of a page."""
-TIMEOUT = 120.0  # for all examples together; about 25 on an idle machine
+TIMEOUT = 120.0  # seconds for all examples of a page; they take about 25 s on an idle machine
 END_MARK = "\x1e"  # printed after each command, so that the outputs of the commands can be separated
-# On a busy machine every command takes longer. So a sleep in an example is extended by the same factor: how much longer
-# than 0.15 s the start of Python takes, at most 10.
+# On a busy machine every command takes longer, so each sleep in an example is extended by a factor of at most 10. The factor is
+# the time that the start of Python takes, divided by 0.15 s.
 SHELL_FUNCTIONS = f"""\
 mark() {{ local code=$?; printf '{END_MARK}'; return $code; }}
 sleep() {{
@@ -124,7 +124,7 @@ def matches(got: str, expected: str) -> bool:
 
 
 def run_all(steps: list[Example], directory: Path) -> list[str]:
-    """Run the commands in one shell; return the output of each, with stdout and stderr together."""
+    """Run the commands in one shell. Returns the output of each command, with stdout and stderr together."""
     script = SHELL_FUNCTIONS + "".join(f"{step.command}\nmark\n" for step in steps)
     bin_directory = directory / "bin"
     bin_directory.mkdir()
@@ -171,7 +171,7 @@ def run_all(steps: list[Example], directory: Path) -> list[str]:
 
 
 def differences(name: str, page: str, directory: Path) -> list[str]:
-    """Run the examples of a page; describe each difference between their output and the page."""
+    """Run the examples of a page. Returns a description of each difference between their output and the page."""
     steps = list(examples(page))
     outputs = run_all(steps, directory)
     found = []

@@ -1,4 +1,4 @@
-"""Finds the tables, queues and buffers in source code that can grow and that have no maximum length themselves."""
+"""Finds the tables, queues and buffers in source code that can grow and do not have a maximum length."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def tables(tree: ast.Module, lines: list[str], grown: set[str]) -> list[Table]:
     grown = {name for name in grown if not name.startswith("_")} | growing([tree])
     classes: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     others = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
-    return [table for body in ([one] for one in classes) for table in _of_scope(body, lines, grown)] + _of_scope(
-        others, lines, grown
-    )
+    return [
+        table for body in ([each_class] for each_class in classes) for table in _of_scope(body, lines, grown)
+    ] + _of_scope(others, lines, grown)
 
 
 def _of_scope(body: list[ast.stmt], lines: list[str], grown: set[str]) -> list[Table]:
     """The tables of one class, or of the module outside its classes."""
-    top = [one for node in body for one in (node.body if isinstance(node, ast.ClassDef) else [node])]
+    top = [statement for node in body for statement in (node.body if isinstance(node, ast.ClassDef) else [node])]
     shared = {id(target) for node in top if isinstance(node, ast.Assign | ast.AnnAssign) for target, _ in _made(node)}
     found: dict[str, Table] = {}
     for target, value in (made for node in body for made in _made(node)):
@@ -140,7 +140,7 @@ def _of_scope(body: list[ast.stmt], lines: list[str], grown: set[str]) -> list[T
             continue
         before = lines[target.lineno - 2] if target.lineno > 1 else ""
         near = [_BOUND.search(lines[target.lineno - 1]), _BOUND.match(before.lstrip())]
-        bounds = next((tuple(one[1].split(", ")) for one in near if one), ())
+        bounds = next((tuple(comment[1].split(", ")) for comment in near if comment), ())
         for name in names:
             if name not in found or (bounds and not found[name].bounds):
                 found[name] = Table(name, target.lineno, bounds)

@@ -20,7 +20,7 @@ from tests.e2e.kit import Site, site
 pytestmark = pytest.mark.live
 ROOT = Path(__file__).resolve().parents[3]
 _PIECE = re.compile(r"<!-- put into (\S+)(?: before `(.*?)`)? -->\n *```python\n(.*?)\n *```\n", re.DOTALL)
-_PLACES = 6  # the page has a numbered item for each place in the sources that changes
+_PLACES = 6  # the number of places in the sources that change; the page has a numbered item for each place
 _DENYING_HUB = """
 import sys
 from linesync.hub import hub
@@ -28,7 +28,8 @@ from linesync.model.policy import Policy, Rule
 
 class DenyingHub(hub.Hub):
     def __init__(self, **options):
-        super().__init__(**options, policy=Policy([Rule(allow=False, permission="look", host="sut")]))
+        options.pop("policy")
+        super().__init__(**options, policy=Policy((Rule(allow=False, do=("look",), source="sut"),)))
 
 hub.Hub = DenyingHub
 from linesync.cli.main import main
@@ -110,6 +111,8 @@ def test_the_example_is_refused_without_its_permission(copy_of_sources: Path) ->
     with running_hub_and_agent(copy_of_sources, denying=True) as place:
         done = place.type("sut", "greet", "world")
         assert done.code == 7 and done.out == b""
-        assert re.search(r"'greet' is not allowed for script \d+ on sut.*needs the permission 'look'", done.err)
+        assert re.search(
+            r"a script on sut may not look at the state of the hub, because the rule .* denies it", done.err
+        )
         assert place.type("sut", "sem", "x", "0").text == "0\n", "other permissions are not affected"
         assert place.type("hub", "greet", "world").code == 0, "other hosts are not affected"

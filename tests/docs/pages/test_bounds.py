@@ -42,7 +42,7 @@ def test_no_bound_is_declared_twice() -> None:
 @pytest.mark.parametrize("bound", [bound for bound in _ROWS if bound.option], ids=lambda bound: bound.name)
 def test_the_option_of_a_bound_has_its_default(bound: Bound) -> None:
     command, option = bound.option.split()
-    (action,) = [one for one in _actions(command_parser(command)) if option in one.option_strings]
+    (action,) = [found for found in _actions(command_parser(command)) if option in found.option_strings]
     assert f"(default: {bound.value / bound.scale:g})" in (action.help or "")
 
 
@@ -51,7 +51,7 @@ def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _declared(table: Table) -> list[str]:
-    """What is wrong with the bounds that a table names."""
+    """The errors in the bounds that a comment names for a table."""
     if not table.bounds:
         return ["has no comment '# bound: MODULE.NAME'"]
     known = {bound.name for bound in _ROWS} | _WORDS.keys()
@@ -99,7 +99,7 @@ def test_each_growing_table_of_the_hub_the_agent_and_the_wire_has_a_bound() -> N
 def test_a_table_that_grows_is_found(code: str, expected: list[tuple[str, tuple[str, ...]]]) -> None:
     source = f"class A:\n def f(self):\n  {code}\n"
     tree = ast.parse(source)
-    assert [(one.name, one.bounds) for one in tables(tree, source.splitlines(), growing([tree]))] == expected
+    assert [(table.name, table.bounds) for table in tables(tree, source.splitlines(), growing([tree]))] == expected
 
 
 def test_a_name_that_is_not_one_constant_is_refused() -> None:

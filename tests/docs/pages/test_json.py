@@ -1,4 +1,4 @@
-"""docs/reference/json.md names every field of the larger documents that ``--json`` prints, and no other ones."""
+"""docs/reference/json.md names every field of the larger documents that ``--json`` prints, and no other fields."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from linesync import errors
 from linesync.client.operations import CommandResult
 from linesync.client.sync import BarrierResult, TopicMessage
+from linesync.model.state.group import Announced
 from linesync.model.state.record import State
 from tests.docs.pages.examples import ROOT
 from tests.docs.sync.figures import FigureSetup
@@ -18,7 +19,7 @@ from tests.system.world import World
 from tools.json_tables import RECORDS, differences, fields
 
 PAGE = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
-LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients")
+LISTS = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "clients", "groups")
 
 
 def section(title: str) -> str:
@@ -33,7 +34,7 @@ def documented(title: str) -> set[str]:
 
 
 def documented_anywhere(title: str) -> set[str]:
-    """All names in the cells of a section's tables, also those of the fields of nested objects."""
+    """All names in the cells of a section's tables, including the names of the fields of nested objects."""
     return set(re.findall(r"`(\w+)`", section(title)))
 
 
@@ -42,27 +43,28 @@ def status_and_links() -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """``status`` and ``links`` as ``--json`` prints them, of a hub on which every kind of object is in use."""
     with World(seed=1, compress=False) as world:
         setup = FigureSetup(world, a=["group=job"], b=["group=job"])
-        one, two, hub = setup.script("a"), setup.script("b"), setup.script()
-        setup.start(one.barrier("up", members=["a", "b"]))
-        setup.start(one.semaphore("slots", 1))
-        setup.start(one.hold("slots"))
-        setup.start(two.semaphore("slots", -1))
-        setup.start(one.lock("flash"))
-        setup.start(two.lock("flash"))
-        setup.start(one.exchange("keys", ["a", "b"], b"data"))
-        setup.start(one.wait_events("passed"))
-        setup.start(one.receive("ready", others=True))
-        setup.start(one.receive_all("ready"))
-        links = [link.as_json() for link in setup.result(setup.start(two.links()))]
+        first, second, hub = setup.script("a"), setup.script("b"), setup.script()
+        setup.start(first.barrier("up", members=["a", "b"]))
+        setup.start(first.semaphore("slots", 1))
+        setup.start(first.hold("slots"))
+        setup.start(second.semaphore("slots", -1))
+        setup.start(first.lock("flash"))
+        setup.start(second.lock("flash"))
+        setup.start(first.exchange("keys", ["a", "b"], b"data"))
+        setup.start(first.wait_events("passed"))
+        setup.start(first.receive("ready", others=True))
+        setup.start(first.receive_all("ready"))
+        setup.start(first.group("cluster", services=[Announced(1, "disk")]))
+        links = [link.as_json() for link in setup.result(setup.start(second.links()))]
         return setup.result(setup.start(hub.status())).as_json(), links
 
 
 def nested_fields(row: Mapping[str, Any]) -> set[str]:
     """The fields of the objects in a row's lists, and of an object that is not a map of names."""
-    objects = [one for value in row.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
+    objects = [item for value in row.values() if isinstance(value, list) for item in value if isinstance(item, dict)]
     if isinstance(row.get("owner"), dict):
         objects.append(row["owner"])
-    return {field for one in objects for field in one}
+    return {field for item in objects for field in item}
 
 
 def test_the_tables_of_fields_are_those_of_the_records() -> None:

@@ -25,7 +25,7 @@ from tools import command_pages
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
-EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md")
+EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md")
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
     *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
@@ -48,6 +48,13 @@ def test_the_examples_do_what_the_tour_says(tmp_path: Path) -> None:
 def test_the_examples_do_what_the_page_about_operations_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/operations.md", text_of("docs/operations.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/policy.md", text_of("docs/policy.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 

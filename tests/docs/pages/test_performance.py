@@ -1,5 +1,5 @@
-"""docs/performance.md agrees with the measurements. Its tables and figures are made only from
-docs/measurements/performance.json, and they show every target that was missed."""
+"""docs/performance.md agrees with the measurements. Its tables and figures are generated only from
+docs/measurements/performance.json, and they show every missed target."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def sample() -> Kept:
         latency.table("latency-bulk", "Bulk").add(f"{baud}", p50=35e4 / baud + 10.0, p99=35e4 / baud + 30.0)
         quoted = {"qemu_ga": 21.8, "labgrid": 14.8} if baud == 115200 else {}
         latency.table("latency-run", "Run").add(f"{baud}", p50=9e5 / baud + 1.0, **quoted)
-    when = {"began": 1_800_000_000, "seconds": 60, "load": [0.5, 0.6], "ahead_of_others": True}
-    return {"goodput": goodput.as_dict() | when, "latency": latency.as_dict() | when}
+    measured = {"began": 1_800_000_000, "seconds": 60, "load": [0.5, 0.6], "ahead_of_others": True}
+    return {"goodput": goodput.as_dict() | measured, "latency": latency.as_dict() | measured}
 
 
 # -- the page and the results ------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_every_stored_table_is_on_the_page() -> None:
 
 @pytest.mark.live  # it starts a program
 def test_an_unknown_part_in_the_page_is_an_error() -> None:
-    with pytest.raises(KeyError, match="does not make"):
+    with pytest.raises(KeyError, match="does not generate"):
         filled("<!-- made: nonsense -->\n<!-- end -->", sample())
 
 

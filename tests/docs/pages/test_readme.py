@@ -39,4 +39,4 @@ def test_the_readme_names_the_command_that_runs_the_tests() -> None:
 def test_the_readme_links_every_page_of_docs() -> None:
     linked = set(re.findall(r"\(docs/([a-z/-]+\.md)\)", README))
     pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "reference") for path in folder.glob("*.md")}
-    assert linked == pages - {"index.md", "reference/commands.md"}  # these two are of use only on the site
+    assert linked == pages - {"index.md", "reference/commands.md"}  # these two pages are only useful on the site

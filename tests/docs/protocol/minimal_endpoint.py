@@ -1,5 +1,5 @@
-"""The smallest endpoint that docs/protocol.md, appendix A, allows. It was written from that page alone and imports no
-linesync code.
+"""The smallest endpoint that docs/protocol.md, appendix A, allows. Its only source was that page, and it imports no linesync
+code.
 
     minimal_endpoint.py PATH NAME REQUEST...
 
@@ -42,7 +42,11 @@ def counted(*numbers):
 
 
 def read_counted(text, count, at=0, most=4):
-    """The numbers and the offset after them. ValueError: malformed. IndexError: the text ends too early."""
+    """The numbers, and the offset after them.
+
+    :raises ValueError: the text is malformed.
+    :raises IndexError: the text ends too early.
+    """
     numbers = []
     for _ in range(count):
         value, digit, start = 0, 32, at

@@ -83,8 +83,8 @@ class ManualPeer:
         return self.link.session is not None
 
 
-def _peer_with_session(role: str = "l", **how: object) -> ManualPeer:
-    peer = ManualPeer(role, **how)  # type: ignore[arg-type]
+def _peer_with_session(role: str = "l", **opening: object) -> ManualPeer:
+    peer = ManualPeer(role, **opening)  # type: ignore[arg-type]
     if role == "c":
         peer.wait(0.01)
         peer.send_hello(peer.hello(LINK_NONCE))

@@ -50,7 +50,7 @@ def _table(*head: str) -> list[list[str]]:
 
 
 def _bytes(text: str) -> bytes:
-    r"""Bytes as the page writes them: ``\xNN`` for a byte that cannot be printed; ``-`` alone for no bytes."""
+    r"""The bytes for a text of the page: ``\xNN`` for a byte that cannot be printed; ``-`` alone for no bytes."""
     return b"" if text == "-" else re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), text).encode("latin-1")
 
 
@@ -312,7 +312,7 @@ def test_the_table_of_operations_has_every_message_and_an_example_of_each() -> N
 
 
 def test_the_table_of_the_handshake_agrees_with_the_code() -> None:
-    rows = _table("state", "what came", "next state", "what to do")
+    rows = _table("state", "input", "next state", "action")
     assert {(a, b): (c, d) for a, b, c, d in rows} == handshake.TRANSITIONS
     assert len(rows) == len(handshake.TRANSITIONS)
     for input_ in {input_ for _, input_ in handshake.TRANSITIONS}:
@@ -328,7 +328,7 @@ def test_the_table_of_channel_states_agrees_with_the_code() -> None:
 
 
 def test_the_table_of_rate_changes_agrees_with_the_code() -> None:
-    rows = _table("at", "what happens", "goes to", "and does")
+    rows = _table("state", "event", "next state", "action")
     assert {(a, b): (c, d) for a, b, c, d in rows} == states.TRANSITIONS
 
 
@@ -340,7 +340,7 @@ def test_every_error_code_of_the_page_has_its_class() -> None:
 
 
 def test_every_constant_is_in_the_page_with_its_value_and_section() -> None:
-    rows = {row[0].strip("`"): row for row in _table("name", "value", "whose", "section", "meaning")}
+    rows = {row[0].strip("`"): row for row in _table("name", "value", "kind", "section", "meaning")}
     values = {name: value for name, value in vars(limits).items() if name.isupper()}
     assert rows.keys() == values.keys()
     headings = set(re.findall(r"^#{2,3} ([\d.]+|[A-Z])\.? ", PAGE_TEXT, re.MULTILINE))

@@ -12,13 +12,14 @@ import pytest
 from linesync.client import aio
 from linesync.errors import LinesyncError
 from linesync.protocol import escaping
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import MESSAGE, Stream
+from linesync.runtime.user import User
 from tests.system.world import World
 
 
-class Script(User):
+class Script(User[Peer]):
     """A connection to the hub or to a host's agent. The test writes every message.
 
     :ivar notes: the messages without a reply that this connection has received.
@@ -38,7 +39,7 @@ class Script(User):
         self.notes.append(text)
 
     def begin(self, text: str) -> asyncio.Task[str]:
-        """Send a request, and give the hub time to receive it. The task's result is the reply."""
+        """Send a request, and give the hub time to receive it. Returns a task whose result is the reply."""
         number, pending = self.peer.ask(text)
         self.last = number
 
@@ -53,7 +54,7 @@ class Script(User):
         return task
 
     def ask(self, text: str) -> str:
-        """Send a request; return the reply without its id."""
+        """Send a request. Returns the reply without its id."""
         task = self.begin(text)
         self.world.settle(task.done)
         return task.result()
@@ -94,8 +95,8 @@ class Channel:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with World(seed=3) as one:
-        yield one
+    with World(seed=3) as created:
+        yield created
 
 
 def code(reply: str) -> str:
@@ -107,13 +108,13 @@ def code(reply: str) -> str:
 
 
 def test_a_repeated_arrival_is_counted_once_and_gets_the_same_result(world: World) -> None:
-    one, two = Script(world), Script(world)
-    first = one.begin("barrier b 2 arrival=x1")
-    second = two.begin("barrier b 2 arrival=x1")
+    script, other = Script(world), Script(world)
+    first = script.begin("barrier b 2 arrival=x1")
+    second = other.begin("barrier b 2 arrival=x1")
     assert not first.done() and not second.done()
-    assert two.ask("barrier b 2 arrival=x2") == "ok 1 2 hub hub"
+    assert other.ask("barrier b 2 arrival=x2") == "ok 1 2 hub hub"
     assert first.result() == second.result() == "ok 1 1 hub hub"
-    assert one.ask("barrier b 2 arrival=x1") == "ok 1 1 hub hub"
+    assert script.ask("barrier b 2 arrival=x1") == "ok 1 1 hub hub"
 
 
 def test_a_confirmed_result_is_forgotten(world: World) -> None:
@@ -223,13 +224,13 @@ def test_a_barrier_with_reuse_once_is_used_up_and_one_with_linger_repeats_its_re
 def test_a_lock_is_returned_by_giveback_by_unlock_and_when_its_client_ends(world: World) -> None:
     script, other = Script(world), Script(world)
     tokens = []
-    for back in ("giveback x1", "unlock l {token}", ""):
+    for message in ("giveback x1", "unlock l {token}", ""):
         token = script.ask("lock l arrival=x1").removeprefix("ok ")
         assert script.ask(f"commit {script.last} arrival=x1") == "ok"
         tokens.append(int(token))
         assert code(other.ask("lock l timeout=0")) == "timeout"
-        if back:
-            assert script.ask(back.format(token=token)) == "ok"
+        if message:
+            assert script.ask(message.format(token=token)) == "ok"
             assert code(script.ask("giveback x1")) == "failed"
         else:
             script.kill()
@@ -298,10 +299,10 @@ def test_gather_waits_for_every_other_host_of_the_group(world: World) -> None:
     for name in ("a", "b"):
         world.agent(name, ["group=g", "group_size=2", f"role=of-{name}"])
     world.deliver()
-    one, two = Script(world, "a"), Script(world, "b")
-    waiting = one.begin("gather t")
-    assert code(one.ask("gather t Role=nobody")) == "mismatch"
-    assert two.ask("send t x") == "ok 1"
+    first, second = Script(world, "a"), Script(world, "b")
+    waiting = first.begin("gather t")
+    assert code(first.ask("gather t Role=nobody")) == "mismatch"
+    assert second.ask("send t x") == "ok 1"
     assert json.loads(escaping.split(waiting.result())[0][1]) == [[1, "b", ["x"]]]
 
 
@@ -310,12 +311,12 @@ def test_gather_waits_for_every_other_host_of_the_group(world: World) -> None:
 
 def test_an_exchange_has_the_steps_that_the_page_describes(world: World) -> None:
     script = Script(world)
-    one = script.open("exchange e hub#[1-2] 5 member=hub#2 arrival=x1")
-    assert one.message() == "ok give"
-    one.send(b"hello")
-    two = script.open("exchange e hub#1,hub#2 0 member=hub#1 arrival=x2")
-    assert two.message() == "ok give"
-    for channel in (one, two):
+    first = script.open("exchange e hub#[1-2] 5 member=hub#2 arrival=x1")
+    assert first.message() == "ok give"
+    first.send(b"hello")
+    second = script.open("exchange e hub#1,hub#2 0 member=hub#1 arrival=x2")
+    assert second.message() == "ok give"
+    for channel in (first, second):
         assert channel.message() == "part hub#1 0 total=5"
         assert channel.message() == "part hub#2 5"
         assert channel.data() == b"hello"

@@ -1,4 +1,4 @@
-"""Makes the tables in docs/sync.md that show how each operation fails, and the sentence that a command then prints.
+"""Generates the tables in docs/sync.md with the failures of each operation, and the sentence that a command then prints.
 
 Each row is the result of a real run, with the same hub, agents and scripts as in the figures. Numbers that depend on
 milliseconds are rounded.
@@ -19,21 +19,21 @@ from tests.system.world import World
 __all__ = ["FAILURES", "failures"]
 
 Attempt = Callable[[FigureSetup], Any]
-"""It ends with an error: it returns the error, or raises it."""
+"""A function that causes a failure. It returns or raises the error."""
 
 
 def failures(kind: str) -> list[tuple[str, int, str]]:
-    """(what happened, exit code, sentence) of each failure of one kind of operation."""
+    """The failures of one kind of operation: (event, exit code, sentence)."""
     rows = []
-    for what, attempt in FAILURES[kind].items():
+    for event, attempt in FAILURES[kind].items():
         with World(seed=1, compress=False) as world:
             setup = FigureSetup(world, a=["group=job", "role=server", "group_size=2"], b=["group=job", "role=client"])
             try:
                 error = attempt(setup)
             except LinesyncError as refused:  # an argument is invalid, so nothing was sent
                 error = refused
-            assert isinstance(error, LinesyncError), f"{what} ended with {error!r}"
-            rows.append((what, error.exit_code, _rounded(error.message)))
+            assert isinstance(error, LinesyncError), f"{event} ended with {error!r}"
+            rows.append((event, error.exit_code, _rounded(error.message)))
     return rows
 
 
@@ -43,32 +43,32 @@ def _rounded(text: str) -> str:
     return re.sub(r"\(boot [\w-]{4}…\)", "(boot Bt7x…)", text)
 
 
-def _barrier(host: str, **how: Any) -> Attempt:
-    """A script on a host arrives at the barrier, and waits until that fails."""
-    return lambda setup: setup.result(setup.start(setup.script(host).barrier("up", **how)))
+def _barrier(host: str, **terms: Any) -> Attempt:
+    """A script on a host arrives at the barrier, and waits until the barrier fails."""
+    return lambda setup: setup.result(setup.start(setup.script(host).barrier("up", **terms)))
 
 
-def _after(first: Attempt, then: Attempt) -> Attempt:
-    """Do two things, one after the other; return the failure of the second."""
+def _after(first: Attempt, second: Attempt) -> Attempt:
+    """Call two functions, and return the failure of the second function."""
 
     def both(setup: FigureSetup) -> Any:
         first(setup)
-        return then(setup)
+        return second(setup)
 
     return both
 
 
-def _waiting(host: str, **how: Any) -> Attempt:
+def _waiting(host: str, **terms: Any) -> Attempt:
     """A script on a host arrives at the barrier; return its task."""
-    return lambda setup: setup.start(setup.script(host).barrier("up", **how))
+    return lambda setup: setup.start(setup.script(host).barrier("up", **terms))
 
 
-def _while_waiting(first: Attempt, then: Callable[[FigureSetup], Any]) -> Attempt:
-    """Start a script that waits, then do something that ends its wait; return its failure."""
+def _while_waiting(first: Attempt, ending: Callable[[FigureSetup], Any]) -> Attempt:
+    """Start a script that waits, call a function that ends its wait, and return its failure."""
 
     def both(setup: FigureSetup) -> Any:
         task = first(setup)
-        then(setup)
+        ending(setup)
         return setup.result(task)
 
     return both
@@ -92,7 +92,7 @@ def _restart(setup: FigureSetup, name: str = "b") -> None:
 
 
 def _goodbye(setup: FigureSetup, peer: Peer, why: str) -> None:
-    """One end of a line closes its session and tells the reason to the other end."""
+    """Close the session at one end of a line, which sends the reason to the other end."""
     assert peer.link is not None
     peer.link.close(why)
     peer._flush()
@@ -130,8 +130,8 @@ BARRIER: dict[str, Attempt] = {
 }
 
 
-def _sem(host: str, delta: int, **how: Any) -> Attempt:
-    return lambda setup: setup.result(setup.start(setup.script(host).semaphore("slots", delta, **how)))
+def _sem(host: str, delta: int, **options: Any) -> Attempt:
+    return lambda setup: setup.result(setup.start(setup.script(host).semaphore("slots", delta, **options)))
 
 
 SEMAPHORE: dict[str, Attempt] = {
@@ -143,8 +143,8 @@ SEMAPHORE: dict[str, Attempt] = {
 }
 
 
-def _lock(host: str, **how: Any) -> Attempt:
-    return lambda setup: setup.start(setup.script(host).lock("flash", **how))
+def _lock(host: str, **options: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).lock("flash", **options))
 
 
 def _given_back_late(setup: FigureSetup) -> Any:
@@ -171,8 +171,8 @@ def _events(setup: FigureSetup) -> Any:
 EVENT: dict[str, Attempt] = {"its timeout passes": _events}
 
 
-def _wait_all(host: str, **how: Any) -> Attempt:
-    return lambda setup: setup.start(setup.script(host).receive_all("ready", **how))
+def _wait_all(host: str, **options: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).receive_all("ready", **options))
 
 
 MESSAGE: dict[str, Attempt] = {
@@ -185,8 +185,8 @@ MESSAGE: dict[str, Attempt] = {
 }
 
 
-def _exchange(host: str, members: Any = HOSTS, data: bytes = b"data", **how: Any) -> Attempt:
-    return lambda setup: setup.start(setup.script(host).exchange("keys", members, data, **how))
+def _exchange(host: str, members: Any = HOSTS, data: bytes = b"data", **options: Any) -> Attempt:
+    return lambda setup: setup.start(setup.script(host).exchange("keys", members, data, **options))
 
 
 def _result_of(attempt: Attempt) -> Attempt:
@@ -204,19 +204,19 @@ EXCHANGE: dict[str, Attempt] = {
 
 
 def _two_locks(setup: FigureSetup) -> Any:
-    one, two = setup.script("a"), setup.script("b")
-    setup.result(setup.start(one.lock("flash")))
-    setup.result(setup.start(two.lock("power")))
-    task = setup.start(one.lock("power"))
-    setup.start(two.lock("flash"))
+    first, second = setup.script("a"), setup.script("b")
+    setup.result(setup.start(first.lock("flash")))
+    setup.result(setup.start(second.lock("power")))
+    task = setup.start(first.lock("power"))
+    setup.start(second.lock("flash"))
     return setup.result(task)
 
 
 def _lock_and_barrier(setup: FigureSetup) -> Any:
-    one, two = setup.script("a"), setup.script("b")
-    setup.result(setup.start(one.lock("flash")))
-    task = setup.start(two.lock("flash"))
-    setup.start(one.barrier("up", members=HOSTS))
+    first, second = setup.script("a"), setup.script("b")
+    setup.result(setup.start(first.lock("flash")))
+    task = setup.start(second.lock("flash"))
+    setup.start(first.barrier("up", members=HOSTS))
     return setup.result(task)
 
 

@@ -1,8 +1,7 @@
-"""Makes the figures of docs/sync.md, which show what a hub and the agents of two hosts send on their serial lines.
+"""Generates the figures of docs/sync.md, which show the messages between a hub and the agents of two hosts on serial lines.
 
-For each figure, the real hub, agents and clients run a scenario on virtual time. The figure shows the records of every data
-frame that they send, in order. It replaces random ids with numbered ones. It does not show acknowledgements, polls and
-keepalives.
+For each figure, the real hub, agents and clients run a scenario on virtual time. The figure shows the records of all data
+frames in order. It replaces random ids with numbered ids. It does not show acknowledgements, polls and keepalives.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tools.protocol_examples import read_records
 __all__ = ["FIGURES", "FigureSetup", "figure"]
 
 HOSTS = ("a", "b")
-SAME_TIME = 0.05  # seconds: records that are closer in time than this count as sent at the same time
+SAME_TIME = 0.05  # seconds; records with a smaller difference in time count as sent at the same time
 WIDTH = 49  # characters between two vertical lines of a figure
 
 
@@ -33,8 +32,8 @@ WIDTH = 49  # characters between two vertical lines of a figure
 class Record:
     """A record that one end sent, or a remark in a figure.
 
-    :ivar host: the host on whose line it was sent; empty for a remark.
-    :ivar by_hub: the hub sent it; otherwise the agent of the host did.
+    :ivar host: the host on whose line the record was sent; empty for a remark.
+    :ivar by_hub: whether the hub sent the record; otherwise the agent of the host sent it.
     """
 
     time: float
@@ -65,11 +64,13 @@ class FigureSetup:
         def record_frame(way: str, kind: bytes, body: bytes, length: int) -> None:
             nonlocal pieces
             data = frames.read_data(kind, body) if kind in frames.DATA_KINDS and way == "out" else None
-            for what, channel, part in read_records(data.payload) if isinstance(data, Data) else ():
-                if what == "f":
+            for record_kind, channel, part in read_records(data.payload) if isinstance(data, Data) else ():
+                if record_kind == "f":
                     pieces += part
-                elif what != "w":
-                    self.sent.append(Record(self.world.now, host, by_hub, _description(what, channel, pieces + part)))
+                elif record_kind != "w":
+                    self.sent.append(
+                        Record(self.world.now, host, by_hub, _description(record_kind, channel, pieces + part))
+                    )
                     pieces = b""
 
         return record_frame
@@ -143,8 +144,8 @@ def _in_fixed_order(sent: Sequence[Record]) -> list[Record]:
     runs: list[list[Record]] = []
     for record in sent:
         last = runs[-1][-1] if runs else None
-        same = last is not None and last.host and record.host and last.by_hub == record.by_hub
-        if same and last is not None and record.time - last.time < SAME_TIME:
+        same_time = last is not None and last.host and record.host and last.by_hub == record.by_hub
+        if same_time and last is not None and record.time - last.time < SAME_TIME:
             runs[-1].append(record)
         else:
             runs.append([record])
@@ -261,11 +262,11 @@ def _exchange(setup: FigureSetup) -> None:
 
 
 def _deadlock(setup: FigureSetup) -> None:
-    one, two = setup.script("a"), setup.script("b")
-    setup.result(setup.start(one.lock("flash")))
-    setup.result(setup.start(two.lock("power")))
-    setup.start(one.lock("power"))
-    setup.start(two.lock("flash"))
+    first, second = setup.script("a"), setup.script("b")
+    setup.result(setup.start(first.lock("flash")))
+    setup.result(setup.start(second.lock("power")))
+    setup.start(first.lock("power"))
+    setup.start(second.lock("flash"))
     setup.remark("2 s pass", 3.0)
 
 

@@ -1,7 +1,7 @@
-"""Makes parts of docs/sync.md by running the program: tables of states, figures, and error messages.
+"""Generates parts of docs/sync.md from runs of the program: tables of states, figures, and error messages.
 
     python -m tests.docs.sync.page            shows where the page and the program differ
-    python -m tests.docs.sync.page --write    writes what the program does into the page
+    python -m tests.docs.sync.page --write    writes the generated parts into the page
 
 The lines ``<!-- made: NAME -->`` and ``<!-- end -->`` enclose each generated part. The rest of the page is written by hand.
 """
@@ -37,7 +37,7 @@ def states(table: Table) -> str:
 
 def sentences(kind: str) -> str:
     """The table of the failures of one kind of operation, in Markdown."""
-    lines = [(what, str(code), f"`{sentence}`") for what, code, sentence in failures(kind)]
+    lines = [(event, str(code), f"`{sentence}`") for event, code, sentence in failures(kind)]
     return _table(("what happened", "exit code", "what is printed"), *lines)
 
 

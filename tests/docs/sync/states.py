@@ -1,7 +1,7 @@
-"""Makes the tables of states in docs/sync.md. Each row of a table is the result of one run of the model.
+"""Generates the tables of states in docs/sync.md. Each row of a table is the result of one run of the model.
 
-A table defines its states, each with the events that lead to it from the start, and its events. :func:`rows` tries each
-event in each state, on a new model. An event that changes nothing and notifies no client has no row.
+A table defines its states and its events. For each state, it has the events that lead from the start to this state.
+:func:`rows` tries each event in each state, on a new model. An event that changes nothing and notifies no client has no row.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ class ModelSetup(SimulatedHub):
 
     # -- events that several tables use --------------------------------------------------------------------------------
 
-    def member(self, arrival: str, *, who: str = "", timeout: float | None = None, **how: Any) -> list[Event]:
-        """A member of the barrier arrives; the first letter of the arrival is its host."""
-        return self.barrier(arrival, who or arrival[0], how.pop("party", "a,b"), timeout=timeout, **how)
+    def member(self, arrival: str, *, who: str = "", timeout: float | None = None, **terms: Any) -> list[Event]:
+        """Let a member of the barrier arrive. The first letter of the arrival is its host."""
+        return self.barrier(arrival, who or arrival[0], terms.pop("party", "a,b"), timeout=timeout, **terms)
 
     def exchange(self, arrival: str, *, members: str = "a,b", timeout: float | None = None) -> list[Event]:
-        """A member joins an exchange; its data comes later."""
+        """Let a member join an exchange. Its data arrives later."""
         open_ = self.services.exchanges.open
         return self.follow_up(
             open_(arrival, "default", "keys", members.split(","), "", 5, self.client(arrival[0]), self.now, timeout)
         )
 
     def give(self, arrival: str) -> list[Event]:
-        """The member's data has arrived."""
+        """Let the data of a member arrive."""
         client = self.client(arrival[0])
         return self.follow_up(self.services.exchanges.given(arrival, client, ord(arrival[0]), self.now))
 
@@ -74,8 +74,8 @@ class ModelSetup(SimulatedHub):
     def release_lock(self) -> list[Event]:
         row = self.row("locks")
         assert row is not None
-        back = self.services.locks.give_back("default", "flash", row["token"], row["owner"]["name"], self.now)
-        return self.follow_up(back)
+        outcomes = self.services.locks.give_back("default", "flash", row["token"], row["owner"]["name"], self.now)
+        return self.follow_up(outcomes)
 
     def give_back_held(self, arrival: str) -> list[Event]:
         return self.follow_up(self.services.give_back(arrival, self.client(arrival[0]), self.now))
@@ -84,7 +84,7 @@ class ModelSetup(SimulatedHub):
         return self.follow_up(self.services.reset("default", (), "c", self.now)[2])
 
     def silence(self, host: str, seconds: float = 4.0) -> list[Event]:
-        """A host is silent for a while. It does not answer the hub either."""
+        """Let a host be silent for some time. It does not answer the hub either."""
         self.speaking.discard(host)
         self.answering.discard(host)
         return self.pass_time(seconds)
@@ -109,7 +109,7 @@ def when(condition: Callable[[ModelSetup], object], action: Action) -> Action:
 class Table:
     """One table.
 
-    :ivar state: returns the name of the state that the model is in.
+    :ivar state: returns the name of the state of the model.
     :ivar paths: the states, each with the events that lead to it.
     :ivar events: the events, each with the action that causes it. If several actions cause it, they must all have the same
         result.
@@ -170,22 +170,22 @@ _OUTCOMES: dict[type, str] = {
 
 
 def notifications(events: Sequence[Event]) -> str:
-    """Who is notified of which outcome, as the table shows it. It leaves out the part of an arrival's id after a ``~``."""
+    """The notifications in the form of the table: clients and outcome. The part of an arrival's id after a ``~`` is omitted."""
     notified: dict[str, list[str]] = {}
     for event in events:
         if isinstance(event, Granted):
-            what = _OUTCOMES.get(type(event.value), "granted")
+            outcome = _OUTCOMES.get(type(event.value), "granted")
         elif isinstance(event, Failed):
-            what = f"`{event.error.code}`"
+            outcome = f"`{event.error.code}`"
         elif isinstance(event, Revoked):
-            what = "revoked"
+            outcome = "revoked"
         else:
             continue
         who = event.arrival.partition("~")[0]
-        names = notified.setdefault(what, [])
+        names = notified.setdefault(outcome, [])
         if who not in names:
             names.append(who)
-    return "; ".join(f"{', '.join(names)}: {what}" for what, names in notified.items())
+    return "; ".join(f"{', '.join(names)}: {outcome}" for outcome, names in notified.items())
 
 
 def failing(action: Action, arrival: str) -> Action:
@@ -200,7 +200,7 @@ def failing(action: Action, arrival: str) -> Action:
     return attempt
 
 
-# -- what several tables use -------------------------------------------------------------------------------------------
+# -- shared by several tables ------------------------------------------------------------------------------------------
 
 WAIT_TIMEOUT = 30.0  # seconds
 
@@ -216,7 +216,7 @@ def confirm(model: ModelSetup) -> Sequence[Event]:
 
 
 def waits(model: ModelSetup, arrival: str) -> bool:
-    """The arrival is open: it waits, or it has a grant that it can still lose."""
+    """Whether an arrival is open: it waits, or it has a grant that it can still lose."""
     return model.services._waits.find(arrival[0], arrival) is not None
 
 

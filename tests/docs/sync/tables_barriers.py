@@ -27,7 +27,7 @@ __all__ = ["COUNT", "EXCHANGE", "LINGER", "MEMBERS", "ONCE"]
 def _barrier(model: ModelSetup) -> str:
     row = model.row("barriers")
     if row is not None:
-        arrived = " and ".join(one["name"] for one in row["arrived"])
+        arrived = " and ".join(wait["name"] for wait in row["arrived"])
         return f"complete, {' and '.join(row['unheard'])} is asked" if row["unheard"] else f"{arrived} waits"
     last = model.services.barriers.past._last.get(("default", "boot"))
     if last is None:
@@ -94,8 +94,8 @@ MEMBERS = Table(
 )
 
 
-def _count(arrival: str, party: int = 2, **how: Any) -> Action:
-    return if_not_open(arrival, lambda s: s.barrier(arrival, arrival[0], party, **how))
+def _count(arrival: str, party: int = 2, **terms: Any) -> Action:
+    return if_not_open(arrival, lambda s: s.barrier(arrival, arrival[0], party, **terms))
 
 
 COUNT = Table(
@@ -151,7 +151,7 @@ def _exchange(model: ModelSetup) -> str:
         last = model.services.exchanges.past._last.get(("default", "keys"))
         failed = last is not None and last.failure is not None and model.now < last.failure.since + TEN_MINUTES
         return "failed, b not notified" if failed else "empty"
-    arrived = {one["name"] for one in row["arrived"]}
+    arrived = {wait["name"] for wait in row["arrived"]}
     parts = []
     for member in ("a", "b"):
         if member in row["given"]:

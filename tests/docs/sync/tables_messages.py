@@ -29,7 +29,7 @@ def _event(model: ModelSetup) -> str:
     row = model.row("events")
     if row is None:
         return "not set"
-    waiting = ", ".join(f"{one['name']} waits" for one in row["waiting"])
+    waiting = ", ".join(f"{wait['name']} waits" for wait in row["waiting"])
     return "set" if row["set"] else f"not set, {waiting}"
 
 
@@ -64,7 +64,7 @@ def _topic(model: ModelSetup) -> str:
     row = model.row("topics")
     if row is None:
         return "no message"
-    waiting = ", ".join(f"{one['name']} waits" for one in row["waiting"])
+    waiting = ", ".join(f"{wait['name']} waits" for wait in row["waiting"])
     messages = f"{row['messages']} from b" if row["messages"] else "no message"
     return f"{messages}, {waiting}" if waiting else messages
 
@@ -112,7 +112,7 @@ def _gather_state(model: ModelSetup) -> str:
     row = model.row("topics")
     senders = row["senders"] if row is not None else []
     parts = ["b and c have sent" if len(senders) > 1 else "b has sent" if senders else "no host has sent"]
-    return ", ".join([*parts, *(f"{one['name']} waits" for one in (row["waiting"] if row is not None else ()))])
+    return ", ".join([*parts, *(f"{wait['name']} waits" for wait in (row["waiting"] if row is not None else ()))])
 
 
 def _send_from(sender: str) -> Action:

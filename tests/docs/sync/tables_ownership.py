@@ -1,4 +1,4 @@
-"""Tables of states for what a client can own: an arrival's grant, units of a semaphore, and locks; and for deadlocks."""
+"""Tables of states for grants, units of a semaphore and locks, which a client can own; and for deadlocks."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def _semaphore(model: ModelSetup) -> str:
     row = model.row("semaphores")
     if row is None:
         return "empty"
-    parts = [f"{one['name']} holds 1" for one in row["holders"]]
-    parts += [f"{one['name']} has 1, not committed" for one in row["unconfirmed"]]
-    parts += [f"{one['name']} waits" for one in row["queue"]]
+    parts = [f"{client['name']} holds 1" for client in row["holders"]]
+    parts += [f"{client['name']} has 1, not committed" for client in row["unconfirmed"]]
+    parts += [f"{client['name']} waits" for client in row["queue"]]
     return ", ".join([*(["1 unit"] if row["value"] else []), *parts])
 
 
@@ -126,9 +126,9 @@ def _lock(model: ModelSetup) -> str:
     if row is None:
         return "free"
     owner = row["owner"]
-    how = "not committed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
-    parts = [f"{owner['name']} has it" + (f", {how}" if how else "")]
-    return ", ".join([*parts, *(f"{one['name']} waits" for one in row["queue"])])
+    ownership = "not committed" if not owner["confirmed"] else "kept" if owner["client"] is None else ""
+    parts = [f"{owner['name']} has it" + (f", {ownership}" if ownership else "")]
+    return ", ".join([*parts, *(f"{wait['name']} waits" for wait in row["queue"])])
 
 
 def _owned(action: Action) -> Action:
@@ -175,7 +175,7 @@ def _cycle(model: ModelSetup) -> str:
 
 
 def _close_cycle(model: ModelSetup) -> Sequence[Event]:
-    """a and b each have a lock, and each waits for the other one's lock."""
+    """Let a and b each take a lock, and wait for the lock of the other host."""
     model.answering.clear()
     model.lock("a1", "a", "x")
     model.lock("b1", "b", "y")

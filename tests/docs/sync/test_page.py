@@ -38,7 +38,7 @@ def test_every_state_of_a_table_is_reached_and_left(name: str) -> None:
 
 
 _WITH_FINAL_STATE = {"gather", "lock"}
-"""These tables have a state without a row of its own, because it equals an earlier state, for another client."""
+"""Tables that have a state without a row, because the state equals an earlier state of another client."""
 
 
 @pytest.mark.real

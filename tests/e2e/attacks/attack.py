@@ -32,7 +32,7 @@ class Cost:
     :ivar before: the resident memory before the attack.
     :ivar most: the greatest resident memory during the attack.
     :ivar after: the memory a second after the attack.
-    :ivar stall: the longest time in which the other client got no answer.
+    :ivar stall: the longest time for which the other client waited for an answer.
     """
 
     def __init__(self, pid: int) -> None:

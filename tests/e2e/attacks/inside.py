@@ -1,4 +1,4 @@
-"""A hub and an agent inside this process, on real sockets or ptys, and the number of things that they keep."""
+"""A hub and an agent inside this process, on real sockets or ptys, and the number of their objects and resources."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from linesync.agent.agent import Agent
 from linesync.hub.hub import Hub
+from linesync.model.policy import Policy, Rule
 from linesync.protocol import codec
 from linesync.runtime.identity import token
 from linesync.runtime.listening import reports
@@ -24,14 +25,14 @@ __all__ = ["Inside", "inside"]
 
 LEASE = 20.0
 _Window = reports._Window
-"""A kind of line in the log; those of a minute are counted."""
+"""The window of the log limit. It is not counted, because a window may stay for a minute."""
 
 
 class Inside:
     """A hub and an agent.
 
-    :ivar host: the name of the agent's host; no other agent on this machine has it, because it would end the commands that
-        a dead one with its name has left.
+    :ivar host: the name of the agent's host. No other agent on this machine has this name, because an agent ends the commands
+        that a dead agent with the same name has left behind.
     :ivar folder: a directory for files.
     """
 
@@ -39,7 +40,7 @@ class Inside:
         self.host = f"sut{os.getpid()}"
         self.folder = folder
         self.log: list[str] = []
-        self.hub = Hub(lease=LEASE, report=self.log.append)
+        self.hub = Hub(lease=LEASE, report=self.log.append, policy=Policy((Rule(allow=True),)))
         self._line = line
         self.agent: Agent | None = None
         self._running: asyncio.Task[None] | None = None
@@ -89,8 +90,8 @@ class Inside:
                 "files": sum(len(names) for _, _, names in os.walk(self.folder)),
             }
         )
-        for one in gc.get_objects():
-            kind = type(one)
+        for tracked in gc.get_objects():
+            kind = type(tracked)
             if kind.__module__.startswith("linesync.") and kind is not _Window:
                 found[f"{kind.__module__}.{kind.__qualname__}"] += 1
         return dict(found)
@@ -104,7 +105,7 @@ class Inside:
         return [path for path in found if path.startswith(f"{self.folder}/")]
 
     async def settled(self) -> dict[str, int]:
-        """Wait until what is counted does not change any more, and return it."""
+        """Wait until the counted numbers do not change any more, and return them."""
         while True:
             counted = self.counted()
             await asyncio.sleep(0.3)
@@ -112,7 +113,10 @@ class Inside:
                 return counted
 
     async def grown(self, before: Mapping[str, int], seconds: float = 15.0) -> dict[str, tuple[int, int]]:
-        """What has grown since then, from and to how many, after what ends by itself has had time for that."""
+        """The counted numbers that have grown since ``before``, with the old and the new number.
+
+        :param seconds: the time in which temporary growth may end.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while True:

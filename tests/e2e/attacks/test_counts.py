@@ -1,7 +1,8 @@
-"""After many broken-off transfers, connections, restarts and killed commands, a hub and an agent keep what they kept before.
+"""After many interrupted transfers, connections, restarts and killed commands, a hub and an agent keep no more objects than
+before.
 
-All of this runs in this process, so that tasks, descriptors, channels and objects can be counted. ``make soak`` does 400
-transfers in each direction, 2,000 connections, 300 restarts and 300 commands.
+They run in this process, so that tasks, descriptors, channels and objects can be counted. ``make soak`` makes 400 transfers in
+each direction, 2,000 connections, 300 restarts and 300 commands.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from tests.e2e.kit import alive
 from tests.effort import lives
 
 _MEMORY = 16  # MiB
-_WARM = 4  # rounds before the first count: they load modules and fill tables that have a bound
+_WARM = 4  # rounds before the first count, in which modules are loaded and tables with a bound are filled
 
 Round = Callable[[Inside, int], Awaitable[None]]
 
 
-async def leave(client: Client, stream: Stream | None, how: int) -> None:
-    """Leave a channel and its connection: in order, by closing the connection, or by losing it like a process that is killed."""
-    if how == 0 and stream is not None:
+async def leave(client: Client, stream: Stream | None, end: int) -> None:
+    """End a channel and its connection.
+
+    :param end: 0: reset the channel first; 1: only close the connection; 2: lose the connection, as a killed process does.
+    """
+    if end == 0 and stream is not None:
         stream.reset("not wanted")
-    if how == 2 and client._peer.line is not None:
+    if end == 2 and client._peer.line is not None:
         client._peer.line.abort()
     await client.aclose()
 

@@ -19,7 +19,7 @@ from tests.e2e.kit import Daemon, Site, site
 
 ROUNDS = int(os.environ.get("LINESYNC_ROUNDS", "1"))
 DURING, AFTER = 64 * MIB, 16 * MIB
-"""The most bytes by which the memory may grow during an attack, and that may be left of this after it."""
+"""The most bytes by which the memory may grow during an attack, and by which it may be larger after the attack."""
 
 
 class AttackedSite:
@@ -57,24 +57,24 @@ def check(cost: Cost) -> None:
     assert cost.after - cost.before <= AFTER, cost
 
 
-@pytest.mark.parametrize("how", ["reset", "closed", "aborted"])
-def test_interrupted_downloads_leave_nothing(attacked: AttackedSite, how: str) -> None:
+@pytest.mark.parametrize("end", ["reset", "closed", "aborted"])
+def test_interrupted_downloads_leave_nothing(attacked: AttackedSite, end: str) -> None:
     async def interrupt_downloads() -> None:
         client = await connect(attacked.endpoint("hub"))
         for _ in range(20 * ROUNDS):
             stream = attacked.download(client)
             await asyncio.sleep(0.03)
-            if how == "reset":
+            if end == "reset":
                 stream.reset("not wanted")
                 continue
-            if how == "closed":
+            if end == "closed":
                 await client.aclose()
             else:
                 client._peer.line.abort()
             client = await connect(attacked.endpoint("hub"))
         await client.aclose()
 
-    attack(interrupt_downloads)  # the first round reserves what Python does not return
+    attack(interrupt_downloads)  # in the first round, Python reserves memory that it does not return
     with measured(attacked.hub.pid, attacked.endpoint("hub")) as cost:
         attack(interrupt_downloads)
     check(cost)

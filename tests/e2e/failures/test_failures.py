@@ -1,4 +1,4 @@
-"""Processes are killed, cables unplugged, devices removed: every wait ends, and nothing is lost or done twice."""
+"""Processes are killed, cables unplugged, devices removed: every wait ends, and no request is lost or takes effect twice."""
 
 from __future__ import annotations
 
@@ -93,19 +93,19 @@ def test_a_client_killed_between_grant_and_confirmation_gives_its_units_back(pai
 
 
 def test_the_restart_of_an_agent_ends_only_the_waits_of_its_host(pair: Site) -> None:
-    mine = pair.start("sut", "barrier", "gate", "3")
-    theirs = pair.start("hub", "barrier", "gate", "3")
+    of_host = pair.start("sut", "barrier", "gate", "3")
+    of_hub = pair.start("hub", "barrier", "gate", "3")
     pair.await_waiting("barriers", "gate", 2)
     pair.daemons[-1].kill()
     agent = pair.agent("--port", hub_of(pair))
     agent.says("is registered")
-    done = mine.wait()
+    done = of_host.wait()
     assert done.code == 125 and "lost" in done.err, done
     pair.await_waiting("barriers", "gate", 1)
     row = next(row for row in pair.json("hub", "status")["barriers"] if row["name"] == "gate")
     assert row["gone"] == {"sut": "restarted"}, row
     others = [pair.start("sut", "barrier", "gate", "3") for _ in range(2)]
-    assert [command.wait().code for command in (theirs, *others)] == [0, 0, 0]
+    assert [command.wait().code for command in (of_hub, *others)] == [0, 0, 0]
     assert len(pair.states()) == 1
 
 
@@ -201,8 +201,8 @@ def test_the_restart_of_a_hub_ends_every_wait_and_its_hosts_register_again(pair:
     assert pair.json("hub", "status")["held"]["waits"] == 0
     hosts = [row["host"] for row in pair.json("hub", "links") if row["host"]]
     assert sorted(hosts) == ["sut", "two"], "registered twice"
-    both = [pair.start(side, "barrier", "gate", "2", "--timeout", "10") for side in ("sut", "two")]
-    assert [command.wait().code for command in both] == [0, 0]
+    parties = [pair.start(side, "barrier", "gate", "2", "--timeout", "10") for side in ("sut", "two")]
+    assert [command.wait().code for command in parties] == [0, 0]
 
 
 def test_an_agent_can_start_before_its_hub(site: Site) -> None:
@@ -290,16 +290,16 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("where", ["sut", "here"])
-def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullModem, where: str) -> None:
+@pytest.mark.parametrize("side", ["sut", "here"])
+def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullModem, side: str) -> None:
     join(site, cable)
     source = site.folder / "source"
     source.write_bytes(random.Random(7).randbytes(25_000))
     target = site.folder / "target"
-    args = (str(source), f"sut:{target}") if where == "sut" else (f"sut:{source}", str(target))
+    args = (str(source), f"sut:{target}") if side == "sut" else (f"sut:{source}", str(target))
     copying = site.start("hub", "cp", *args)
-    before = cable.counters()["ab" if where == "sut" else "ba"]["bytes_in"]
-    wait_for(lambda: cable.counters()["ab" if where == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of it")
+    before = cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"]
+    wait_for(lambda: cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of it")
     assert copying.running and not target.exists()
     cable.pull()
     with pytest.raises(AssertionError):

@@ -1,7 +1,7 @@
 """Compare the results of real commands with the state of a hub that is killed with SIGKILL and continues from its file.
 
-The rounds are those of ``test_ledger.py``, but the hub is always the victim, and nothing is lost with it: its state must be
-the one that the commands report, as if it had not died. ``LINESYNC_ROUNDS=50`` plays more rounds.
+The rounds are those of ``test_ledger.py``, but the hub is always the victim. No state may be lost with it: after its restart,
+the state must match the reports of the commands. ``LINESYNC_ROUNDS=50`` plays more rounds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Compare the results of real commands with the hub's state, while agents, commands and the hub are killed.
 
-A round starts commands on one side (on a host with a serial line of 115200 baud, or on the controller). It kills a process or
-cuts the line when a random part of the decision's bytes has been sent on the line, or after a random time if the decision
-sends nothing on it. Then it compares the reports of the commands with the state of the hub. Exit code 0 means that the
-command had its effect, 125 with "may have" that this is unknown, and any other code that it had no effect.
+A round starts commands on one side (on a host with a serial line of 115200 baud, or on the controller). Then it starts the
+*decision*: the commands that end the waits of the first commands. It kills a process (the *victim*) or cuts the line when a
+random part of the decision's bytes has been sent on the line, or after a random time if the decision sends no bytes on the line.
+At the end it compares the reports of the commands with the state of the hub. Exit code 0 means that the command had its effect,
+125 with "may have" that this is unknown, and any other code that it had no effect.
 
-The rounds go through the table of operations, sides and victims. The first rounds test each operation once.
-``LINESYNC_ROUNDS=140`` tests the whole table, and more rounds test it again with other delays. Rounds after the first pass
-also have commands with a timeout, and cuts that are longer than the lease.
+The rounds use the rows of a table of operations, sides and victims. The first rounds test each operation once.
+``LINESYNC_ROUNDS=140`` tests the whole table, and more rounds test it again with other delays. After the first 140 rounds, some
+commands have a timeout, and some cuts are longer than the lease.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ class Round:
         self.reports: list[Report] = []
         self.decisions: list[Report] = []
         self._before = {daemon.log_file: daemon.log_file.stat().st_size for daemon in site.daemons}
-        when = f"{self.bytes:.0f} bytes" if traffic else f"{self.delay:.2f} s"
-        self.title = f"n{number}: {kind.__name__} on {side}, {self.victim} lost after {when}"
+        delay = f"{self.bytes:.0f} bytes" if traffic else f"{self.delay:.2f} s"
+        self.title = f"n{number}: {kind.__name__} on {side}, {self.victim} lost after {delay}"
         self.title += f", timeout {patience} s" if patience else ""
         self.title += f", line cut for {self.cut:.1f} s" if self.victim == "line" else ""
 
@@ -116,13 +117,15 @@ class Round:
         self.reports = [Report(command.wait()) for command in operation.commands]
         shared = dict(zip(operation.commands, self.reports, strict=True))
         self.decisions = [shared.get(decider) or Report(decider.wait()) for decider in operation.deciders]
-        self.site.type("c1", "sem", "start-up", "0")  # the hub has handled all that the agent sent before this
+        self.site.type(
+            "c1", "sem", "start-up", "0"
+        )  # afterwards, the hub has handled all earlier messages of the agent
         operation.judge(self.reports, self.decisions, self._lost())
         codes = {report.code for report in (*self.reports, *self.decisions)}
         assert codes <= operation.CODES, f"unexpected exit codes: {codes - operation.CODES}"
 
     def _traffic(self) -> int:
-        """The bytes that have entered the line."""
+        """The number of bytes that were sent on the line."""
         counters = self.site.cables["c1"].counters()
         return sum(counters[way]["bytes_in"] for way in ("ab", "ba"))
 

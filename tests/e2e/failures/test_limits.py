@@ -21,7 +21,7 @@ def descriptors(pid: int) -> int:
 
 
 def processor_time(pid: int) -> float:
-    """The processor time of a process so far, seconds."""
+    """The processor time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

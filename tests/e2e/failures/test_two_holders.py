@@ -1,10 +1,10 @@
-"""No two hosts write under a lock at the same time, whatever is stopped, killed or cut, and for how long.
+"""Two hosts never write under a lock at the same time, even if a process is stopped or killed, or a line is cut.
 
 In a round, host c1 runs a command under a lock, and host c2 waits for the lock. Then the client, the agent, the line of c1 or
-the hub is stopped, killed or cut, for less or for more than the lease. Each command writes the time again and again (one clock
-for all, because all hosts are one machine) and ignores SIGTERM. The times of two commands must not overlap.
+the hub is stopped, killed or cut, for less or for more than the lease. Each command writes the time repeatedly (by the same
+clock, because all hosts are one machine) and ignores SIGTERM. The times of two commands must not overlap.
 
-The first rounds run in CI. With ``LINESYNC_ROUNDS=37`` the rounds have the whole table, and further ones have it again.
+The first rounds run in CI. ``LINESYNC_ROUNDS=37`` tests the whole table, and more rounds test it again.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ while not os.path.exists(until) if until else time.monotonic() < began + 0.2:
 """
 _FIRST = [("serial", "agent", "stopped", LONG), ("unix", "client", "killed", SHORT)]
 _TABLE = [
-    (kind, victim, how, seconds)
-    for kind, seconds, (victim, how) in itertools.product(
+    (kind, victim, disturbance, seconds)
+    for kind, seconds, (victim, disturbance) in itertools.product(
         ("serial", "tcp", "unix"),
         (LONG, SHORT),
         [
@@ -52,15 +52,16 @@ _TABLE = [
             ("hub", "killed"),
         ],
     )
-    if not (kind == "unix" and victim == "line") and not (victim == "client" and how == "killed" and seconds == LONG)
+    if not (kind == "unix" and victim == "line")
+    and not (victim == "client" and disturbance == "killed" and seconds == LONG)
 ]
 _TABLE = [*_FIRST, *(cell for cell in _TABLE if cell not in _FIRST)]
 ROUNDS = int(os.environ.get("LINESYNC_ROUNDS") or len(_FIRST))
 
 
 class Duo:
-    """A hub and two hosts. The line of c1 is of the kind that the round needs; c2 has a Unix socket. Unless the line is serial,
-    the hub has a state file, so a hold continues after the hub was killed for less than the lease.
+    """A hub and two hosts. The round chooses the kind of the line of c1, and c2 has a Unix socket. Unless the line is serial,
+    the hub has a state file, so a hold continues if the hub was killed for less than the lease.
 
     :ivar cut: cuts the line of c1; the result of the call repairs it.
     """
@@ -111,7 +112,7 @@ class Duo:
 
 @contextmanager
 def _relay(outer: int, inner: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A TCP relay. SIGSTOP for its process group cuts its connections, and neither end sees that."""
+    """A TCP relay. SIGSTOP to its process group interrupts its connections, without a notification of the ends."""
     require("socat")
     listen = f"TCP-LISTEN:{outer},bind=127.0.0.1,reuseaddr,fork"
     relay = subprocess.Popen(
@@ -127,9 +128,9 @@ def _relay(outer: int, inner: int) -> Iterator[subprocess.Popen[bytes]]:
 class Round:
     """One round on its own site."""
 
-    def __init__(self, duo: Duo, victim: str, how: str, seconds: float) -> None:
+    def __init__(self, duo: Duo, victim: str, disturbance: str, seconds: float) -> None:
         self.duo, self.site = duo, duo.site
-        self.victim, self.how, self.seconds = victim, how, seconds
+        self.victim, self.how, self.seconds = victim, disturbance, seconds
         self.end = self.site.folder / "end"
         self.first = self.lock("c1", str(self.end))
         wait_for(lambda: self.spans("c1"), "the first holder", 30.0)
@@ -145,8 +146,8 @@ class Round:
         file: Path = self.site.folder / f"{host}.times"
         times: dict[str, list[float]] = {}
         for line in file.read_text().splitlines() if file.exists() else ():
-            pid, when = line.split()
-            times.setdefault(pid, []).append(float(when))
+            pid, time = line.split()
+            times.setdefault(pid, []).append(float(time))
         return [(min(some), max(some)) for some in times.values()]
 
     def disturb(self) -> None:
@@ -190,11 +191,11 @@ class Round:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_no_two_hosts_write_under_a_lock_at_the_same_time(number: int) -> None:
-    kind, victim, how, seconds = _TABLE[number % len(_TABLE)]
-    title = f"{kind}: {victim} {how} for {seconds:g} s with a lease of {LEASE:g} s"
+    kind, victim, disturbance, seconds = _TABLE[number % len(_TABLE)]
+    title = f"{kind}: {victim} {disturbance} for {seconds:g} s with a lease of {LEASE:g} s"
     with site() as place, ExitStack() as stack:
         try:
-            print(title, Round(Duo(place, kind, stack), victim, how, seconds).play())
+            print(title, Round(Duo(place, kind, stack), victim, disturbance, seconds).play())
         except AssertionError as error:
             logs = "\n".join(f"-- {daemon.log_file.name}:\n{daemon.log}" for daemon in place.daemons)
             pytest.fail(f"{title}: {error}\n{logs}")

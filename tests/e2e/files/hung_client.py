@@ -1,6 +1,8 @@
-"""A program that uses the asyncio client while one of its own paths hangs. Its arguments are the hub's endpoint, the operation,
-the path, and the control file that appears when the path hangs. It prints the longest latency of the event loop. It ends
-although the call on the path never returns."""
+"""A program that uses the asyncio client while a call on a local path hangs.
+
+Its arguments are the hub's endpoint, the operation, the path, and the file that appears when the path hangs. It prints the
+longest latency of the event loop. It ends although the call on the path never returns.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import IO
 import linesync
 
 
-async def work(endpoint: str, what: str, path: str, reached: str) -> None:
+async def work(endpoint: str, operation: str, path: str, reached: str) -> None:
     longest = 0.0
 
     async def watch() -> None:
@@ -35,7 +37,7 @@ async def work(endpoint: str, what: str, path: str, reached: str) -> None:
             "exchange": lambda: client.exchange("x", "hub", Path(path)),
             "sink": lambda: client.exchange("x", "hub", b"data", sink=sink),
         }
-        hung = asyncio.ensure_future(works[what]())
+        hung = asyncio.ensure_future(works[operation]())
         while not os.path.exists(reached):
             await asyncio.sleep(0.01)
         for _ in range(20):

@@ -1,5 +1,7 @@
-"""A program that uses most file operations of the asyncio client: copies both ways, exchanges with files, a command. Its
-arguments are the report file of the loop guard, the hub's endpoint, and a folder."""
+"""A program that uses most file operations of the asyncio client: copies in both directions, exchanges with files, a command.
+
+Its arguments are the report file of the loop guard, the hub's endpoint, and a folder.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,11 @@ async def tour(endpoint: str, folder: str) -> None:
                         continue
                     raise AssertionError(f"{name} on {host}")
         for data in (Path(path("source")), b"x" * 1_000_000):
-            both = await asyncio.gather(
+            results = await asyncio.gather(
                 client.exchange("data", "hub#1,hub#2", data, member="hub#1", sink=sink),
                 client.exchange("data", "hub#1,hub#2", b"small", member="hub#2"),
             )
-            assert set(both[0]) == set(both[1]) == {"hub#1", "hub#2"}
+            assert set(results[0]) == set(results[1]) == {"hub#1", "hub#2"}
 
 
 if __name__ == "__main__":

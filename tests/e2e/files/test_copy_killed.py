@@ -1,4 +1,4 @@
-"""Any process may be killed during a copy: the target is the old file or the new one, and no temporary file is left."""
+"""If a process is killed during a copy, the target is the old file or the new file, and no temporary file is left."""
 
 from __future__ import annotations
 

@@ -47,19 +47,19 @@ def contents(device: str) -> bytes:
 
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
 def test_a_card_is_written_and_read_at_each_end(pair: Site, tmp_path: Path, cards: list[str], end: str) -> None:
-    image, back = tmp_path / "image", tmp_path / "back"
+    image, copied_back = tmp_path / "image", tmp_path / "back"
     image.write_bytes(os.urandom(700_001))
     far = "sut:" if end == "here" else ""
-    there = cards[0] if end == "here" else f"{end}:{cards[0]}"
-    plain = pair.type("hub", "cp", far + str(image), there)
+    card = cards[0] if end == "here" else f"{end}:{cards[0]}"
+    plain = pair.type("hub", "cp", far + str(image), card)
     assert plain.code == 125 and "it is a block device, not a regular file; add --device" in plain.err
     assert contents(cards[0]) == BLANK
-    done = pair.type("hub", "cp", "--device", "--json", far + str(image), there)
+    done = pair.type("hub", "cp", "--device", "--json", far + str(image), card)
     assert done.code == 0 and '"bytes": 700001' in done.text, done
     assert contents(cards[0]) == image.read_bytes() + BLANK[700_001:]
-    assert pair.type("hub", "cp", there, far + str(back)).code == 125 and not back.exists()
-    assert pair.type("hub", "cp", "--device", there, far + str(back)).code == 0
-    assert back.read_bytes() == contents(cards[0])
+    assert pair.type("hub", "cp", card, far + str(copied_back)).code == 125 and not copied_back.exists()
+    assert pair.type("hub", "cp", "--device", card, far + str(copied_back)).code == 0
+    assert copied_back.read_bytes() == contents(cards[0])
 
 
 def test_a_card_is_copied_to_a_card(pair: Site, cards: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""``linesync cp`` and ``exchange`` with each kind of file, in each direction, at each end that may hold it."""
+"""``linesync cp`` and ``exchange`` with each kind of file, in each direction, at each end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pair() -> Iterator[Site]:
 
 
 def make(folder: Path, kind: str) -> Path:
-    """Make something of this kind, called ``it``, in an empty directory."""
+    """Make a file of this kind with the name ``it`` in an empty directory. Returns its path."""
     path = folder / "it"
     match kind:
         case "regular":
@@ -98,7 +98,7 @@ def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) ->
     kept = {"regular": 0o640, "link": 0o604}.get(kind, 0o751 & ~umask())
     assert stat.S_IMODE(written.stat().st_mode) == kept
     names = {"link": ["it", "real"], "dangling": ["it", "real"], "directory": ["it", "it/source"]}.get(kind, ["it"])
-    assert [one[0] for one in snapshot(tmp_path)] == names
+    assert [entry[0] for entry in snapshot(tmp_path)] == names
 
 
 @pytest.mark.parametrize("end", ["sut", "hub", "here"])
@@ -129,8 +129,8 @@ def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_pa
     before = snapshot(tmp_path)
     args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
     done = pair.type("hub", "cp", "--device", *args)
-    what = {"regular": "it is a regular file", "missing": "it does not exist"}.get(kind, f"it is {SPECIAL.get(kind)}")
-    check_refused(done, f"cannot write {args[1]} as a block device: {what}")
+    reason = {"regular": "it is a regular file", "missing": "it does not exist"}.get(kind, f"it is {SPECIAL.get(kind)}")
+    check_refused(done, f"cannot write {args[1]} as a block device: {reason}")
     assert snapshot(tmp_path) == before
 
 
@@ -150,14 +150,14 @@ def test_a_device_without_a_driver_is_refused_and_left_unchanged(pair: Site, tmp
 def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path, kind: str) -> None:
     it = make(tmp_path, kind)
     before = snapshot(tmp_path)
-    what = SPECIAL.get(kind, "a directory")
+    reason = SPECIAL.get(kind, "a directory")
     common = ("exchange", "keys", "--hosts", "hub", "--timeout", "5")
-    check_refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {what}, not a regular file")
+    check_refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {reason}, not a regular file")
     (tmp_path / "out").mkdir()
     it.rename(tmp_path / "out" / "hub")
     before = snapshot(tmp_path)
     done = pair.type("hub", *common, "--dir", str(tmp_path / "out"), "data")
-    check_refused(done, f"cannot write {tmp_path}/out/hub: it is {what}")
+    check_refused(done, f"cannot write {tmp_path}/out/hub: it is {reason}")
     assert snapshot(tmp_path) == before
 
 

@@ -1,4 +1,4 @@
-"""A path that hangs delays only the operation on it. Hosts stay up, other requests are answered, and processes can end."""
+"""A path that hangs delays only the operation on this path. Hosts stay up, other requests are answered, and processes can end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pair(disk: Hanging) -> Iterator[Site]:
 
 
 def check_answers(place: Site, seconds: float) -> None:
-    """Check that hub and agent work: they answer each request within half a second, even after the lease time."""
+    """Check that hub and agent answer each request within half a second, for longer than the lease."""
     end = time.monotonic() + seconds
     with connect_blocking(f"unix:{place.socket('hub')}") as client:
         while time.monotonic() < end:
@@ -67,11 +67,11 @@ def threads(place: Site) -> list[int]:
 def test_a_copy_that_hangs_on_a_host_can_be_interrupted_and_delays_nothing_else(
     disk: Hanging, pair: Site, host: str, direction: str, kind: str
 ) -> None:
-    there, here = disk.mount / "file", pair.folder / "here"
+    hanging, local = disk.mount / "file", pair.folder / "here"
     (disk.folder / "file").write_bytes(b"there")
-    here.write_bytes(b"here")
+    local.write_bytes(b"here")
     disk.forget(kind)
-    args = (f"{host}:{there}", str(here)) if direction == "from" else (str(here), f"{host}:{there}")
+    args = (f"{host}:{hanging}", str(local)) if direction == "from" else (str(local), f"{host}:{hanging}")
     with disk.hang(kind):
         copying = pair.start("hub", "cp", *args)
         wait_for(lambda: disk.reached(kind), f"{kind} that hangs")
@@ -80,10 +80,10 @@ def test_a_copy_that_hangs_on_a_host_can_be_interrupted_and_delays_nothing_else(
         copying.process.send_signal(signal.SIGINT)
         assert copying.wait(5).code == 130
         check_answers(pair, 0.2)
-        assert here.read_bytes() == b"here" and (disk.folder / "file").read_bytes() == b"there"
+        assert local.read_bytes() == b"here" and (disk.folder / "file").read_bytes() == b"there"
     wait_for(lambda: os.listdir(disk.folder) == ["file"], "the end of the interrupted copy")
     assert pair.type("hub", "cp", *args).code == 0
-    assert here.read_bytes() == (disk.folder / "file").read_bytes() == (b"there" if direction == "from" else b"here")
+    assert local.read_bytes() == (disk.folder / "file").read_bytes() == (b"there" if direction == "from" else b"here")
     assert os.listdir(disk.folder) == ["file"]
 
 
@@ -113,20 +113,20 @@ def test_the_number_of_hanging_copies_is_limited_and_the_next_one_fails_with_the
 
 
 @pytest.mark.parametrize(
-    ("what", "kind"),
+    ("operation", "kind"),
     [("put", "open"), ("put", "read"), ("get", "create"), ("get", "fsync"), ("exchange", "read"), ("sink", "create")],
 )
 def test_an_asyncio_program_continues_and_can_end_while_one_of_its_paths_hangs(
-    disk: Hanging, pair: Site, what: str, kind: str
+    disk: Hanging, pair: Site, operation: str, kind: str
 ) -> None:
-    for one in disk.folder.iterdir():
-        one.unlink()
+    for file in disk.folder.iterdir():
+        file.unlink()
     path = disk.mount / "mine"
     (disk.folder / "mine.source").write_bytes(b"source")
     if kind in _READING:
         (disk.folder / "mine").write_bytes(b"mine")
     disk.forget(kind)
-    argv = [sys.executable, "-m", "tests.e2e.files.hung_client", f"unix:{pair.socket('hub')}", what, str(path)]
+    argv = [sys.executable, "-m", "tests.e2e.files.hung_client", f"unix:{pair.socket('hub')}", operation, str(path)]
     argv.append(str(disk._control / f"{kind}.reached"))
     process = subprocess.Popen(argv, env=pair.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -141,7 +141,7 @@ def test_an_asyncio_program_continues_and_can_end_while_one_of_its_paths_hangs(
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether the program has ended; at most its hanging threads are left."""
+    """Whether the program has ended. Threads that hang may still exist."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 

@@ -1,7 +1,7 @@
 """A virtual machine whose only connection is its serial console: a Linux kernel under QEMU, with the agent on the same ttyS0.
 
 The guest consists of Debian's cloud kernel and an initramfs with a static busybox and this machine's Python with linesync.
-``python -m tests.e2e.lines.guest`` boots one by hand, and prints the port for ``linesync hub --port``.
+``python -m tests.e2e.lines.guest`` boots a guest, and prints the port for ``linesync hub --port``.
 
 The kernel comes from LINESYNC_KERNEL, from /boot, or from a cache that :func:`fetch_kernel` fills from Debian's package
 without installing it.
@@ -96,7 +96,7 @@ _NOT_NEEDED = re.compile(
 
 
 def require_all() -> None:
-    """Skip or fail the test (see :func:`tests.real.require`) if this machine cannot make a guest."""
+    """Skip or fail the test (see :func:`tests.real.require`) if this machine cannot boot a guest."""
     require(_QEMU, "busybox", "ldd")
     kernel()
 
@@ -191,7 +191,9 @@ class _Archive:
                 self.tree(item, target)
             elif item.suffix == ".py":
                 compiled = Path(importlib.util.cache_from_source(str(item)))
-                if compiled.exists():  # the compiled file alone is enough, so the guest has to unpack only half as much
+                if (
+                    compiled.exists()
+                ):  # the compiled file is enough, and without the source the guest unpacks only half as much
                     self.file(compiled, f"{target}c")
                 else:
                     self.file(item, target)
@@ -287,7 +289,7 @@ def boot(image: Path, folder: Path, *words: str) -> Iterator[Machine]:
         wait_for(lambda: "/dev/pts/" in log_path.read_text() or process.poll() is not None, "QEMU's pty")
         found = re.search(r"/dev/pts/\d+", log_path.read_text())
         assert found is not None, f"QEMU did not start: {log_path.read_text()}"
-        # QEMU discards bytes while no process has the tty open, unlike a cable, so we keep it open.
+        # This process keeps the tty open, because QEMU, unlike a cable, discards bytes while no process has the tty open.
         holder = os.open(found[0], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         yield Machine(process, found[0], capture)
     finally:

@@ -1,8 +1,9 @@
 """The main use of linesync: the only line of the agent is the console of its kernel (here under QEMU), and the kernel prints
 messages at any time.
 
-All tests use one guest, in the order of this file; the last two make it boot again. The guest's ttyS0 is a 16550 that passes
-bytes without delay. So the speed depends on the pacing of the two senders, 115200 baud, and on the emulated processor.
+All tests use one guest, in the order of this file. The last two tests make it boot again. The guest's ttyS0 is a 16550 that
+transfers bytes without delay. The speed therefore depends on the pacing of the two senders (115200 baud) and on the emulated
+processor.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.real import wait_for
 
 pytestmark = pytest.mark.real
 
-_BOOT = 120.0  # most seconds for a boot, which takes 12 on an idle machine
+_BOOT = 120.0  # the most seconds for a boot, which takes 12 s on an idle machine
 _GAP = 120_000  # microseconds between two kernel messages, in addition to the time for writing one
 _SIZE = 65_536
 
@@ -61,7 +62,7 @@ class Rig:
         return self.console()
 
     def up_count(self) -> int:
-        """How many times the host has come up."""
+        """The number of times that the host has come up."""
         return self.hub.log.count(f"host {NAME} is up")
 
     def await_up(self, count: int) -> None:
@@ -99,9 +100,9 @@ def test_the_agent_registers_on_the_line_that_the_kernel_prints_on(rig: Rig) -> 
 def test_barriers_and_semaphores_work_between_hub_and_guest(rig: Rig) -> None:
     for side, other in (("hub", "guest"), ("guest", "hub")):
         name = f"{side}-first"
-        there = ["run", NAME, "--", "python3", "-m", "linesync", "barrier", name, "2", "--timeout", "60"]
-        here = ["barrier", name, "2", "--timeout", "60"]
-        first, second = (here, there) if side == "hub" else (there, here)
+        in_guest = ["run", NAME, "--", "python3", "-m", "linesync", "barrier", name, "2", "--timeout", "60"]
+        at_hub = ["barrier", name, "2", "--timeout", "60"]
+        first, second = (at_hub, in_guest) if side == "hub" else (in_guest, at_hub)
         waiting = rig.site.start("hub", *first)
         rig.site.await_waiting("barriers", name, 1, 60)
         assert waiting.running, other
@@ -126,10 +127,10 @@ def test_a_command_in_the_guest_has_its_exit_code_and_separate_streams(rig: Rig)
 def test_a_file_is_copied_to_the_guest_and_back_while_the_kernel_prints(
     rig: Rig, tmp_path: Path, record_property: pytest.RecordProperty
 ) -> None:
-    source, back = tmp_path / "source", tmp_path / "back"
+    source, copied_back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(random.Random(1).randbytes(_SIZE))
     before = rig.machine.capture.read_bytes().count(b" noise ")
-    for name, places in (("in", (str(source), f"{NAME}:/tmp/copy")), ("out", (f"{NAME}:/tmp/copy", str(back)))):
+    for name, places in (("in", (str(source), f"{NAME}:/tmp/copy")), ("out", (f"{NAME}:/tmp/copy", str(copied_back)))):
         start = time.monotonic()
         done = rig.type("cp", *places, seconds=120)
         assert done.code == 0, (done, rig.hub.log)
@@ -139,7 +140,7 @@ def test_a_file_is_copied_to_the_guest_and_back_while_the_kernel_prints(
     assert rig.machine.capture.read_bytes().count(b" noise ") > before + 10, "the kernel printed during the copies"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     assert rig.inside("sha256sum /tmp/copy").split()[0] == digest
-    assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
+    assert hashlib.sha256(copied_back.read_bytes()).hexdigest() == digest
 
 
 def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig: Rig) -> None:
@@ -154,12 +155,12 @@ def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig
     ]
     time.sleep(2.5)  # the longest time for which the hub keeps a damaged piece back
     log = rig.console().replace("\r\n", "\n")
-    ours = [line for line in printed if " noise " in line]
-    assert len(ours) == count, "the kernel's own log must have all of them"
+    noise = [line for line in printed if " noise " in line]
+    assert len(noise) == count, "the kernel's own log must have all of them"
     wrong = [line for line in printed if log.count(line) != printed.count(line)]
     report = "\n".join(f"{log.count(line)} times: {line!r}\n{_on_the_line(rig, line)}" for line in wrong[:4])
     assert not wrong, f"{len(wrong)} of {len(printed)} messages are not in the console log once:\n{report}"
-    places = [log.index(line) for line in ours]
+    places = [log.index(line) for line in noise]
     assert places == sorted(places), "in the order in which they were printed"
     # If a message was printed into a nested frame, or beside another message that quotes a frame, the log may have characters
     # of the frame beside the message. The number of such lines is printed, and it is limited.

@@ -190,18 +190,18 @@ def _copy_steps(script: Script) -> None:
     script.note(f"left behind: {sorted(path.name for path in folder.iterdir() if path.name.endswith('.linesync'))}")
 
 
-def _same(one: Path, other: Path) -> tuple[bool, str]:
-    if not other.exists():
+def _same(first: Path, second: Path) -> tuple[bool, str]:
+    if not second.exists():
         return False, "missing"
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, other)]
-    return sums[0] == sums[1], oct(other.stat().st_mode & 0o7777)
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)]
+    return sums[0] == sums[1], oct(second.stat().st_mode & 0o7777)
 
 
 @pytest.fixture(scope="module")
 def played() -> dict[str, tuple[list[str], str] | BaseException]:
     """The transcript and the logs of each transport, or its error. All of them run at the same time, because they mostly wait."""
 
-    def one(transport: str) -> tuple[list[str], str] | BaseException:
+    def play_over(transport: str) -> tuple[list[str], str] | BaseException:
         over, programs = TRANSPORTS[transport]
         try:
             require(*programs)
@@ -212,7 +212,7 @@ def played() -> dict[str, tuple[list[str], str] | BaseException]:
             return error
 
     with ThreadPoolExecutor(len(TRANSPORTS)) as pool:
-        return dict(zip(TRANSPORTS, pool.map(one, TRANSPORTS), strict=True))
+        return dict(zip(TRANSPORTS, pool.map(play_over, TRANSPORTS), strict=True))
 
 
 def result_of(played: dict[str, tuple[list[str], str] | BaseException], transport: str) -> tuple[list[str], str]:

@@ -39,7 +39,7 @@ command that is a child of the client."""
 class Job:
     """A command, started by one of the operations, that ignores all signals that it can ignore.
 
-    :param ends: whether the command exits, with status 3, after :meth:`let_end`.
+    :param ends: whether the command exits with status 3 after :meth:`let_end`.
     """
 
     def __init__(self, site: Site, operation: str, *, ends: bool = False) -> None:
@@ -58,7 +58,7 @@ class Job:
         self.client: Command = site.start(side, *argv, "--", "sh", "-c", script, stdin=subprocess.PIPE)
 
     def await_tree(self) -> None:
-        """Wait until all of its processes run."""
+        """Wait until all processes of the command run."""
         wait_for(
             lambda: all(len(self.left(host)) == _TREE for host in self.hosts),
             f"{self.client.process.args}",
@@ -71,16 +71,16 @@ class Job:
         self._go.touch()
 
     def left(self, *hosts: str) -> list[int]:
-        """The pids of its processes that still run (on these hosts), with the command itself first."""
+        """The pids of the processes of the command that still run (on these hosts). The command itself is the first."""
         found = []
         for pid, words in _processes():
-            ours = words[0] in (b"sh", b"sleep") and any(str(self.number).encode() in word for word in words)
-            if ours and (not hosts or _variable(pid, "LINESYNC_HOST") in hosts):
+            belongs = words[0] in (b"sh", b"sleep") and any(str(self.number).encode() in word for word in words)
+            if belongs and (not hosts or _variable(pid, "LINESYNC_HOST") in hosts):
                 found.append((words[0] != b"sh", pid))
         return [pid for _, pid in sorted(found)]
 
     def await_end(self, *hosts: str, seconds: float = PATIENCE) -> None:
-        """Wait until none of its processes runs (on these hosts)."""
+        """Wait until all processes of the command have ended (on these hosts)."""
         wait_for(lambda: not self.left(*hosts), f"the end of {self.client.process.args} on {hosts}", seconds, every=0.2)
 
     def supervisors(self) -> list[int]:

@@ -1,5 +1,5 @@
-"""A remote command belongs to its client: when the client ends in any way, no process of the command is left. The same is
-true when the supervisor of the command is killed."""
+"""A remote command belongs to its client: after any end of the client, no process of the command is left. The same applies
+after the supervisor of the command is killed."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _place: list[Site] = []
 scenes = Scenes()
 
 
-def _client_ends(operation: str, how: str) -> None:
-    job = Job(_place[-1], operation, ends=how == "exit")
+def _client_ends(operation: str, ending: str) -> None:
+    job = Job(_place[-1], operation, ends=ending == "exit")
     job.await_tree()
-    if how == "exit":
+    if ending == "exit":
         job.let_end()
         assert job.client.wait().code == 3
         assert job.left() == [], "a process of the command is left after the end of its client"
         return
-    job.client.process.send_signal(SIGNALS[how])
+    job.client.process.send_signal(SIGNALS[ending])
     job.await_end()
     job.client.wait(5)
 
@@ -60,8 +60,8 @@ def _supervisor_is_killed(operation: str) -> None:
 
 
 for _operation in OPERATIONS:
-    for _how in ("exit", *SIGNALS):
-        scenes.names[f"{_operation}: client, {_how}"] = lambda a=_operation, b=_how: _client_ends(a, b)  # type: ignore[misc]
+    for _ending in ("exit", *SIGNALS):
+        scenes.names[f"{_operation}: client, {_ending}"] = lambda a=_operation, b=_ending: _client_ends(a, b)  # type: ignore[misc]
     scenes.names[f"{_operation}: supervisor, KILL"] = lambda a=_operation: _supervisor_is_killed(a)  # type: ignore[misc]
 
 

@@ -59,40 +59,40 @@ def _end_all(jobs: dict[str, Job], *, without: tuple[str, ...] = (), seconds: fl
             job.await_end()
 
 
-def _agent_ends(how: str) -> None:
+def _agent_ends(ending: str) -> None:
     with site() as place:
         trio = _Trio(place)
         before = resources(place)
         jobs = _all_jobs(place)
         pid = jobs["run"].left()[0]
         agent = trio.daemons["sut"]
-        agent.process.send_signal(SIGNALS[how])
-        if how == "KILL":
+        agent.process.send_signal(SIGNALS[ending])
+        if ending == "KILL":
             agent.ended()
             trio.start["sut"]()  # starts while the commands of the old agent are being ended
         _end_all(jobs, without=("two",))
         done = jobs["run"].client.wait()
         assert done.code == 125
         assert f"may still be running on sut (pid {pid})" in done.err, done
-        if how != "KILL":
+        if ending != "KILL":
             assert agent.ended() == 0
             assert "the agent on sut was stopped" in done.err, done
             assert not place.socket("sut").exists(), "the socket's file is removed"
             trio.start["sut"]()
         trio.await_all()
-        wait_for(lambda: resources(place) == before, f"the resources of before ({how}): {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before ({ending}): {before}")
 
 
-def _hub_ends(how: str) -> None:
+def _hub_ends(ending: str) -> None:
     with site() as place:
         trio = _Trio(place)
         before = resources(place)
         jobs = _all_jobs(place)
         hub = trio.daemons["hub"]
-        hub.process.send_signal(SIGNALS[how])
-        _end_all(jobs, seconds=PATIENCE + (LEASE if how == "KILL" else 0))
+        hub.process.send_signal(SIGNALS[ending])
+        _end_all(jobs, seconds=PATIENCE + (LEASE if ending == "KILL" else 0))
         assert all(job.client.wait().code == 125 for job in jobs.values())
-        if how != "KILL":
+        if ending != "KILL":
             assert hub.ended() == 0
             assert place.socket("hub").exists(), "it shows the next hub that something was held"
         else:
@@ -100,7 +100,7 @@ def _hub_ends(how: str) -> None:
             assert place.socket("hub").exists(), "a killed hub cannot remove its socket; the next hub replaces it"
         trio.start["hub"]()
         trio.await_all()
-        wait_for(lambda: resources(place) == before, f"the resources of before ({how}): {before}")
+        wait_for(lambda: resources(place) == before, f"the resources of before ({ending}): {before}")
 
 
 @scenes
@@ -139,9 +139,9 @@ def line_is_down_for_less_than_the_lease() -> None:
         assert job.wait(20).text == "done\n", "the command continued"
 
 
-for _how in SIGNALS:
-    scenes.names[f"agent, {_how}"] = lambda how=_how: _agent_ends(how)  # type: ignore[misc]
-    scenes.names[f"hub, {_how}"] = lambda how=_how: _hub_ends(how)  # type: ignore[misc]
+for _ending in SIGNALS:
+    scenes.names[f"agent, {_ending}"] = lambda ending=_ending: _agent_ends(ending)  # type: ignore[misc]
+    scenes.names[f"hub, {_ending}"] = lambda ending=_ending: _hub_ends(ending)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", scenes.names)

@@ -1,9 +1,10 @@
 """Writes state files on a disk that fails. It runs as a separate process with tools/shims/diskfaults.c preloaded.
 
-    faulty_disk.py record FOLDER LOG     one run; LOG gets every write and sync, and the number of each confirmed commit
-    faulty_disk.py fail FOLDER ERRNO     one run for each write and sync, which fails; prints each problem
+    faulty_disk.py record FOLDER LOG     one run; writes each write and sync, and the number of each confirmed commit, to LOG
+    faulty_disk.py fail FOLDER ERRNO     one run for each write and sync, which then fails; prints each problem
 
-A run makes commits, some one after the other and some at the same time. The rows after the first N of them are ``rows_after(N)``.
+A run makes commits, some one after the other and some at the same time. ``rows_after(N)`` returns the rows after the first N
+commits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from linesync.store.state_file import open_state
 COMMITS = 24
 TOGETHER = 3  # commits of every second group, which wait at the same time
 CHECKPOINT = 12  # pages, so that a run has several checkpoints
-BLOB = 20_000  # bytes of a blob that one commit writes and a later one removes
+BLOB = 20_000  # bytes of a blob that one commit writes and a later commit removes
 
 
 def changes(number: int) -> list[Change]:
@@ -51,9 +52,9 @@ def rows_after(numbers: list[int]) -> list[Row]:
 async def make_commits(
     path: str, confirmed: list[int], refused: list[int], mark: ctypes._CFuncPtr | None = None
 ) -> None:
-    """One run. It ends at the first error that is final.
+    """Make all commits of a run. The run ends at the first error after which the state file accepts no more commits.
 
-    :param confirmed: gets the numbers of the commits that are done.
+    :param confirmed: gets the numbers of the confirmed commits.
     :param refused: gets the numbers of the commits that are certainly not stored.
     """
     state, _ = await open_state(path)
@@ -62,18 +63,18 @@ async def make_commits(
         while number < COMMITS and state.failed is None:
             group = range(number, min(number + TOGETHER, COMMITS)) if number % 2 else range(number, number + 1)
             number = group.stop
-            commits = [(one, _commit(state, one)) for one in group]
-            for one, future in commits:
+            commits = [(commit, _commit(state, commit)) for commit in group]
+            for commit, future in commits:
                 try:
                     await future
                 except NotStored:
-                    refused.append(one)
+                    refused.append(commit)
                 except LinesyncFailed:
                     pass  # the commit may be stored or not
                 else:
-                    confirmed.append(one)
+                    confirmed.append(commit)
                     if mark is not None:
-                        mark(one)
+                        mark(commit)
     finally:
         await state.close()
 
@@ -87,7 +88,7 @@ def _commit(state: State, number: int) -> asyncio.Future[None]:
 def problem(path: str, confirmed: list[int], refused: list[int]) -> str:
     """The problem with a file after a run, or an empty string.
 
-    The file must have the rows after the confirmed commits, and may have those of the last group.
+    The file must have the rows of the confirmed commits, and may have the rows of the last group of commits.
     """
     try:
         database = Database(path)

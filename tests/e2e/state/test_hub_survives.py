@@ -62,7 +62,7 @@ def test_a_hub_refuses_requests_while_its_disk_is_full_and_then_continues(site: 
     hub.process.send_signal(signal.SIGUSR1)
     first = site.start("hub", "sem", "units", "1")
     hub.says("is full; the hub refuses requests")
-    stored = first.wait().code == 0  # otherwise it was refused, because another commit had failed before
+    stored = first.wait().code == 0  # otherwise the hub refused it, because another commit had failed before
     hub.says("the disk has free space again")
     assert site.type("hub", "sem", "units", "1").code == 0
     assert site.type("hub", "sem", "units", "0").text == f"{1 + stored}\n"

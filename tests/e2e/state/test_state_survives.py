@@ -39,7 +39,7 @@ def folder() -> Iterator[Path]:
 
 
 def run(program: object, *words: object, shim: Path | None = None) -> list[str]:
-    """Run a module as a program, and return what it prints."""
+    """Run a module as a program, and return its output."""
     env = os.environ | {"PYTHONPATH": str(ROOT)} | ({"LD_PRELOAD": str(shim)} if shim is not None else {})
     done = subprocess.run(
         [sys.executable, str(program.__file__), *map(str, words)],  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def test_the_file_has_all_confirmed_commits_after_any_single_write_or_sync_fails
 
 
 class Disk:
-    """The files that a log describes: the content that is certainly on the disk, and the writes after the last sync."""
+    """The files that a log describes: the contents that are certainly on the disk, and the writes after the last sync."""
 
     def __init__(self) -> None:
         self._synced: dict[str, bytes] = {}
@@ -196,10 +196,10 @@ def test_a_full_disk_refuses_commits_until_space_is_free(small_disk: Path) -> No
             stored.append(f"before-{number}")
             fill_up(ballast)
             for attempt in range(3):
-                asked = [state.commit([("a", f"lost-{attempt}-{one}", f'"{"x" * 50_000}"')]) for one in range(3)]
-                for one in asked:
+                commits = [state.commit([("a", f"lost-{attempt}-{row}", f'"{"x" * 50_000}"')]) for row in range(3)]
+                for commit in commits:
                     with pytest.raises(NotStored, match=f"the hub's disk is full, .* {path}"):
-                        await one
+                        await commit
             assert state.failed is None
             ballast.unlink()
         fill_up(ballast)

@@ -74,7 +74,9 @@ class Trio:
         wait_for(lambda: [exchange.given for exchange in client.status().exchanges] == [members], f"data of {members}")
 
     def await_arrived(self, *members: str) -> None:
-        wait_for(lambda: {one["name"] for one in self.row()["arrived"]} == set(members), f"arrivals of {members}")
+        wait_for(
+            lambda: {arrival["name"] for arrival in self.row()["arrived"]} == set(members), f"arrivals of {members}"
+        )
 
 
 def make_trio(site: Site) -> Trio:
@@ -90,8 +92,8 @@ def make_trio(site: Site) -> Trio:
 
 @contextmanager
 def clean_afterwards(trio: Trio) -> Iterator[Trio]:
-    """Let a test use shared hosts, whose processes it must not end. At the end of the block, the names and files that the test
-    made are removed."""
+    """Let a test use shared hosts. It must not end their processes. At the end of the block, the names and files of the test are
+    removed."""
     folder = trio.site.folder
     before = set(folder.iterdir())
     yield trio

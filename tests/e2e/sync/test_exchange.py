@@ -29,7 +29,7 @@ def shared() -> Iterator[Trio]:
 
 @pytest.fixture
 def trio(shared: Trio) -> Iterator[Trio]:
-    """The hosts of all tests that do not end their processes."""
+    """The shared hosts, for tests that do not end processes of the hosts."""
     with clean_afterwards(shared):
         yield shared
 
@@ -120,26 +120,26 @@ def test_a_file_is_streamed_into_files_with_progress_reports(trio: Trio) -> None
     path.write_bytes(random.Random(3).randbytes(3 * MIB))
     reports: list[tuple[str, int, int]] = []
 
-    def one(name: str, data: Any, **more: Any) -> dict[str, Any]:
+    def give(name: str, data: Any, **more: Any) -> dict[str, Any]:
         with connect_blocking(f"unix:{trio.site.socket(name)}") as client:
             return client.exchange("keys", ["a", "b"], data, timeout=20, **more)
 
     with ThreadPoolExecutor() as pool:
         into = pool.submit(
-            one,
+            give,
             "a",
             path,
             sink=lambda member: open(trio.site.folder / f"got-{member}", "wb"),  # noqa: SIM115
             progress=lambda *args: reports.append(args),
         )
-        held = pool.submit(one, "b", b"small")
+        held = pool.submit(give, "b", b"small")
         assert into.result() == {"a": 3 * MIB, "b": 5}
         assert held.result() == {"a": path.read_bytes(), "b": b"small"}
     assert (trio.site.folder / "got-a").read_bytes() == path.read_bytes()
     assert (trio.site.folder / "got-b").read_bytes() == b"small"
     assert {phase for phase, _, _ in reports} == {"giving", "getting"}
     for phase, size in (("giving", 3 * MIB), ("getting", 3 * MIB + 5)):
-        steps = [done for what, done, total in reports if what == phase and total == size]
+        steps = [done for reported, done, total in reports if reported == phase and total == size]
         assert steps == sorted(steps) and steps[-1] <= size and len(steps) > 10
     assert ("getting", 3 * MIB + 5, 3 * MIB + 5) in reports
 

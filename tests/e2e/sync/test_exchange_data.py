@@ -32,7 +32,7 @@ def shared() -> Iterator[Trio]:
 
 @pytest.fixture
 def trio(shared: Trio) -> Iterator[Trio]:
-    """The hosts of all tests that do not end their processes."""
+    """The shared hosts, for tests that do not end processes of the hosts."""
     with clean_afterwards(shared):
         yield shared
 
@@ -66,7 +66,7 @@ def test_members_exchange_a_mebibyte_each_through_directories(trio: Trio) -> Non
 
 
 def test_the_hub_keeps_little_of_the_data_in_memory(new_trio: Trio) -> None:
-    """Four members give 16 MiB each, 320 MiB in and out. The hub grows by less than one member's data."""
+    """Four members give 16 MiB each. The hub receives and sends 320 MiB, and grows by less than the data of one member."""
     data = {name: random.Random(name).randbytes(16 * MIB) for name in ("a", "b", "c", "hub")}
     sums = {name: hashlib.sha256(value).hexdigest() for name, value in data.items()}
     for name, value in data.items():
@@ -84,7 +84,7 @@ def test_the_hub_keeps_little_of_the_data_in_memory(new_trio: Trio) -> None:
     assert [command.wait().code for command in commands] == [0] * 4
     for name in sums:
         folder = new_trio.site.folder / "out" / name
-        assert {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in folder.iterdir()} == sums
+        assert {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()} == sums
     assert most - before < 16 * MIB, f"{before / MIB:.1f} MiB, at most {most / MIB:.1f} MiB"
     assert not any(
         "deleted" in os.readlink(f"/proc/{new_trio.hub.pid}/fd/{n}") for n in os.listdir(f"/proc/{new_trio.hub.pid}/fd")
@@ -137,28 +137,30 @@ def test_all_members_get_the_error_about_the_hubs_full_disk(new_trio: Trio) -> N
 
 
 def raw(client: Any, *, size: int, member: str = "a") -> Any:
-    """Open a channel for an exchange without the client's own operation, to violate the protocol."""
+    """Open a channel for an exchange without the operation of the client, to violate the protocol."""
     text = protocol.encode(protocol.ExchangeOpen(name="keys", members="a,b", size=size, member=member))
     return client.peer.open(text)
 
 
-@pytest.mark.parametrize("how", ["too much", "ends early", "on another stream", "messages", "reset"])
-def test_a_client_that_violates_the_protocol_fails_the_exchange_but_not_the_hub(trio: Trio, how: str) -> None:
+@pytest.mark.parametrize("violation", ["too much", "ends early", "on another stream", "messages", "reset"])
+def test_a_client_that_violates_the_protocol_fails_the_exchange_but_not_the_hub(trio: Trio, violation: str) -> None:
     waiting = trio.start("b", "two", "--timeout", "20", hosts="a,b")
     trio.await_given("b")
     with connect_blocking(f"unix:{trio.site.socket('a')}") as client:
         stream = raw(client, size=1000)
         assert client.run_coroutine(stream.receive_message()) == "ok give"
-        stream.send_nowait(3 if how == "on another stream" else 0, bytes(999 if how != "too much" else 1001))
-        if how == "messages":
+        stream.send_nowait(
+            3 if violation == "on another stream" else 0, bytes(999 if violation != "too much" else 1001)
+        )
+        if violation == "messages":
             stream.send_message("done 0")
-        if how == "reset":
+        if violation == "reset":
             stream.reset("out of coffee")
-        elif how != "too much":
+        elif violation != "too much":
             stream.end()
         assert client.semaphore("x", 0) == 0  # a request on the same connection
         done = waiting.wait()
-        if how == "too much":
+        if violation == "too much":
             assert done.code == 125 and "the hub received more than the 1,000 bytes" in done.err, done
         else:
             assert done.code == 4 and "a was lost before it gave its data" in done.err, done

@@ -1,4 +1,4 @@
-"""The two figures of autotest's documentation, played on serial lines: the barrier of a master and its clients, and the
+"""The two figures of autotest's documentation, executed on serial lines: the barrier of a master and its clients, and the
 exchange of their data. A host is killed at each step."""
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_i
     trio: SerialSite, side: str, step: str
 ) -> None:
     name = f"script-{side}-{step}"
-    others = [each for each in ALL if each != side]
+    others = [member for member in ALL if member != side]
     first = others[: step == "others-arrive"]
-    waiting = [arrive(trio, each, name) for each in first]
+    waiting = [arrive(trio, member, name) for member in first]
     trio.await_waiting("barriers", name, len(first))
     victim = arrive(trio, side, name)
     if step != "before":  # in step "before", it is killed at a random moment of its start
@@ -107,7 +107,7 @@ def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_i
     trio.await_waiting("barriers", name, len(first))
     row = trio.row("barriers", name)
     assert row is None or row["missing"][side] == "left: client gone", row
-    waiting += [arrive(trio, each, name) for each in others[len(first) :]]
+    waiting += [arrive(trio, member, name) for member in others[len(first) :]]
     trio.until(lambda: {row["name"] for row in arrivals(trio, name)} == set(others), "the others")
     assert all(command.running for command in waiting), "released without all"
     again = arrive(trio, side, name)
@@ -161,30 +161,30 @@ def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
 
 
 class Death:
-    """All steps of both figures at the same time, and the death of c1 during them.
+    """All steps of both figures at the same time, and the death of c1 during these steps.
 
-    :ivar ends: the result of each command, by (figure, name) and side. The commands of c1 are those from before its death.
+    :ivar ends: the result of each command, by (figure, name) and side. The commands of c1 started before its death.
     :ivar again: the results of new commands with the same names after c1 is up again.
     """
 
-    def __init__(self, site: SerialSite, how: str) -> None:
+    def __init__(self, site: SerialSite, cause: str) -> None:
         self.ends: dict[tuple[str, str], dict[str, Done]] = {}
         self.again: dict[tuple[str, str], dict[str, Done]] = {}
         for side in (
             "hub",
             "c2",
-        ):  # without scripts that could still act, the waits of both figures would be a deadlock
+        ):  # without other scripts that could act, the waits of both figures would be a deadlock
             site.start(side, "event", "wait", "never")
         site.await_waiting("events", "never", 2)
         waiting = self._begin(site)
-        (site.agents["c1"].kill if how == "agent" else site.cables["c1"].pull)()
+        (site.agents["c1"].kill if cause == "agent" else site.cables["c1"].pull)()
         site.await_host("c1", "lost")
         for (figure, name), commands in waiting.items():
             start = arrive if figure == "barrier" else give
             commands.update({side: start(site, side, name) for side in ("hub", "c2") if side not in commands})
         for key, commands in waiting.items():
             self.ends[key] = {side: command.wait() for side, command in commands.items() if side != "c1"}
-        if how == "agent":
+        if cause == "agent":
             site.start_agent("c1")
         else:
             site.cables["c1"].plug()
@@ -240,7 +240,7 @@ def check(death: Death) -> None:
                 )
             else:  # c1 had given its data, so its death does not matter
                 assert done.code == 0, (step, side, done)
-                assert json.loads(done.out) == {each: f"data of {each}" for each in ALL}, (step, side)
+                assert json.loads(done.out) == {member: f"data of {member}" for member in ALL}, (step, side)
     for figure, again in death.again.items():
         assert {side: done.code for side, done in again.items()} == dict.fromkeys(ALL, 0), (figure, again)
 

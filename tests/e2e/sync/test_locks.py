@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.kit import LINESYNC, Command, Done, Scenes, SerialSite, alive, serial_site, text_when_written
 from tests.real import wait_for
 
-DEADLOCK = 2.0  # seconds that a cycle exists before the hub asks its hosts about it and reports it
+DEADLOCK = 2.0  # seconds for which a cycle must exist before the hub asks its hosts and reports the deadlock
 
 
 scene = Scenes()
@@ -156,9 +156,9 @@ def the_locks_of_a_dead_host_and_its_scripts_are_released_at_the_end_of_its_leas
         assert duo.type("c1", "lock", "dead-kept").code == 0
         holder = locked(duo, "c1", "dead-held", f"echo $$ > {written}; while :; do sleep 0.02; done")
         pid = int(text_when_written(written))
-        waiting = [locked(duo, side, f"dead-{what}", "true") for side, what in (("c2", "kept"), ("hub", "held"))]
-        for what in ("kept", "held"):
-            duo.await_waiting("locks", f"dead-{what}", 1)
+        waiting = [locked(duo, side, f"dead-{name}", "true") for side, name in (("c2", "kept"), ("hub", "held"))]
+        for name in ("kept", "held"):
+            duo.await_waiting("locks", f"dead-{name}", 1)
         duo.agents["c1"].kill()
         done = holder.wait()
         assert done.code == 125 and "the command sh was ended" in done.err and not alive(pid), done
@@ -219,9 +219,9 @@ def two_hosts_that_wait_for_each_others_locks_get_an_error_with_the_cycle() -> N
     with serial_site() as duo:
         go = duo.folder / "cross-go"
         commands = []
-        for side, mine, other in (("c1", "A", "B"), ("c2", "B", "A")):
+        for side, own, other in (("c1", "A", "B"), ("c2", "B", "A")):
             script = f"{wait_for_file(go)} exec {inner(duo, side, 'lock', other, '--', 'echo', 'never')}"
-            commands.append(locked(duo, side, mine, script))
+            commands.append(locked(duo, side, own, script))
         duo.until(lambda: (owner(duo, "A"), owner(duo, "B")) == ("c1", "c2"), "both holders")
         begin = time.monotonic()
         go.touch()
@@ -246,7 +246,7 @@ def a_cycle_through_a_lock_and_a_barrier_is_reported() -> None:
         first, second = ends(commands, begin)
         assert first.code == second.code == 6, (first, second)
         cycle = json.loads(first.err)["cycle"]
-        assert sorted((one["host"], one["waits_for"]) for one in cycle) == [
+        assert sorted((row["host"], row["waits_for"]) for row in cycle) == [
             ("c1", "barrier 'both', where c2 has not arrived"),
             ("c2", "lock 'L', which c1 has"),
         ]

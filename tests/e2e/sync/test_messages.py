@@ -42,17 +42,17 @@ def test_an_event_ends_all_waits_and_stays_set_until_it_is_cleared(trio: SerialS
 
 
 def test_a_wait_is_for_all_events_or_for_any_of_them(trio: SerialSite) -> None:
-    both = trio.start("c1", "event", "wait", "left", "right")
+    for_all = trio.start("c1", "event", "wait", "left", "right")
     either = trio.start("c2", "event", "wait", "--any", "left", "right")
     trio.await_waiting("events", "left", 2)
     assert trio.type("hub", "event", "set", "right").code == 0
     assert either.wait().text == "right\n"
-    assert both.running
+    assert for_all.running
     late = trio.type("c3", "event", "wait", "left", "right", "--timeout", "0.2", "--json")
     error = json.loads(late.err)
     assert late.code == 124 and (error["set"], error["missing"]) == (["right"], ["left"]), late
     assert trio.type("c3", "event", "set", "left").code == 0
-    assert both.wait().code == 0
+    assert for_all.wait().code == 0
     found = trio.type("c1", "event", "wait", "--any", "none", "left", "right", "--json")
     assert json.loads(found.out) == {"set": ["left", "right"]}
 
@@ -116,7 +116,7 @@ def test_wait_all_waits_only_for_the_other_hosts_of_the_group(trio: SerialSite) 
     assert waiting.wait().text == "c2:try=1\n"
     assert trio.type("c2", "send", "booted", "try=2").code == 0
     again = json.loads(trio.type("c1", "wait-all", "booted", "--json").out)
-    assert [(one["sender"], one["items"]) for one in again] == [("c2", ["try=2"])], "the last of each"
+    assert [(message["sender"], message["items"]) for message in again] == [("c2", ["try=2"])], "the last of each"
 
 
 def test_wait_all_waits_for_the_hosts_that_publish_a_role(trio: SerialSite) -> None:
@@ -178,7 +178,7 @@ LATE = [
     (("lock", "late"), "hub has it (token"),
     (("exchange", "late", "--hosts", "c1,c3,x", "data"), "missing: c3 (has not arrived), x (never seen)"),
     (("event", "wait", "late"), "missing: late"),
-    (("event", "wait", "--any", "late", "later"), "missing: late, later; any of them would do"),
+    (("event", "wait", "--any", "late", "later"), "missing: late, later; any of them is enough"),
     (("wait", "late"), "no other sender has sent one"),
     (("wait-all", "late"), "(group 'g'): no host has sent; missing: c2 (has not sent)"),
 ]
@@ -230,9 +230,9 @@ def test_two_runs_of_one_script_are_separate_and_leave_nothing_behind(trio: Seri
     runs = [trio.script(side, RUN, number) for side, number in (("hub", "1"), ("c1", "2"))]
 
     def owned() -> list[tuple[int | None, int]]:
-        """The owners' pids, and how many things each namespace has."""
+        """For each namespace with an owner: the pid of the owner, and the number of names in it."""
         with connect_blocking(f"unix:{trio.socket('c3')}") as client:
-            return sorted((one.owner.pid, one.things) for one in client.namespaces() if one.owner is not None)
+            return sorted((space.owner.pid, space.things) for space in client.namespaces() if space.owner is not None)
 
     trio.until(lambda: owned() == sorted((run.process.pid, 2) for run in runs), "a topic and an event of each run")
     (trio.folder / "go").touch()
@@ -242,7 +242,7 @@ def test_two_runs_of_one_script_are_separate_and_leave_nothing_behind(trio: Seri
         message, name, listed = done.text.splitlines()
         assert (done.code, message) == (-9, f"c2:run={number}"), done
         owners = {row["owner"]["pid"] for row in json.loads(listed) if row["owner"] is not None}
-        assert owners - {one.process.pid for one in runs}, "a subshell owns its own"
+        assert owners - {script.process.pid for script in runs}, "a subshell owns its own namespace"
         assert text_when_written(trio.folder / f"code.{number}").strip() == "3", "the wait ended with its namespace"
         names.append(name)
     assert len(set(names)) == 2 and owned() == []
@@ -254,6 +254,6 @@ def test_a_script_has_no_namespace_if_its_creation_failed(trio: SerialSite) -> N
     run = trio.script("nobody", 'eval "$(linesync namespace new)"; echo $?; linesync namespace end; echo $?')
     done = run.wait()
     assert done.text.split() == ["125", "2"] and "LINESYNC_NAMESPACE" in done.err, done
-    mine = trio.script("c1", "linesync namespace new mine && sleep 300")
+    owner = trio.script("c1", "linesync namespace new mine && sleep 300")
     trio.until(lambda: trio.type("hub", "namespace", "end", "mine").code == 0, "the new namespace")
-    mine.kill()
+    owner.kill()

@@ -51,19 +51,19 @@ def waiting(site: SerialSite, namespace: str) -> dict[str, int]:
 
 def take_locks(site: SerialSite, *namespaces: str) -> dict[str, str]:
     """Take lock x on the hub in these namespaces, so that others wait for it. Returns the tokens."""
-    return {each: site.type("hub", "lock", "x", "--namespace", each).text.strip() for each in namespaces}
+    return {namespace: site.type("hub", "lock", "x", "--namespace", namespace).text.strip() for namespace in namespaces}
 
 
 def serve(site: SerialSite, namespace: str, token: str) -> None:
     """End all waits in a namespace successfully."""
-    words = (
+    typed = (
         ("barrier", "x", "2"),
         ("sem", "x", "+1"),
         ("lock", "x", "--release", token),
         ("event", "set", "x"),
         ("send", "x", "n=1"),
     )
-    commands = [site.start("hub", *each, "--namespace", namespace) for each in words]
+    commands = [site.start("hub", *words, "--namespace", namespace) for words in typed]
     commands.append(site.start("c2", "exchange", "x", "of c2", "--hosts", "c1,c2", "--namespace", namespace))
     for command in commands:
         done = command.wait()
@@ -190,11 +190,11 @@ def test_status_shows_all_kinds_on_every_side_as_tables_and_as_json(duo: SerialS
     duo.until(lambda: {"barriers/m", "semaphores/held"} <= set(rows("hub")), "the last of them")
     for side in ("hub", "c1"):
         found = rows(side)
-        assert [one["name"] for one in found["barriers/x"]["arrived"]] == ["c1"]
+        assert [arrival["name"] for arrival in found["barriers/x"]["arrived"]] == ["c1"]
         assert found["barriers/m"]["missing"] == {"c2": "has not arrived", "c9": "never seen"}
         assert found["semaphores/held"]["value"] == 1
-        assert [(one["name"], one["units"]) for one in found["semaphores/held"]["holders"]] == [("c2", 2)]
-        assert [(one["name"], one["wants"]) for one in found["semaphores/x"]["queue"]] == [("c1", 1)]
+        assert [(hold["name"], hold["units"]) for hold in found["semaphores/held"]["holders"]] == [("c2", 2)]
+        assert [(wait["name"], wait["wants"]) for wait in found["semaphores/x"]["queue"]] == [("c1", 1)]
         assert (found["locks/x"]["token"], found["locks/x"]["owner"]["name"]) == (int(tokens["seen"]), "hub")
         assert found["exchanges/x"]["given"] == ["c1"] and found["exchanges/x"]["missing"] == {"c2": "has not arrived"}
         assert not found["events/x"]["set"] and found["topics/x"]["messages"] == 0

@@ -1,4 +1,4 @@
-"""Many rounds of one barrier on lines that lose and damage bytes: no member is ever more than one round ahead."""
+"""Many rounds of one barrier on lines that lose and damage bytes: a member is never more than one round ahead of the others."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def test_four_members_on_two_lossy_lines_stay_synchronised_for_two_hundred_round
             rows = site.json(host, "links")
             ends = [row for row in rows if row["host"] == host or row["end"] == host]
             assert len(ends) == 2, rows
-            assert all(any(row[what] for row in ends) for what in ("damaged", "repeated")), ends
+            assert all(any(row[counter] for row in ends) for counter in ("damaged", "repeated")), ends
         assert site.json("hub", "status")["held"]["waits"] == 0
         assert set(site.states().values()) == {"up"}

@@ -30,9 +30,9 @@ def hold(site: SerialSite, side: str, name: str, script: str, *options: str) -> 
     return site.start(side, "sem", name, "-1", "--hold", *options, "--", "sh", "-c", script)
 
 
-def endless_script(place: Path, then: str = "") -> str:
+def endless_script(place: Path, last_line: str = "") -> str:
     """A shell script that writes its process id to a file and runs until it is ended."""
-    return f"echo $$ > {shlex.quote(str(place))}; {then} while :; do sleep 0.05; done"
+    return f"echo $$ > {shlex.quote(str(place))}; {last_line} while :; do sleep 0.05; done"
 
 
 # -- dissem's five rules -----------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_held_units_cannot_be_taken_while_the_command_runs(duo: SerialSite) -> N
 
 def holders(site: SerialSite, name: str) -> list[str]:
     row = site.row("semaphores", name)
-    return [one["name"] for one in row["holders"]] if row is not None else []
+    return [holder["name"] for holder in row["holders"]] if row is not None else []
 
 
 @pytest.mark.parametrize("side", ["hub", "c1"])

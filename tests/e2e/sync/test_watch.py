@@ -27,7 +27,7 @@ def await_first_change(place: Site, descriptor: int) -> None:
 
 
 def text_until(command: Command, text: str) -> str:
-    """Read what a command prints until it contains a text."""
+    """Read the output of a command until it contains a text."""
     assert command.process.stdout is not None
     descriptor, read = command.process.stdout.fileno(), b""
     while text.encode() not in read:
@@ -84,11 +84,11 @@ def test_a_terminal_shows_the_state_and_shows_it_again_after_a_change() -> None:
             try:
                 shown = b""
 
-                def shows(what: bytes) -> bool:
+                def shows(text: bytes) -> bool:
                     nonlocal shown
                     if select.select([master], [], [], 0.1)[0]:
                         shown += os.read(master, 1 << 16)
-                    return what in shown
+                    return text in shown
 
                 wait_for(lambda: shows(b"0 of 0 hosts up"), "the first drawing", 20)
                 with connect_blocking(f"unix:{place.socket('hub')}") as client:

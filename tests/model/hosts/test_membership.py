@@ -85,7 +85,7 @@ def test_the_name_of_a_live_host_is_refused_and_the_error_says_what_to_do(hosts:
         hosts.register("sut1", "s2", "ff00ff", "/dev/ttyS1", 3.4)
     assert str(caught.value) == (
         "the name 'sut1' is taken by the agent on /dev/ttyS0 (boot ab12…), heard 0.4 s ago; "
-        "start this agent with another --name, or stop that one"
+        "start this agent with another --name, or stop the other agent"
     )
     assert hosts.heard("sut1", "s2", 4.0) == [] and hosts.next_timer() == LEASE
 

@@ -13,6 +13,8 @@ from linesync.model.decisions import Failed, Granted
 from linesync.model.kept.rows import KINDS, BadRow
 from linesync.model.kept.values import KeptError
 from linesync.model.participants import Cause, Client
+from linesync.model.state.group import Announced
+from linesync.model.state.group import Terms as GroupTerms
 from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
@@ -52,6 +54,20 @@ def test_a_restored_host_whose_system_went_down_still_has_the_rest_of_ten_minute
     assert again.absent("a") is Cause.LINE_LOST
 
 
+def _groups(services: SyncServices) -> None:
+    """A group with a running round, a message, a wait, and a member that was removed and does not know it yet."""
+    groups, terms, client = services.groups, GroupTerms(quorum=1), Client("a", "2")
+    first, _ = groups.join("run", "net", "a", A, terms, [Announced(1, "disk", "1.0", 5.0)], 0.0)
+    second, _ = groups.join("run", "net", "b", B, terms, [Announced(1, "disk"), Announced(2, "web")], 0.0)
+    groups.next("17", first.number, A, first.seen, 0.0)
+    groups.next("18", second.number, B, second.seen, 0.0)
+    groups.cast("19", first.number, A, 2, "tx", 1, 0.0)
+    groups.next("20", second.number, B, second.sent, 0.0, number=second.steps[0].number)
+    groups.wait("21", "run", "net", 3, A, 0.0)
+    groups.join("run", "net", "a#x", client, terms, [], 0.0)
+    groups.client_gone(client, "client gone", 0.0)
+
+
 def everything() -> dict[tuple[str, str], str]:
     """Rows of every kind, which fit together."""
     services, store = stored()
@@ -76,6 +92,7 @@ def everything() -> dict[tuple[str, str], str]:
     services.mailbox.send("14", "run", "log", ("x", "y"), "a", A, 0.0)
     services.mailbox.receive("15", "run", "log", 2, 1, True, "a", A, 0.0)
     services.mailbox.receive_all("16", "run", "log", "a", "", A, 0.0)
+    _groups(services)
     services.grant_no_holds_before(20.0)
     store.take(services)
     assert {kind for kind, _ in store.rows} == KINDS.keys() - {"exchange lingering"}  # an exchange does not linger

@@ -170,7 +170,7 @@ def test_a_timeout_names_the_set_and_the_missing_events(harness: EventHarness) -
     assert isinstance(errors["x"], TimedOut)
     assert str(errors["x"]) == "timed out after 5 s at events 'a, b, c': set: a, c; missing: b"
     assert errors["x"].details == {"set": ["a", "c"], "missing": ["b"], "any": False}
-    assert str(errors["y"]) == "timed out after 5 s at events 'd, e': missing: d, e; any of them would do"
+    assert str(errors["y"]) == "timed out after 5 s at events 'd, e': missing: d, e; any of them is enough"
 
 
 def test_an_error_names_the_namespace(harness: EventHarness) -> None:

@@ -30,7 +30,7 @@ class FakeHosts:
     def lost(self, host: str) -> tuple[Cause, str] | None:
         return self.dead.get(host)
 
-    def word(self, host: str) -> str:
+    def remark(self, host: str) -> str:
         return self.words.get(host, "")
 
 
@@ -186,8 +186,8 @@ def test_an_arrival_id_that_another_service_uses_is_refused() -> None:
     harness = ExchangeHarness()
     barriers = Barriers(harness.waits, Membership())
     barriers.arrive("same", "default", "gate", Terms(count=2), client("a"), 0.0)
-    error = only_error(harness.open("a", arrival="same"))
-    assert isinstance(error, UsageError) and "barrier 'gate'" in error.message
+    with pytest.raises(UsageError, match="barrier 'gate'"):
+        harness.open("a", arrival="same")
 
 
 # -- death -------------------------------------------------------------------------------------------------------------

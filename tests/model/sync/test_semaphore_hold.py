@@ -57,6 +57,39 @@ def test_units_taken_without_hold_do_not_return_when_their_client_dies(hub: Simu
     assert hub.end("a/1") == [] and value(hub) == 0
 
 
+def test_units_of_a_committed_take_return_once_if_its_client_withdraws_it(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 2)
+    commit(hub, "t", "a", -2)
+    hub.sem("u", "b", -1)
+    assert granted(hub.give_back("t", "a")) == {"u": Level(value=1)}
+    assert hub.give_back("t", "a") != [] and value(hub) == 1
+    assert "arrive again, with a new id" in str(failed(hub.sem("t", "a/2", -2))["t"])
+
+
+def test_units_of_a_take_that_another_client_has_repeated_do_not_return(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 1)
+    commit(hub, "t", "a/1", -1)
+    assert granted(hub.sem("t", "a/2", -1)) == {"t": Level(value=0)}
+    hub.give_back("t", "a/1")
+    assert value(hub) == 0
+    hub.give_back("t", "a/2")
+    assert value(hub) == 1
+
+
+def test_only_as_many_units_return_as_the_bound_permits(hub: SimulatedHub) -> None:
+    hub.sem("g", "hub", 3, bound=3)
+    commit(hub, "t", "a", -2)
+    hub.sem("h", "hub", 1)
+    hub.give_back("t", "a")
+    assert value(hub) == 3
+
+
+def commit(hub: SimulatedHub, arrival: str, who: str, delta: int) -> None:
+    """Take units, and commit them."""
+    hub.sem(arrival, who, delta, confirm=False)
+    hub.services.commit(arrival, hub.client(who), hub.now)
+
+
 def test_units_that_are_held_but_not_confirmed_go_back_too(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 1)
     hub.sem("t", "a", -1, hold=True, confirm=False)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from linesync.errors import LinesyncFailed
-from linesync.runtime.conversation import User
 from linesync.runtime.identity import token
 from linesync.runtime.lines.link_state import LinkState
 from linesync.runtime.lines.link_status import link_state
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe, SerialWire
 
 from ..peers import Pair, pause, play
 
 
 class SerialPair:
-    """A caller on a serial line, and a listener that :meth:`answer` puts on its other end."""
+    """A caller on a serial line, and a listener that :meth:`answer` connects to the other end."""
 
     def __init__(self) -> None:
         self.wire = SerialWire("wire")

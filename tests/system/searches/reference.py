@@ -7,8 +7,7 @@ after the other, and decides the answer to each arrival.
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
-from typing import Any
+from typing import Any, Self
 
 from linesync.client.aio import Client
 from linesync.client.sync import Held
@@ -27,6 +26,10 @@ class Script:
         self.host = host
         self.client = client
         self.alive = True
+
+    def sent(self, attempt: Attempt) -> bool:
+        """Whether this client has sent the request of an attempt."""
+        return attempt.script is self
 
 
 class Attempt:
@@ -81,9 +84,9 @@ class Ask:
         return next((attempt.held for attempt in self.attempts if attempt.held is not None), None)
 
     @property
-    def ok(self) -> bool:
-        """Whether a script knows that the arrival was granted. Then the hub has received the commit."""
-        return any(attempt.answer is not None and attempt.answer[0] == "ok" for attempt in self.attempts)
+    def granted(self) -> list[Attempt]:
+        """The attempts whose scripts know that the arrival was granted. Then the hub has received the commit."""
+        return [attempt for attempt in self.attempts if attempt.answer is not None and attempt.answer[0] == "ok"]
 
 
 class GiveBack:
@@ -96,12 +99,29 @@ class GiveBack:
         return f"to give back {self.of.name}"
 
 
+def copied(value: Any) -> Any:
+    """Copy nested containers; everything else never changes. ``copy.deepcopy`` takes several times as long."""
+    kind = type(value)
+    if kind is dict:
+        return {key: copied(one) for key, one in value.items()}
+    if kind is list or kind is tuple:
+        return kind([copied(one) for one in value])
+    return set(value) if kind is set else value
+
+
 class Reference:
     """The reference model of an operation: its specified behaviour."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Outcome] = {}
         """The hub's answer to each arrival, by arrival id."""
+
+    def copy(self) -> Self:
+        """A copy for another possible state."""
+        other = type(self).__new__(type(self))
+        vars(other).update({name: copied(value) for name, value in vars(self).items() if name != "answers"})
+        other.answers = dict(self.answers)
+        return other
 
     def answer_ok(self, arrival: str, value: Any) -> None:
         self.answers[arrival] = ("ok", value)
@@ -128,11 +148,9 @@ class Reference:
     def confirm(self, arrival: str) -> None:
         """The hub has received the commit of a grant."""
 
-    def return_committed(self, arrival: str) -> None:
-        """A call was cancelled during its commit, so its committed grant is given back.
-
-        Operations whose grants stay with the hub do nothing here.
-        """
+    def take_back(self, arrival: str) -> bool:
+        """A client withdraws an arrival that it has committed. Returns whether its grant is returned."""
+        return False
 
     def lost(self, host: str, cause: str) -> None:
         """A host is lost. Its own arrivals leave after this call."""
@@ -183,12 +201,11 @@ class State:
         """Arrivals that a script knows to be granted, and whose grant was returned after that."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
         """The messages of each host that the hub has not received: ("ask", Ask, Script) for a request,
-        ("cancelled", Ask, Script) for the withdrawal of an arrival, ("ended", Script, None) for the end of a script, and
-        ("return", Ask, Script) for a committed grant of a cancelled call."""
+        ("cancelled", Ask, Script) for the withdrawal of an arrival, and ("ended", Script, None) for the end of a script."""
 
     def copy(self) -> State:
         other = State.__new__(type(self))
-        other.reference = deepcopy(self.reference)
+        other.reference = self.reference.copy()
         other.owner = dict(self.owner)
         other.deadline = dict(self.deadline)
         other.confirmed = set(self.confirmed)
@@ -210,11 +227,20 @@ class State:
     def answer(self, ask: Ask) -> Outcome | None:
         return self.reference.answers.get(ask.name)
 
+    def known(self, ask: Ask) -> bool:
+        """Whether a script knows of the grant. A grant to an attempt that has not arrived yet does not count: the hub forgets
+        a hold that ends before a script knows of it, and then gives a later attempt another grant."""
+        granted = ask.granted
+        if not granted:
+            return False
+        coming = [by for kind, who, by in self.queue[ask.host] if kind == "ask" and who is ask]
+        return not all(any(script.sent(attempt) for script in coming) for attempt in granted)
+
     def may_commit(self, ask: Ask) -> bool:
         """Whether it is unknown if the commit of a grant has reached the hub: the script has no answer yet."""
         answer = self.answer(ask)
         granted = ask.name in self.owner and answer is not None and answer[0] == "ok"
-        return granted and ask.name not in self.confirmed and not ask.ok and self.reference.returns(ask.name)
+        return granted and ask.name not in self.confirmed and self.reference.returns(ask.name) and not self.known(ask)
 
     def over(self, ask: Ask) -> bool:
         """Whether the answer to the arrival is final."""
@@ -258,11 +284,12 @@ class State:
         for ask in asks:
             self.reference.leave(ask.name)
             self.reference.answer_error(ask.name, why)
-            if ask.name in self.confirmed and not ask.ok:
+            if ask.name in self.confirmed and not self.known(ask):
                 # The hub keeps no result of a hold, and no script knows the hold.
                 self.confirmed.discard(ask.name)
                 self.returned.add(ask.name)
                 del self.owner[ask.name], self.reference.answers[ask.name]
+                self.deadline.pop(ask.name, None)
                 self.reference.forget(ask.name)
         if asks:
             self.reference.settle()
@@ -270,17 +297,24 @@ class State:
     def withdraw(self, asks: list[Ask]) -> None:
         """A client withdraws some of its arrivals, or has ended."""
         for ask in asks:
-            if ask.ok:
+            if self.known(ask):
                 self.confirm(ask)  # the script got its answer after the commit
                 if not self.over(ask):
                     self.returned.add(ask.name)
         self.end(asks, "LinesyncFailed")
 
+    def take_back(self, ask: Ask, script: Script) -> None:
+        """A client withdraws an arrival that it has committed, before it knows that."""
+        mine = self.owner.get(ask.name) is script and not self.known(ask)
+        if mine and self.over(ask) and self.reference.take_back(ask.name):
+            self.reference.answer_error(ask.name, "LinesyncFailed")
+            self.reference.settle()
+
     def client_ended(self, script: Script, asks: list[Ask]) -> None:
         """A client has ended."""
         mine = [ask for ask in asks if self.owner.get(ask.name) is script]
         for ask in mine:
-            if ask.ok:
+            if self.known(ask):
                 self.confirm(ask)
         self.withdraw([ask for ask in mine if not self.reference.outlives(ask.name)])
 
@@ -288,10 +322,10 @@ class State:
         """A host is lost."""
         self.reference.lost(host, cause)
         for ask in asks:
-            if ask.host == host and ask.ok:
+            if ask.host == host and self.known(ask):
                 self.confirm(ask)  # the script got its answer after the commit
         mine = [ask for ask in asks if ask.host == host and not self.over(ask)]
-        self.returned |= {ask.name for ask in mine if ask.ok}
+        self.returned |= {ask.name for ask in mine if self.known(ask)}
         self.end(mine, "LinesyncFailed")
         self.reference.settle()
 

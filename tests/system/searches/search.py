@@ -25,7 +25,7 @@ from tests.model import conftest  # registers the profile
 from ..world import World
 from .reference import Ask, Attempt, GiveBack, Reference, Script, State
 
-__all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile"]
+__all__ = ["KILLS", "MOMENTS", "PLACES", "TIMEOUTS", "Search", "asking", "profile", "repeat"]
 
 assert conftest
 
@@ -157,12 +157,12 @@ class Search(RuleBasedStateMachine):
         It replaces a script that is dead, or a script that still waits and is killed now.
         """
         self.listen()
-        asks = [ask for ask in self.asks.values() if not ask.ok and self.can_retry(ask)]
+        asks = [ask for ask in self.asks.values() if not ask.granted and self.can_retry(ask)]
         if asks:
             ask = asks[choice % len(asks)]
             script = self.script(ask.host, number)
             self.listen()  # a new script takes time to connect
-            if script is not None and script not in [attempt.script for attempt in ask.attempts] and not ask.ok:
+            if script is not None and script not in [attempt.script for attempt in ask.attempts] and not ask.granted:
                 hanging = [
                     attempt.script for attempt in ask.attempts if attempt.script.alive and not attempt.task.done()
                 ]
@@ -445,6 +445,20 @@ class Search(RuleBasedStateMachine):
         assert held == {"waits": 0, "deadlines": 0, "results": 0}, f"{held}\n{self.world.transcript()}"
 
 
+def repeat(search: type[Search], *batches: Any, seed: int = 0, faults: Faults | None = None) -> None:
+    """Live a life that a search has found.
+
+    :param batches: the arguments of :meth:`Search.batch`.
+    """
+    life = search()
+    life.begin(seed=seed, faults=faults)
+    try:
+        for batch in batches:
+            life.batch(*batch)
+    finally:
+        life.teardown()
+
+
 class _Explaining:
     """The search for orders of the events of one batch that explain the answers."""
 
@@ -506,15 +520,9 @@ class _Explaining:
         if kind == "ask":
             other.join(who, by, self._window)
             self.explore(other, event)
-        elif kind == "return":
-            other.reference.return_committed(who.name)
-            other.reference.settle()
-            self.explore(other, event)
         elif kind == "cancelled":
             for after in self._committed(other, [who]):
-                has_no_grant = by.alive and not who.ok and not any(attempt.unsure for attempt in who.attempts)
-                if who.name in after.confirmed and after.over(who) and has_no_grant:
-                    after.queue[host].append(("return", who, by))
+                after.take_back(who, by)
                 after.withdraw([who])
                 self.explore(after, event)
         else:
@@ -578,7 +586,7 @@ class _Explaining:
             return
         state = state.copy()
         for ask in self._asks:
-            if ask.ok:
+            if state.known(ask):
                 state.confirm(ask)  # the script got its answer after that
         unsure = [ask for ask in self._asks if not reachable(ask.host) and ask.host not in self._search.silent]
         for other in self._committed(state, unsure):

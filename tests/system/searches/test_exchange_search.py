@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import zlib
-from copy import copy
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
 from linesync.client.aio import Client
 
-from .reference import Ask, Reference, Script, State
+from .reference import Ask, Attempt, Reference, Script, State
 from .search import Search, asking, profile
 
 MEMBERS = {
@@ -60,13 +59,6 @@ class Exchanges(Reference):
         self.lost_hosts: set[str] = set()
         self.to_notify: dict[str, set[str]] = {name: set() for name in MEMBERS}
         """For each exchange: the members that get the error of the last failure when they arrive."""
-
-    def __deepcopy__(self, memo: Any) -> Exchanges:  # written by hand, because a search spends most of its time here
-        other = Exchanges.__new__(Exchanges)
-        for name, value in vars(self).items():
-            nested = name in ("arrived", "data", "failed", "to_notify")
-            setattr(other, name, {key: copy(one) for key, one in value.items()} if nested else copy(value))
-        return other
 
     def ask(self, arrival: str, host: str, what: Give) -> None:
         member, members = f"{host}#{what.tag}" if what.tag else host, MEMBERS[what.name]
@@ -177,6 +169,9 @@ class Channel(Script):
         self.name = ask.name
         self.attempt = ask.attempts[-1]
         self.cancelled = False
+
+    def sent(self, attempt: Attempt) -> bool:
+        return attempt is self.attempt
 
     def over(self) -> bool:
         """Whether the script has its answer, so that the end of the channel changes nothing."""

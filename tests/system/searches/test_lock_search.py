@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import KILLS, MOMENTS, Search, asking, profile
+from .search import KILLS, MOMENTS, Search, asking, profile, repeat
 
 
 class Take(NamedTuple):
@@ -144,3 +144,8 @@ class LockSearch(Search):
 
 LockSearch.TestCase.settings = profile()
 TestLockSearch = LockSearch.TestCase
+
+
+def test_a_take_that_was_cancelled_during_its_commit_gets_another_grant_when_it_is_repeated() -> None:
+    for pause in (0.01, 0.02, 0.03):
+        repeat(LockSearch, ([("ask", "b", 1, Take("k", False), None), ("cancel", 0), ("retry", 0, 0)], pause))

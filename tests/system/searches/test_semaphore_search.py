@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from linesync.client.aio import Client
 
 from .reference import Ask, Reference
-from .search import KILLS, MOMENTS, Search, asking, profile
+from .search import KILLS, MOMENTS, Search, asking, profile, repeat
 
 
 class Semaphores(Reference):
@@ -52,9 +53,12 @@ class Semaphores(Reference):
         if arrival not in self.holds:
             self.lent.pop(arrival, None)
 
-    def return_committed(self, arrival: str) -> None:
-        if arrival not in self.holds:
+    def take_back(self, arrival: str) -> bool:
+        taken = arrival in self.confirmed and arrival not in self.holds
+        if taken:
+            self.confirmed.discard(arrival)
             self.value += self.units[arrival]
+        return taken
 
     def forget(self, arrival: str) -> None:
         self.confirmed.discard(arrival)
@@ -99,3 +103,21 @@ class SemaphoreSearch(Search):
 
 SemaphoreSearch.TestCase.settings = profile()
 TestSemaphoreSearch = SemaphoreSearch.TestCase
+
+
+@pytest.mark.parametrize("pause", [0.01, 0.02, 0.03, 0.04])
+def test_a_take_that_is_cancelled_and_repeated_does_not_give_a_unit_twice(pause: float) -> None:
+    repeat(
+        SemaphoreSearch,
+        ([("ask", "hub", 0, (1, False), None)],),
+        ([("ask", "b", 1, (-1, False), None), ("cancel", 0), ("retry", 0, 0)], pause),
+    )
+
+
+def test_a_hold_with_a_timeout_is_returned_if_its_agent_was_killed_before_its_script_knew_of_it() -> None:
+    repeat(
+        SemaphoreSearch,
+        ([("ask", "a", 0, (-1, True), 5.0), ("ask", "hub", 0, (-2, False), None)], 0.01),
+        ([("ask", "hub", 0, (1, False), None), ("kill_agent", "a")], 0.015),
+        ([("reconnect", "a")],),
+    )

@@ -51,13 +51,13 @@ def test_an_old_acknowledgement_that_the_peer_repeats_never_acknowledges_a_newer
     line = ready(settle=3)
     session = line.a.link.session
     assert session is not None
-    session.poll_wanted = True
+    session.polls.wanted = True
     line.run(1)
-    known = session._poll_acknowledged
+    known = session.polls._acknowledged
     assert known
     numbers = []
     for step in range(40):
-        session.poll_wanted = True
+        session.polls.wanted = True
         assert line.a.link.data_to_send(line.now + step)  # these bytes are lost
-        numbers.append(session._poll[0])
+        numbers.append(session.polls._number)
     assert known not in numbers and set(numbers) == set(range(1, 32)) - {known}

@@ -1,1 +1,1 @@
-"""The parts of the benchmark: one module for each, with its workloads and its helper processes."""
+"""The parts of the benchmark. Each part has one module; the other modules contain workloads and helper processes."""

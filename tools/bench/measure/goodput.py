@@ -2,9 +2,9 @@
 
 `linesync cp`, a connected client, ZMODEM, Kermit and UUCP each have their own line with the same faults. Goodput is the
 payload divided by the line's physical rate and by the time of the transfer. For `linesync cp`, this is the time from the
-command's start to its end; for the client, from the call to its return. In both cases the session is up and the line is
-probed before. The rivals have no session. Their time is from the first program's start to the last one's end. A transfer
-counts only if the received file equals the sent one.
+command's start to its end; for the client, from the call to its return. In both cases the session is up, and the ends have
+probed the line before. The rivals have no session. Their time is from the start of the first program to the end of the last
+program. A transfer counts only if the received file equals the sent file.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ __all__ = ["WHO", "goodput"]
 WHO = ("cp", "zmodem", "kermit", "uucp")
 _LINESYNC = ("cp", "client")
 _TIMEOUT_FACTOR = 6  # a transfer is aborted after 30 s and this many times the ideal time
-_FAILS, _ABSENT = "fails", "absent"  # shown in a table instead of a figure
+_FAILS, _ABSENT = "fails", "absent"  # words in a table instead of a figure
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """One transfer."""
+    """The result of one transfer."""
 
     rate: float
-    """Payload over line rate; 0 if the transfer failed."""
+    """Payload divided by line rate; 0 if the transfer failed."""
     why: str = ""
-    """Why it failed; empty if it did not."""
+    """The reason of a failure; empty if the transfer succeeded."""
     detail: str = ""
+    """More figures in words, for the progress on stderr."""
     resumed: float | None = None
-    """After a cut: the seconds after the cable was plugged in again until the transfer continued."""
+    """After a cut: the seconds from the moment when the cable was plugged in again until the transfer continued."""
     absent: bool = False
-    """Whether it failed because the program is not installed."""
+    """Whether the transfer failed because the program is not installed."""
 
 
 def goodput(
@@ -64,11 +65,12 @@ def goodput(
     who: Sequence[str] = WHO,
     at_once: int = 1,
 ) -> None:
-    """Fill the table.
+    """Measure goodput, and add a table to the report.
 
-    :param size: the bytes of the file.
-    :param seeds: the number of runs, which are averaged; each has its own faults and file.
-    :param who: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
+    :param size: the size of the file in bytes.
+    :param works: the workloads, which are the rows of the table.
+    :param seeds: the number of runs, which are averaged. Each run has its own faults and file.
+    :param who: the measured programs: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
     :param at_once: the number of lines in use at the same time; they share this machine's processors.
     """
     title = f"Goodput of {size // 1024} KiB at {baud} baud (payload over line rate)"
@@ -170,7 +172,7 @@ def _transfer_by_rival(name: str, file: Path, work: Workload, baud: int, seed: i
 
     outcome = attempt()
     stuck = outcome.why.startswith("not done") and name.startswith("kermit") and work.faults.ber < 1e-5
-    if stuck:  # perhaps the length of the file's last packet is the cause, see RIVALS
+    if stuck:  # the length of the file's last packet may be the cause: see RIVALS
         file.write_bytes(file.read_bytes()[:-100])
         outcome = attempt()
     return _Result(outcome.rate, " ".join(outcome.why.split())[:160], f"({name}, {outcome.seconds:.1f} s)")
@@ -193,7 +195,7 @@ def _transfer_by_linesync(copy: Copy, file: Path, work: Workload, baud: int, see
             sent = system.passed()["ab"]["bytes_in"] - before
             repeated = max((link.session.repeated for link in system.links() if link.session), default=0)
             if _digest(target) != _digest(file):
-                return _Result(0.0, "the received file differs from the sent one")
+                return _Result(0.0, "the received file differs from the sent file")
     except (BenchError, LinesyncError, OSError, subprocess.SubprocessError) as error:
         return _Result(0.0, " ".join(str(error).split())[:300])
     detail = (

@@ -1,9 +1,9 @@
 """``python -m tools.bench.measure.hostile``: the cost of hostile or invalid bytes on one of a hub's sockets.
 
-Each attack is a stream of raw bytes after a valid handshake. The table shows the processor time that the hub needs until it
-is idle again, and the *stall*: the longest time in which another client, which sends a request every 0.1 s, waits for an
-answer. The table also shows the most processor time of the hub during such a wait. On a busy machine, this shows how much
-of the wait the hub itself causes.
+Each attack is a stream of raw bytes after a valid handshake. Another client sends a request every 0.1 s during the attack. The
+table shows the processor time of the hub until it is idle again, and the *stall*: the longest time for which the other client
+waits for an answer. The table also shows the largest processor time of the hub during such a wait. On a busy machine, this
+shows the part of the wait that the hub itself causes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from ..testbed.system import BenchError, Processes, cpu_seconds, resident
 __all__ = ["ATTACKS", "hostile"]
 
 _REQUEST_INTERVAL = 0.1  # seconds between two requests of the other client
-_IDLE = 0.3  # seconds in which an idle hub uses nearly no processor time
-_IDLE_CPU = 0.03
-_LIMIT = 60.0  # most seconds for one attack
+_IDLE = 0.3  # seconds of one check whether the hub is idle
+_IDLE_CPU = 0.03  # an idle hub uses less processor time than this number of seconds in one check
+_LIMIT = 60.0  # the most seconds for one attack
 _STALL_TARGET = 0.1  # seconds
 _LONGEST = 780_000  # bytes: about the longest frame that a hub reads on a socket
-_PAYLOAD = 250_000  # bytes of payload of a frame within the announced length
+_PAYLOAD = 250_000  # bytes of payload of a frame that is not longer than the announced length
 
 
 class Attacker:
-    """The caller's end of a session, which sends raw bytes.
+    """The calling end of a session, which sends raw bytes.
 
     :param endpoint: ``unix:PATH``.
     """
@@ -57,7 +57,7 @@ class Attacker:
         self.seed = link.session.seed_out
         self.boot = link.local.boot
         self.channel = 1 if link.session.nonce > link.session.peer.nonce else 2
-        """The first number of a channel that this end may open."""
+        """The number of the first channel that this end may open."""
         self._next = dict.fromkeys(Lane, 0)
         self._reader = threading.Thread(target=self._discard, daemon=True)
         self._reader.start()
@@ -76,7 +76,7 @@ class Attacker:
     def data(self, payload: bytes, lane: Lane = Lane.BULK, *, skip: int = 0) -> bytes:
         """A valid data frame.
 
-        :param skip: sequence numbers to leave out before it.
+        :param skip: the number of sequence numbers to skip before the frame.
         """
         seq = self._next[lane] + skip
         self._next[lane] = seq + 1
@@ -105,7 +105,7 @@ def _repeated(piece: bytes, size: int = 3_000_000) -> Attack:
 
 
 def _wrong_check(kind: bytes, text: bytes = b"A", after: bytes = b"") -> Attack:
-    """Five frames of the longest length, with a wrong check."""
+    """Five frames of the longest length, with a wrong frame check."""
 
     def attack(attacker: Attacker) -> Iterator[bytes]:
         body = (text * (_LONGEST // len(text)))[:_LONGEST]
@@ -138,7 +138,7 @@ def _acks(attacker: Attacker) -> Iterator[bytes]:
 
 
 def _early_frames(attacker: Attacker) -> Iterator[bytes]:
-    """A full window of frames; the first frame is sent last."""
+    """A full window of frames, with the first frame at the end."""
     first = attacker.data(b"0" + counted(999) + counted(4) + b"late")
     for _ in range(1020):
         yield attacker.data((b"0" + counted(999) + counted(0)) * 500)
@@ -154,14 +154,19 @@ def _records(piece: bytes, size: int = 3_000_000, lane: Lane = Lane.BULK, payloa
 
 
 def _one_byte(attacker: Attacker) -> Iterator[bytes]:
-    """Four million data records of one byte for a channel that is over."""
+    """Four million data records of one byte for a channel that has ended."""
     yield from _records(b"0" + counted(999) + counted(1) + b"x", 16_000_000)(attacker)
 
 
 def _many_records(
     make: Callable[[Attacker, int], bytes], count: int, each: int = 1000, lane: Lane = Lane.PROMPT
 ) -> Attack:
-    """Records in frames of ``each`` records."""
+    """Records in frames.
+
+    :param make: makes a record.
+    :param count: the number of all records.
+    :param each: the number of records in a frame.
+    """
 
     def attack(attacker: Attacker) -> Iterator[bytes]:
         for start in range(0, count, each):
@@ -248,13 +253,13 @@ ATTACKS: dict[str, Attack] = {
 
 
 class _OtherClient:
-    """Another client, which sends a request every 0.1 s and measures how long it waits for the answer."""
+    """Another client, which sends a request every 0.1 s and measures its waits for the answers."""
 
     def __init__(self, pid: int, endpoint: str) -> None:
         self.stall = 0.0
         """The longest wait for an answer, in seconds."""
         self.hub_cpu = 0.0
-        """The most processor time that the hub used during one wait, in seconds."""
+        """The largest processor time of the hub during one wait, in seconds."""
         self._clock = ~pid << 3 | 2  # Linux: the processor time of a process as a clock
         self._endpoint = endpoint
         self._stop = threading.Event()
@@ -309,9 +314,9 @@ def _run_attack(pid: int, endpoint: str, attack: Attack) -> dict[str, float]:
 
 
 def hostile(report: Report, names: list[str] | None = None) -> None:
-    """Fill the table.
+    """Run attacks, and add a table to the report.
 
-    :param names: the attacks; all by default.
+    :param names: the names of the attacks; by default, all attacks.
     """
     table = report.table("hostile", "Hostile bytes on a unix socket of a hub")
     for name in names or ATTACKS:

@@ -1,7 +1,7 @@
-"""The hub: a busy semaphore compared with redis and etcd, a barrier of 10,000, 10,000 idle clients, files through ssh.
+"""The hub: a busy semaphore compared with redis and etcd, a barrier of 10,000 parties, 10,000 idle clients, files through ssh.
 
-For each measurement, all clients run in one process, and the server runs in another one. The clients use asyncio's own
-event loop. This is the same for linesync and its rivals.
+In each measurement, all clients run in one process, and the server runs in another process. The clients use the event loop of
+asyncio, not uvloop. This is the same for linesync and its rivals.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = ["hub"]
 _BUSY_CLIENTS = 20  # clients on one semaphore
 _COMPILED = "linesync, compiled"
 _AT_ONCE = 50  # connections that are opened at the same time
-_LIMIT = 120.0  # most seconds for one barrier
-_OTHER_FILES = 100  # file descriptors that a process needs besides those for clients
-_SYNCS = 300
+_LIMIT = 120.0  # the most seconds for one barrier
+_OTHER_FILES = 100  # file descriptors that a process needs in addition to those of clients
+_SYNCS = 300  # the number of measured syncs of the disk
 _ROUNDS = 3  # measurements of each store, alternating between the stores; the median counts
-_REDIS_TARGET, _ETCD_TARGET = 1.5, 100.0
-_SSH_TARGET = 0.6
+_REDIS_TARGET, _ETCD_TARGET = 1.5, 100.0  # operations per second, divided by those of redis and etcd
+_SSH_TARGET = 0.6  # the speed of a copy, divided by the speed of scp
 _BARRIER_TARGET = 2.0  # seconds
 _IDLE_TARGET = 300.0  # MiB of the hub with 10,000 idle clients
 
@@ -52,12 +52,13 @@ def hub(
     idle: int = 10_000,
     file_size: int = 128 << 20,
 ) -> None:
-    """Fill the tables.
+    """Measure a hub, and add the tables to the report.
 
     :param seconds: the duration of each measurement of a store.
-    :param parties: the parties of the barrier, a multiple of ``lines``.
+    :param parties: the number of parties of the barrier, a multiple of ``lines``.
+    :param lines: the number of connections of the parties.
     :param idle: the number of idle clients for the hub's memory.
-    :param file_size: the bytes of the file that is copied through ssh.
+    :param file_size: the size of the file that is copied through ssh, in bytes.
     """
     with Processes() as processes:
         _stores(report, processes, seconds)
@@ -106,22 +107,22 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
     for name in stores:
         rate, trip = statistics.median(rates[name]), statistics.median(trips[name])
         table.add(name, **{f"{_BUSY_CLIENTS}_clients_per_s": rate, "one_client_ms": trip * 1000})
-        # A process that waits for others uses no processor time. So a busy machine affects these figures less than the rates.
+        # A waiting process uses no processor time, so a busy machine affects these figures less than the rates.
         server, clients = (statistics.median(cost) for cost in zip(*costs[name], strict=True))
         table.add(name, server_us_an_operation=server * 1e6, client_us_an_operation=clients * 1e6)
     for ours in [name for name in ("linesync", _COMPILED) if name in stores]:
         rate, trip = statistics.median(rates[ours]), statistics.median(trips[ours])
-        how = ours.removeprefix("linesync")
+        suffix = ours.removeprefix("linesync")
         for name, bound in (("redis", _REDIS_TARGET), ("etcd", _ETCD_TARGET)):
             if name in stores:
                 factor = rate / statistics.median(rates[name])
                 table.add(ours, **{f"times_{name}": factor})
                 report.target(
-                    f"{_BUSY_CLIENTS} clients on a hot semaphore, over {name}{how}", factor, ">=", bound, "times"
+                    f"{_BUSY_CLIENTS} clients on a hot semaphore, over {name}{suffix}", factor, ">=", bound, "times"
                 )
         if "redis" in stores:
             share = trip / statistics.median(trips["redis"])
-            report.target(f"one client's round trip, over redis's{how}", share, "<=", 1.0, "times")
+            report.target(f"one client's round trip, over redis's{suffix}", share, "<=", 1.0, "times")
     _durable_targets(report, rates, trips)
     fast = {"uvloop": "the hub runs on uvloop", "hiredis": "redis-py reads with hiredis"}
     for module, sentence in fast.items():
@@ -134,7 +135,8 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
 
 
 def _durable_targets(report: Report, rates: dict[str, list[float]], trips: dict[str, list[float]]) -> None:
-    """Compare what is on the disk before the reply with redis, and one client with a sync of this disk."""
+    """Add the targets for a hub that stores its state before it replies: its rate compared with redis, and its round trip
+    compared with a sync of the disk."""
     ours, theirs = DURABLE_STORES
     if theirs in rates:
         factor = statistics.median(rates[ours]) / statistics.median(rates[theirs])
@@ -144,7 +146,7 @@ def _durable_targets(report: Report, rates: dict[str, list[float]], trips: dict[
 
 
 def _sync_time() -> float:
-    """The median seconds of a sync of the disk of the temporary directory after one page was appended."""
+    """The median time in seconds of a sync of the disk of the temporary directory, after one page was appended to a file."""
     times = []
     with tempfile.TemporaryFile() as file:
         for _ in range(_SYNCS):
@@ -281,7 +283,7 @@ def _through_ssh(report: Report, size: int) -> None:
                         output = error.stderr.decode(errors="replace").strip()
                         raise BenchError(f"{name} through ssh, {way}: {output}") from None
                     if hashlib.sha256(target.read_bytes()).digest() != digest:
-                        raise BenchError(f"{name} through ssh, {way}: the received file differs from the sent one")
+                        raise BenchError(f"{name} through ssh, {way}: the received file differs from the sent file")
                     rates[name].append(size / took / 1e6)
             median = {name: statistics.median(found) for name, found in rates.items()}
             share = median["linesync"] / median["scp"]

@@ -1,10 +1,10 @@
 """Latency of control messages on a line: round trips of a semaphore for a client on the host, and of a command for a client
 at the hub.
 
-A round trip takes at least the line time of its own bytes: those of the request frame and of the reply frame. A trace of the
-line shows their lengths. The confirmation and the acknowledgements follow. The cable counts their bytes, but the client does
-not wait for them. There is a pause before each round trip, so that it does not wait for bytes of the round trip before.
-Under bulk, round trips wait for the bytes of the bulk data.
+A round trip takes at least the line time of its *own bytes*: the bytes of the request frame and of the reply frame. A trace of
+the line shows their lengths. The confirmation and the acknowledgements follow. The cable counts their bytes, but the client
+does not wait for them. Before each round trip there is a pause, so that it does not wait for bytes of the previous round trip.
+Under *bulk* (file copies in both directions), round trips also wait for bulk data.
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ from .physics import bare_trips, own_bytes
 
 __all__ = ["latency"]
 
-_GAP = (0.06, 0.13)  # seconds between two idle trips: longer than the longest delay of an acknowledgement
+_GAP = (0.06, 0.13)  # the range of the pause before a trip in seconds; longer than the delay of an acknowledgement
 _SEMAPHORE = "bench"
-_COMMAND_TARGET = (120, 0.013)  # bytes in both directions and seconds of `run /bin/true` at 115200
-_EXCESS_TARGET = 0.003  # seconds beyond its own bytes that a trip may take
+_COMMAND_TARGET = (120, 0.013)  # `run /bin/true` at 115200: bytes in both directions, seconds
+_EXCESS_TARGET = 0.003  # seconds that a trip may take in addition to the line time of its own bytes
 _BULK_TARGET = 0.060  # seconds: p99 under two-way bulk
-_BULK_BEYOND_IDLE = 0.045  # seconds: p99 under two-way bulk, minus the time of an idle trip, at every rate
+_BULK_BEYOND_IDLE = 0.045  # seconds: p99 under two-way bulk minus the median of an idle trip, at every rate
 
 
 def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds: float) -> None:
-    """Measure at each rate: idle trips with both clients, commands, and trips under two-way bulk."""
+    """Measure latency at each baud rate, and add the tables to the report.
+
+    :param trips: the number of idle trips of each client.
+    :param bulk_seconds: the duration of the measurement under bulk.
+    """
     for baud in bauds:
         progress(f"latency at {baud} baud")
         with LineSystem(baud=baud) as system:
@@ -50,7 +54,10 @@ def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds:
 
 
 def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[float, float]:
-    """Returns the line time of a trip's own bytes, and the median trip of the asyncio client."""
+    """Measure idle trips of both clients.
+
+    :return: the line time of a trip's own bytes, and the median trip of the asyncio client, in seconds.
+    """
     table = report.table("latency-idle", "A semaphore round trip on an idle line, from the agent's side (ms)")
     line_time, medians = 0.0, []
     for kind, measure in (("asyncio", _asyncio_trips), ("blocking", _blocking_trips)):
@@ -97,7 +104,8 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     return line_time, medians[0]
 
 
-_Measured = tuple[list[float], tuple[float, float], dict[str, dict[str, int]]]  # times, own bytes, counters after them
+_Measured = tuple[list[float], tuple[float, float], dict[str, dict[str, int]]]
+"""The times of the trips in seconds, the own bytes (request, reply), and the counters of the cable after the trips."""
 
 
 def _asyncio_trips(system: LineSystem, trips: int) -> _Measured:
@@ -202,7 +210,7 @@ async def _commands(system: LineSystem, runs: int) -> list[float]:
 
 @contextlib.asynccontextmanager
 async def _two_way_bulk(system: LineSystem) -> AsyncIterator[None]:
-    """While the block runs, separate processes copy files of random bytes in both directions."""
+    """Copy files of random bytes in both directions while the block runs. The copies are separate processes."""
     size = int(system.byte_rate * 120)
     copies: list[subprocess.Popen[bytes]] = []
     blob = Path(system.folder, "bulk")
@@ -222,9 +230,10 @@ async def _two_way_bulk(system: LineSystem) -> AsyncIterator[None]:
 
 
 async def _bulk_trips(system: LineSystem, seconds: float) -> tuple[list[float], list[float], dict[str, float]]:
-    """Trips of the asyncio client under bulk.
+    """Make trips with the asyncio client under bulk.
 
-    :returns: the times of the trips; the used share of the line in each direction; the processor share of each process.
+    :returns: the times of the trips in seconds; the used share of the line in each direction; the processor share of each
+        process.
     """
     rng, times = random.Random(4), []
     async with _two_way_bulk(system), await linesync.connect(system.agent) as client:

@@ -1,6 +1,6 @@
 """A thousand members at one barrier: one hub, eight agents on separate serial lines, many scripts on each host.
 
-Every member (``sut1#1`` ...) has its own connection to its host's agent. All members arrive at the same time. The benchmark
+Every member (``sut1#1`` ...) has its own connection to the agent of its host. All members arrive at the same time. This part
 measures the time until the last member is released, and the bytes on the lines.
 """
 
@@ -20,16 +20,17 @@ from ..testbed.system import BenchError, Processes, resident
 __all__ = ["members"]
 
 _UP = 40.0  # seconds within which all lines must be up
-_LIMIT = 120.0  # most seconds for one barrier
-_SETTLE = 0.6  # seconds in which the last frames are acknowledged, so that no more bytes are sent
+_LIMIT = 120.0  # the most seconds for one barrier
+_SETTLE = 0.6  # seconds after which all frames are acknowledged and no more bytes are sent
 _AT_ONCE = 50  # connections that are opened at the same time
 
 
 def members(report: Report, *, count: int, lines: int, rounds: int, baud: int = 115200) -> None:
-    """Fill the table.
+    """Measure barriers, and add a table to the report.
 
     :param count: the number of members, a multiple of ``lines``.
-    :param rounds: the number of barriers by members, and also of barriers by count.
+    :param lines: the number of lines, each with one host.
+    :param rounds: the number of barriers by members, and also the number of barriers by count.
     """
     table = report.table(
         "members", f"One barrier of {count} members on one hub over {lines} lines of {baud} baud, all arriving at once"
@@ -85,7 +86,7 @@ class _Lines(Processes):
         raise BenchError(f"{lines} lines did not come up in {_UP:g} s: {self.log('hub').strip()}")
 
     def passed(self) -> tuple[int, int]:
-        """The bytes so far on all lines: up (to the hub) and down."""
+        """The number of bytes so far on all lines: to the hub (up), and from the hub (down)."""
         counters = [cable.counters() for cable in self.cables]
         return sum(c["ba"]["bytes_in"] for c in counters), sum(c["ab"]["bytes_in"] for c in counters)
 

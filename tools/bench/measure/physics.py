@@ -1,4 +1,4 @@
-"""The lower limits of a round trip's time: the line time of its own bytes, and what the null modem and this machine add."""
+"""The lower limits for the time of a round trip: the line time of its own bytes, and the time without linesync."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Trip = Callable[[], Awaitable[object]]
 
 
 async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
-    """The mean lengths of the request's frame and of the reply's frame, including the newline.
+    """The mean lengths of the request frame and of the reply frame in bytes, including the newline.
 
-    :param trip: makes a round trip with the client that was measured just before. A new client would have shorter request
-        ids in its frames.
+    :param trip: makes a round trip with the client that was measured before. A new client would have shorter request ids in
+        its frames.
     """
     async with await linesync.connect(system.hub) as watcher:
         stream = watcher.trace(HOST)
@@ -42,7 +42,7 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
             while (item := stream.receive_nowait()) is not None:
                 lines += item.data.decode().splitlines()
         stream.end()
-    # A line of the trace about an event has the length 0.
+    # In the trace, a line about an event (not a frame) has the length 0.
     frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]
     there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
     back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
@@ -56,7 +56,11 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
 
 
 def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
-    """The times of round trips of the same numbers of bytes without linesync. The null modem and this machine cause them."""
+    """The times in seconds of round trips with the same numbers of bytes without linesync, over a null modem.
+
+    :param there: the number of bytes of a request.
+    :param back: the number of bytes of a reply.
+    """
     rng, times = random.Random(5), []
     with NullModem(baud=baud) as cable:
         a, b = (os.open(path, os.O_RDWR | os.O_NOCTTY) for path in (cable.a, cable.b))

@@ -1,8 +1,8 @@
 """The second process of the socket benchmarks: ``python -m tools.bench.measure.sink linesync|bare PORT``.
 
-With ``linesync``, it accepts channels and discards the data that arrives on them. At the end of a channel, it sends a
-message with the number of items and bytes. With ``bare``, it is an asyncio protocol without linesync, which shows the limit
-of this machine and of asyncio: it sends small pieces back and discards large ones.
+With ``linesync``, it accepts channels and discards their data. At the end of a channel, it sends a message with the number of
+items and bytes. With ``bare``, it is an asyncio protocol without linesync, which shows the limit of this machine and of
+asyncio: it sends small pieces back and discards large pieces.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import signal
 import sys
 
 from linesync.errors import EndOfStream, LinesyncError
-from linesync.runtime.conversation import Conversation, User
+from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
 from linesync.runtime.streams import Stream
+from linesync.runtime.user import User
 from linesync.transports import listen
 
 __all__ = ["ECHOED"]
@@ -23,7 +24,7 @@ ECHOED = 1024  # the largest piece in bytes that the bare sink sends back
 _LIFE = 300  # seconds after which the process ends itself
 
 
-class _Sink(User):
+class _Sink(User[Peer]):
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 

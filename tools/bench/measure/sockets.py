@@ -1,7 +1,7 @@
 """Speed over loopback TCP: frames and bytes between two processes, requests to a hub, files, and the memory for clients.
 
 For comparison, the tables also show the results of an asyncio protocol without linesync between the same two processes.
-They are the limit of this machine, its kernel and asyncio.
+These results show the limit of this machine, its kernel and asyncio.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import linesync
 from linesync.client.aio import Client
-from linesync.runtime.conversation import User
 from linesync.runtime.peer import Peer
+from linesync.runtime.user import User
 from linesync.transports import connect
 from linesync.wire.framing.frames import Lane
 
@@ -30,17 +30,17 @@ from ..testbed.system import HOST, BenchError, Processes, TcpSystem, free_port, 
 __all__ = ["sockets"]
 
 _CHUNK = 1 << 16
-_SMALL = 32  # bytes of a small message, about as many as a request has
+_SMALL = 32  # bytes of a small message, similar to a request
 _BUSY_CLIENTS = 20  # clients on one semaphore
 _SEMAPHORE = "hot"
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 def sockets(report: Report, *, seconds: float, file_size: int, clients: int) -> None:
-    """Fill the tables.
+    """Measure TCP, and add the tables to the report.
 
     :param seconds: the duration of the measurement of each figure.
-    :param file_size: the bytes of the file that is copied.
+    :param file_size: the size of the copied file in bytes.
     :param clients: the number of idle clients for the hub's memory.
     """
     with Processes() as processes:
@@ -64,12 +64,12 @@ def _pipes(report: Report, processes: Processes, seconds: float) -> None:
     progress("TCP: one session")
     table.add("linesync", **asyncio.run(_session(ports["linesync"], seconds)))
     table.add("bare asyncio", MB_per_s=asyncio.run(_bare_bulk(ports["bare"], seconds)))
-    one = asyncio.run(_bare_echo(ports["bare"], 1, seconds))
+    single = asyncio.run(_bare_echo(ports["bare"], 1, seconds))
     many = asyncio.run(_bare_echo(ports["bare"], _BUSY_CLIENTS, seconds))
     hot = report.table(
         "tcp-requests", "Requests per second at a hub over TCP loopback (one semaphore, alternating +1 and -1)"
     )
-    hot.add("bare asyncio echo", one_client=one, **{f"{_BUSY_CLIENTS}_clients": many})
+    hot.add("bare asyncio echo", one_client=single, **{f"{_BUSY_CLIENTS}_clients": many})
 
 
 _RUN_SINK = "import runpy; runpy.run_module('tools.bench.measure.sink', run_name='__main__', alter_sys=True)"
@@ -208,7 +208,7 @@ def _file(report: Report, system: TcpSystem, size: int) -> None:
             report.failures.append(f"cp over TCP, {way}: {error.stderr.decode(errors='replace').strip()}")
             continue
         if hashlib.sha256(target.read_bytes()).digest() != digest:
-            report.failures.append(f"cp over TCP, {way}: the received file differs from the sent one")
+            report.failures.append(f"cp over TCP, {way}: the received file differs from the sent file")
             continue
         table.add(way, MB_per_s=size / took / 1e6, seconds=took, sha256_alone_MB_per_s=hashing)
         report.target(f"cp over TCP loopback, {way}", size / took / 1e6, ">=", 80, "MB/s")

@@ -1,4 +1,4 @@
-"""Start-up: the time of a small command compared with a Python interpreter alone, and the agent's memory and imports."""
+"""Start-up: the time of a small command compared with a bare Python interpreter, and the agent's memory and import time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..testbed.system import LineSystem, linesync_command, resident
 
 __all__ = ["startup"]
 
-_RATIO_TARGET = 4.0  # `linesync sem x 0` over `python3 -c pass`
-_RESIDENT_TARGET = 22.0  # MiB of an agent with its session up
-_IMPORT_TARGET = 110.0  # ms
+_RATIO_TARGET = 4.0  # the time of `linesync sem x 0`, divided by the time of `python3 -c pass`
+_RESIDENT_TARGET = 22.0  # MiB of an agent whose session is up
+_IMPORT_TARGET = 110.0  # milliseconds for the imports of an agent
 _AGENT = (
     "import linesync.cli.main, linesync.cli.processes.agent, linesync.agent.agent, linesync.transports.serial.connect"
 )
@@ -25,7 +25,12 @@ _COUNTED = "import sys; n = len(sys.modules); {}; print(len(sys.modules) - n)"
 
 
 def startup(report: Report, *, runs: int) -> None:
-    """Fill the tables. Commands and interpreters run alternately, so that other load on the machine affects both."""
+    """Measure start-up times, and add the tables to the report.
+
+    Commands and interpreters run alternately, so that other load on the machine affects both.
+
+    :param runs: the number of runs of each command.
+    """
     progress("start-up")
     with LineSystem() as system:
         time.sleep(0.5)
@@ -76,6 +81,6 @@ def _alternate(lines: Mapping[str, Sequence[str]], runs: int) -> dict[str, list[
     for turn in range(runs + 1):
         for name, argv in lines.items():
             took = timed(argv, 30)
-            if turn:  # the first run of each does not count, because it fills the caches
+            if turn:  # the first run of each command does not count, because it fills the caches
                 times[name].append(took)
     return times

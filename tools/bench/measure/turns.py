@@ -1,7 +1,7 @@
-"""Clients that alternately take a unit of one semaphore and give it back, as fast as they can.
+"""Clients that alternately take a unit of one semaphore and give it back, as fast as possible.
 
-``python -m tools.bench.measure.turns ENDPOINT COUNT SECONDS`` does this in a separate process and prints the result as JSON.
-So the clients can use another build of linesync than the benchmark.
+``python -m tools.bench.measure.turns ENDPOINT COUNT SECONDS`` runs them in a separate process and prints the result as JSON.
+These clients can then use another build of linesync than the benchmark.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = ["turns"]
 async def turns(store: Store, count: int, seconds: float) -> dict[str, float]:
     """Run the clients for ``seconds``.
 
+    :param count: the number of clients.
     :returns: ``rate``: operations per second of all clients together; ``trip``: the median seconds of one operation;
         ``cost``: the processor seconds of the clients' process for one operation.
     """

@@ -1,4 +1,4 @@
-"""The workloads of goodput: kinds of lines and files, the rivals' parameters for each, and the limit of each."""
+"""The workloads of goodput. Each has a kind of line and of file, parameters for the rivals, and a theoretical limit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from ..testbed.system import BenchError
 __all__ = ["FAST", "WORKLOADS", "Workload", "content", "ideal", "selective_repeat"]
 
 LICENCES = Path("/usr/share/common-licenses")
-"""Debian's licences. Concatenated in the order of their names, without links, they are about 230 KiB of English."""
-FRAME_OVERHEAD = 12  # bytes of a frame besides its payload, for the calculation of the limits
+"""The folder of Debian's licences. Concatenated in the order of their names, without links, they are about 230 KiB of
+English text."""
+FRAME_OVERHEAD = 12  # bytes of a frame in addition to its payload, for the calculation of the limits
 _PRINTK_BYTES = 73  # mean length of a kernel message (linesync/testing/cable.py)
 _DELAYS = 2  # a transfer takes at least the delay of its last byte and the delay of the final acknowledgement
 
@@ -67,7 +68,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(name="cut 3 s", cut=Cut(1.0, 3.0), max_size=64 << 10, kermit="kermit-tight", resumes=0.3),
     Workload(name="XON/XOFF eaten", faults=Faults(eat_xonxoff=True), uucp="uucp-j", targets={115200: 0.95}),
 )
-"""All workloads; those without a target are for the figure."""
+"""All workloads. A workload without a target is only shown in the figure and the table."""
 FAST = ("clean", "BER 1e-6", "BER 1e-5")
 """The workloads that are also measured at 921600 baud."""
 
@@ -92,10 +93,13 @@ def _texts() -> bytes:
 
 
 def selective_repeat(ber: float, *, repair: bool) -> float:
-    """The goodput of an ideal selective repeat with random bytes: a frame has 12 bytes besides its payload and the best
-    length, no byte is escaped, only damaged frames are lost, and there is no start-up.
+    """The goodput of an ideal selective repeat with random bytes: payload divided by line rate, from 0 to 1.
 
-    :param repair: the receiver repairs a frame with one wrong bit, which is possible with its check.
+    Each frame has the best length, with 12 bytes in addition to its payload. No byte is escaped, only damaged frames are
+    lost, and there is no start-up.
+
+    :param ber: the bit error rate.
+    :param repair: the receiver uses the frame check to repair a frame with one wrong bit.
     """
     return max(
         (1 - FRAME_OVERHEAD / size) * _share_not_lost(8 * size, ber, repair)
@@ -111,7 +115,11 @@ def _share_not_lost(bits: int, ber: float, repair: bool) -> float:
 
 
 def ideal(work: Workload, *, repair: bool, content: bytes, byte_rate: float) -> float:
-    """The limit for the line and the file: the highest payload over line rate that a protocol with frames can reach."""
+    """The limit for a line and a file: the highest goodput of any protocol with frames, as payload divided by line rate.
+
+    :param content: the bytes of the file.
+    :param byte_rate: the rate of the line in bytes per second.
+    """
     faults = work.faults
     share = selective_repeat(faults.ber, repair=repair)
     if faults.seven_bit:

@@ -1,1 +1,1 @@
-"""Generates docs/performance.md: the report of a run, the stored results, the figures and the tables."""
+"""Generates docs/performance.md from stored results: the report of a run, the store of results, the figures and the tables."""

@@ -11,13 +11,13 @@ from .svg import Axis, Series, chart
 
 __all__ = ["FIGURES", "FRAME_OF_OTHERS"]
 
-FRAME_OF_OTHERS = 4000  # bytes of a long Kermit packet; without priorities, a control message waits for a whole packet
+FRAME_OF_OTHERS = 4000  # bytes of a long Kermit packet; in Kermit, a control message waits for the end of such a packet
 _RATES = [10 ** (-7 + step / 12) for step in range(37)]  # bit error rates, 1e-7 to 1e-4, for the curves of the limits
 _BAUDS = (9600, 19200, 57600, 115200, 230400, 460800, 921600)
 
 
 def goodput(found: Kept) -> str:
-    """Goodput against bit error rate, at 115200 baud."""
+    """The SVG text of the figure of goodput against bit error rate, at 115200 baud."""
     rows = tables(found).get("goodput-115200", {}).get("rows", {})
     by_rate = [
         (work.faults.ber, rows[work.name]) for work in WORKLOADS if work.name in rows and work.name.startswith("BER")
@@ -55,7 +55,7 @@ def goodput(found: Kept) -> str:
 
 
 def latency(found: Kept) -> str:
-    """Control latency against baud rate, idle and under bulk."""
+    """The SVG text of the figure of control latency against baud rate, idle and under bulk."""
     made = tables(found)
     idle = made.get("latency-idle", {}).get("rows", {})
     bulk = made.get("latency-bulk", {}).get("rows", {})
@@ -108,4 +108,4 @@ def _short(baud: int) -> str:
 
 
 FIGURES: dict[str, Callable[[Kept], str]] = {"goodput.svg": goodput, "latency.svg": latency}
-"""The figures by file name; the files are in the page's directory."""
+"""The functions of the figures, by file name. The files are in docs/measurements/."""

@@ -49,7 +49,7 @@ def draw(page: Path = PAGE, results: Path = KEPT) -> None:
 
 
 def stale(page: Path = PAGE, results: Path = KEPT) -> list[str]:
-    """Lines of a diff where the page or a figure differs from the results; empty if all agree."""
+    """The lines of a diff between the page and figures and the results; empty if they agree."""
     found = kept(results)
     lines: list[str] = []
     text = page.read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def _part(name: str, found: Kept) -> str:
         return _PARTS[name](found)
     if name.startswith("table-"):
         return _saved(tables(found).get(name.removeprefix("table-")))
-    raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not make")
+    raise KeyError(f"docs/performance.md has a part {name}, which tools.bench does not generate")
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _saved(table: Mapping[str, Any] | None) -> str:
-    """A table as it was stored, with its title and notes."""
+    """A stored table as Markdown, with its title and notes."""
     if not table:
         return _NOTHING
     rows: Mapping[str, Row] = table["rows"]
@@ -122,12 +122,12 @@ def _verdict(row: Row) -> str:
 
 
 def _targets(found: Kept) -> str:
-    """Every target, the missed ones first."""
-    kept_ones = [Target(**_arguments(one)) for _, part in sorted(found.items()) for one in part["targets"]]
-    if not kept_ones:
+    """A table of all targets. The missed targets come first."""
+    targets = [Target(**_arguments(target)) for _, part in sorted(found.items()) for target in part["targets"]]
+    if not targets:
         return _NOTHING
-    missed = [target for target in kept_ones if not target.met]
-    head = f"{len(kept_ones) - len(missed)} of {len(kept_ones)} targets are met.\n\n"
+    missed = [target for target in targets if not target.met]
+    head = f"{len(targets) - len(missed)} of {len(targets)} targets are met.\n\n"
     sign = {"<=": "≤", ">=": "≥"}
     rows = [
         [
@@ -136,17 +136,17 @@ def _targets(found: Kept) -> str:
             f"{sign[target.sense]} {target.bound:g} {target.unit}".strip(),
             "met" if target.met else "**missed**",
         ]
-        for target in sorted(kept_ones, key=lambda target: target.met)
+        for target in sorted(targets, key=lambda target: target.met)
     ]
     return head + _table(["what", "measured", "target", ""], rows)
 
 
-def _arguments(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: one[key] for key in ("what", "value", "sense", "bound", "unit")}
+def _arguments(target: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: target[key] for key in ("what", "value", "sense", "bound", "unit")}
 
 
 def _measured(found: Kept) -> str:
-    """When each part was measured, on what machine, and how busy it was."""
+    """A table with the time, the machine and the load average of the measurement of each part."""
     if not found:
         return _NOTHING
     rows = []
@@ -168,7 +168,7 @@ def _measured(found: Kept) -> str:
 
 
 def _noise(found: Kept) -> str:
-    """How much the runs of one transfer differ."""
+    """A list with the largest difference between runs of one transfer, for each table."""
     largest: dict[str, tuple[float, str, str]] = {}
     for name, table in tables(found).items():
         for work, by_whom in table.get("runs", {}).items():
@@ -185,8 +185,8 @@ def _noise(found: Kept) -> str:
 
 
 def _remarks(found: Kept) -> str:
-    lines = [one for _, part in sorted(found.items()) for one in (*part["failures"], *part["remarks"])]
-    return "".join(f"- {one}\n" for one in lines) or "Nothing failed.\n"
+    sentences = [line for _, part in sorted(found.items()) for line in (*part["failures"], *part["remarks"])]
+    return "".join(f"- {sentence}\n" for sentence in sentences) or "Nothing failed.\n"
 
 
 _PARTS: dict[str, Callable[[Kept], str]] = {

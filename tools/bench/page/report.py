@@ -1,4 +1,4 @@
-"""The results of a run: tables as text, the same as JSON, and the targets that were met or missed."""
+"""The results of a run: tables, as text and as JSON, and the targets that were met or missed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ Cell = float | int | str | None
 
 
 def progress(sentence: str) -> None:
-    """Report on stderr what is being measured, because the tables are written to stdout."""
+    """Report the progress on stderr, because the tables are written to stdout."""
     print(f"bench: {sentence}", file=sys.stderr, flush=True)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The smallest value such that ``share`` of the values are not above it (nearest rank); NaN if there are no values."""
+    """The percentile of values by the nearest-rank method; NaN if there are no values.
+
+    :param share: 0 to 1; 0.99 for p99.
+    """
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -32,13 +35,17 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A measured figure and the bound that it should meet."""
+    """A measured figure and its target."""
 
     what: str
+    """The name of the figure."""
     value: float
+    """The measured value."""
     sense: Literal["<=", ">="]
+    """Whether the value must be at most, or at least, the bound."""
     bound: float
     unit: str = ""
+    """The unit of the value and of the bound."""
 
     @property
     def met(self) -> bool:
@@ -51,7 +58,7 @@ class Target:
 
 @dataclass(slots=True)
 class Table:
-    """Rows by label. The columns are in the order in which they were first added."""
+    """A table: rows by label. The columns are in the order in which they were first added."""
 
     title: str
     rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
@@ -60,7 +67,7 @@ class Table:
     """Data that is saved but not shown: the results of single runs."""
 
     def add(self, label: str, **cells: Cell) -> None:
-        """Add cells to a row. The table shows an underscore in a column's name as a space."""
+        """Add cells to a row: column to value. The table shows an underscore in the name of a column as a space."""
         self.rows.setdefault(label, {}).update(cells)
 
     def text(self) -> str:
@@ -94,13 +101,13 @@ class Report:
         self.tables: dict[str, Table] = {}
         self.targets: list[Target] = []
         self.failures: list[str] = []
-        """Sentences about what could not be measured."""
+        """Sentences about failed measurements."""
         self.remarks: list[str] = []
-        """Sentences about rivals that failed, and other things that a reader should know."""
+        """Sentences about rivals that failed, and other remarks for the reader."""
         self.parts: dict[str, dict[str, Any]] = {}
-        """The results of each part, as from :meth:`as_dict`."""
+        """For each part, the result of :meth:`as_dict`."""
         self.ahead: bool | None = None
-        """Whether the processes on a line were scheduled before others; None if no line was measured."""
+        """Whether the processes on a line had real-time priority; None if no line was measured."""
         self._began = time.time()
         self._load = os.getloadavg()[0]
 
@@ -109,7 +116,7 @@ class Report:
         return self.tables.setdefault(name, Table(title))
 
     def target(self, what: str, value: float, sense: Literal["<=", ">="], bound: float, unit: str = "") -> None:
-        """Add a figure with its target."""
+        """Add a target. The parameters are the fields of :class:`Target`."""
         self.targets.append(Target(what=what, value=value, sense=sense, bound=bound, unit=unit))
 
     def text(self) -> str:

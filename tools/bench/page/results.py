@@ -1,7 +1,7 @@
 """Stores the results of each part of the benchmark in docs/measurements/performance.json.
 
-When a part is measured again, its results replace the old ones, and the results of the other parts do not change. The
-figures and tables of docs/performance.md are generated only from this file, so this is possible without measuring.
+When a part is measured again, its results replace its old results. The results of the other parts do not change. The figures
+and tables of docs/performance.md are generated only from this file, so they can be generated without measuring.
 """
 
 from __future__ import annotations

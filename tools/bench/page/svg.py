@@ -1,7 +1,7 @@
 """A chart as SVG text: lines over a logarithmic axis, readable on light and dark pages.
 
-The module can draw only what the two figures need. The same values always give the same bytes. A style sheet sets the
-colours, also of the background. It has colours for a light theme and for a dark theme.
+The module supports only the features of the two figures. The same values always give the same bytes. A style sheet sets the
+colours, including the background, for a light theme and for a dark theme.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 __all__ = ["Axis", "Series", "chart"]
 
 _WIDTH, _HEIGHT = 900, 470
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 56, 62  # margins; the legend is in the right one
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 280, 56, 62  # margins in pixels; the right margin contains the legend
 _STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 16px; font-weight: 600 }
@@ -41,10 +41,11 @@ Colour = Literal["blue", "orange", "green", "pink", "grey", "dark"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One axis.
+    """An axis.
 
-    :ivar title: what it shows, with the unit.
-    :ivar ticks: values, each with its text; the first and the last value are the ends of the axis.
+    :ivar title: the quantity and its unit.
+    :ivar ticks: values, each with its text. The first and the last value are the ends of the axis.
+    :ivar log: whether the axis is logarithmic.
     """
 
     title: str
@@ -52,8 +53,8 @@ class Axis:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """The position of a value on the axis, from 0 (its start) to 1 (its end). A value outside the axis is moved to the
-        nearer end."""
+        """The position of a value on the axis, from 0 (its start) to 1 (its end). For a value outside the axis, it is the
+        position of the nearer end."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
         value = min(max(value, low), high)
         if self.log:

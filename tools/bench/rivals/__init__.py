@@ -1,1 +1,1 @@
-"""The programs that linesync is compared with, and how each of them is run."""
+"""Runs the rivals, which are the programs with which linesync is compared."""

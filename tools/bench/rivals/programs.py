@@ -1,4 +1,4 @@
-"""The rivals: which programs they are, and how each of them is run to send one file from end a to end b of a null modem."""
+"""The rivals for file transfers, and their commands to send one file from end a to end b of a null modem."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from linesync.testing.nullmodem import NullModem
 __all__ = ["RIVALS", "Job", "Rival"]
 
 _UUCICO = "/usr/lib/uucp/uucico"
-_UUCP_WINDOW = 16  # packets: the most that Taylor UUCP accepts ("Illegal protocol 'i' window size; using 16")
-_UUCP_PACKET = 256  # bytes: short, because on a line with errors each lost packet is sent again
+_UUCP_WINDOW = 16  # packets: the maximum of Taylor UUCP ("Illegal protocol 'i' window size; using 16")
+_UUCP_PACKET = 256  # bytes; short, because on a line with errors each lost packet is sent again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One transfer to run."""
+    """A transfer to run."""
 
     file: Path
-    """The file to send; its name is ``received``, and it is not in ``directory``."""
+    """The file to send. Its name is ``received``, and it is not in ``directory``."""
     directory: Path
-    """The directory in which the file must arrive, and which may contain scripts and configuration files."""
+    """The directory in which the file must arrive. It may also contain scripts and configuration files."""
     cable: NullModem
     baud: float
 
 
 def _nothing(job: Job) -> None:
-    """Prepare nothing; most rivals need no preparation."""
+    """Do nothing, because most rivals need no preparation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
-    """How to run one program at both ends."""
+    """The commands of a rival at both ends."""
 
     programs: tuple[str, ...]
     """The programs that must be installed, by name or by path."""
     package: str
     """The Debian package of these programs."""
     send: Callable[[Job], list[str]]
-    """The sender's argv, run in the job's directory; the file must arrive there as ``received``."""
+    """Returns the sender's argv. It runs in the job's directory, and the file must arrive there as ``received``."""
     receive: Callable[[Job], list[str]]
-    """The receiver's argv, run in the job's directory."""
+    """Returns the receiver's argv. It runs in the job's directory."""
     on_stdio: frozenset[str] = frozenset()
     """The programs (``sender``, ``receiver``) that use the line as stdin and stdout. The others open the device themselves."""
     prepare: Callable[[Job], None] = _nothing
-    """Called before the transfer; its time does not count."""
+    """Prepares the transfer. Its time does not count."""
 
 
 def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -> Rival:
@@ -90,10 +90,10 @@ def _kermit(*, prefixing: str, window: int, length: int, parity: str = "none") -
 
 
 def _uucp_prepare(job: Job, protocol: str) -> None:
-    """Create a directory for each end with all that it reads and writes, and put the file into the sender's queue.
+    """Create a directory with all files of each end, and put the file into the sender's queue.
 
-    The installed programs are setuid, so they ignore a preloaded shim. Copies of them do not. If root starts a copy, it still
-    changes to the user uucp, so all users must be able to write into these directories.
+    The installed programs are setuid and therefore ignore a preloaded shim. Copies of the programs use the shim. If root
+    starts a copy, it still changes to the user uucp, so all users must be able to write into these directories.
     """
     root = job.directory
     for program in (_UUCICO, shutil.which("uucp") or "uucp"):
@@ -141,7 +141,7 @@ def _uucp(protocol: str) -> Rival:
         programs=("uucp", _UUCICO),
         package="uucp",
         prepare=lambda job: _uucp_prepare(job, protocol),
-        on_stdio=frozenset({"receiver"}),  # as started by a getty, but without a login
+        on_stdio=frozenset({"receiver"}),  # a getty also starts the receiver with the line as stdin and stdout
         send=lambda job: ["./uucico", "-I", "near/config", "-s", "far", "-D"],
         receive=lambda job: ["./uucico", "-I", "far/config", "-q"],
     )
@@ -164,10 +164,10 @@ RIVALS: dict[str, Rival] = {
 }
 """The rivals by name.
 
-``kermit`` escapes every byte that may do harm on an unknown line. ``kermit-tight`` escapes only the bytes that Kermit itself
-reserves; this is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's own CAUTIOUS parameters, for
-poor lines. ``kermit-7bit`` encodes the eighth bit. If the last packet of a file has exactly 95 bytes, its length byte is not
-a printable character, and C-Kermit 10 never ends. Such a run ends at the timeout; a file of another length avoids this.
-``uucp`` is protocol 'i'; ``uucp-j`` is the same without the bytes XON and XOFF. uucico sleeps for 2 s before it closes its
-port, and this belongs to its time.
+``kermit`` escapes every byte that may cause trouble on an unknown line. ``kermit-tight`` escapes only the bytes that Kermit
+reserves, which is its best setting for a clean 8-bit line. ``kermit-cautious`` has C-Kermit's CAUTIOUS parameters for poor
+lines. ``kermit-7bit`` encodes the eighth bit. If the last packet of a file has exactly 95 bytes, its length byte is not a
+printable character, and C-Kermit 10 never ends. Such a run ends at the timeout. A file of another length avoids this. ``uucp``
+is protocol 'i'; ``uucp-j`` is protocol 'j', which avoids the bytes XON and XOFF. The time of both includes the 2 s for which
+uucico sleeps before it closes its port.
 """

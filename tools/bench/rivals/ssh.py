@@ -19,7 +19,7 @@ _OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLeve
 
 
 def why_no_ssh() -> str:
-    """Why ssh cannot be measured here, in a sentence; empty if it can."""
+    """The reason why ssh cannot be measured on this machine; empty if it can be measured."""
     missing = [name for name in ("sshd", "ssh", "scp", "ssh-keygen") if shutil.which(name, path=_PATH) is None]
     if missing:
         return f"{', '.join(missing)} not installed; on Debian: apt-get install openssh-server openssh-client"
@@ -27,10 +27,11 @@ def why_no_ssh() -> str:
 
 
 class Sshd:
-    """The server, and the first words of the commands that connect to it.
+    """A running sshd, and the beginnings of the commands that connect to it.
 
-    :ivar ssh: the ssh command up to the destination, which it includes.
-    :ivar scp: the scp command up to the files; a remote file begins with :attr:`host`.
+    :ivar host: the destination, as ``USER@ADDRESS``.
+    :ivar ssh: the ssh command up to and including the destination.
+    :ivar scp: the scp command up to the files. A remote file begins with :attr:`host`.
     """
 
     def __init__(self, processes: Processes) -> None:

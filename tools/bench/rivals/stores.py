@@ -1,9 +1,9 @@
 """Servers that store a semaphore for many clients: linesync, redis and etcd, each with its usual client and method.
 
-redis is started with an append-only file that it syncs each second. The semaphore is a list of tokens. A client takes a token
-with BLPOP and gives it back with RPUSH, with redis-py's asyncio client. etcd stores a number under one key. A client reads
-the number and writes the changed number in a transaction that compares the key's revision. It repeats this until it
-succeeds. It uses etcd's HTTP and JSON interface.
+- redis runs with an append-only file that it syncs each second. The semaphore is a list of tokens. A client takes a token with
+  BLPOP and gives it back with RPUSH. The client is redis-py's asyncio client.
+- etcd stores a number under one key. A client reads the number, and writes the new number in a transaction that compares the
+  key's revision. It repeats this until the transaction succeeds. It uses etcd's HTTP and JSON interface.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 COMPILED = Path(__file__).resolve().parents[3] / "build" / "compiled"
-"""Where ``make compiled`` puts linesync with a compiled core."""
+"""The folder into which ``make compiled`` puts linesync with a compiled core."""
 UNITS = 10
-"""The units of the semaphore."""
+"""The number of units of the semaphore."""
 
 _NAME = "hot"
 _UP = 10.0  # seconds within which a server must answer
@@ -61,7 +61,7 @@ class Taker(Protocol):
 
 
 class Store(Protocol):
-    """A server with one semaphore in it."""
+    """A server that stores one semaphore."""
 
     process: subprocess.Popen[bytes]
     """The server."""
@@ -72,7 +72,7 @@ class Store(Protocol):
 
 
 def why_no_store(name: str) -> str:
-    """A sentence about what is missing to run a rival here; empty if nothing is missing."""
+    """The reason why a rival cannot run on this machine; empty if it can run."""
     program, package, module = {
         "redis": ("redis-server", "redis-server", "redis"),
         "etcd": ("etcd", "etcd-server", None),
@@ -85,7 +85,7 @@ def why_no_store(name: str) -> str:
 
 
 def why_not_compiled() -> str:
-    """A sentence about why linesync with a compiled core cannot be measured; empty if it can be measured."""
+    """The reason why linesync with a compiled core cannot be measured; empty if it can be measured."""
     stamp = COMPILED / ".built"
     if not stamp.exists():
         return "the core is not compiled; run make compiled first"
@@ -159,7 +159,7 @@ class Compiled(Linesync):
     env: ClassVar[dict[str, str]] = {"PYTHONPATH": str(COMPILED)}
 
     def turns(self, count: int, seconds: float) -> dict[str, float]:
-        """As :func:`tools.bench.measure.turns.turns`."""
+        """Run :func:`tools.bench.measure.turns.turns` in a separate process, and return its result."""
         env = os.environ | {"PYTHONPATH": f"{COMPILED}:{COMPILED.parents[1]}", "PYTHONSAFEPATH": "1"}
         argv = [sys.executable, "-m", "tools.bench.measure.turns", self.endpoint, str(count), str(seconds)]
         found: dict[str, float] = json.loads(subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE).stdout)
@@ -193,7 +193,7 @@ class Redis:
     """A redis server on loopback."""
 
     sync: ClassVar[str] = "everysec"
-    """When it syncs the disk."""
+    """The value of redis's setting ``appendfsync``: when redis syncs the disk."""
 
     def __init__(self, processes: Processes) -> None:
         self._port = free_port()
@@ -277,7 +277,7 @@ def _key(text: str) -> str:
 
 
 class _EtcdTaker:
-    """One persistent connection. It implements only the part of HTTP that etcd needs."""
+    """A client with one persistent connection. It implements only the part of HTTP that etcd needs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -321,4 +321,4 @@ class _EtcdTaker:
 STORES: dict[str, Callable[[Processes], Store]] = {"redis": Redis, "etcd": Etcd}
 """The rivals by name."""
 DURABLE_STORES: dict[str, Callable[[Processes], Store]] = {"linesync, durable": Durable, "redis, durable": DurableRedis}
-"""Those that have each operation on the disk before they reply, by name."""
+"""The stores that write each operation to the disk before they reply, by name."""

@@ -1,8 +1,8 @@
 """Transfers by ZMODEM, Kermit and UUCP on the same kind of line, for a comparison with linesync's goodput.
 
 Each run creates a null modem, starts the receiver at end b and the sender at end a, and measures the time from the start of
-the first program to the end of the last one. So start-up, negotiation and closing are part of a transfer. A transfer counts
-only if the received file has the SHA-256 of the sent one.
+the first program to the end of the last program. The time of a transfer therefore includes start-up, negotiation and closing.
+A transfer counts only if the received file has the SHA-256 of the sent file.
 
 On a pty, these programs need the preloaded shim ``tools/shims/notcflush.c``. A comment in the shim explains why.
 """
@@ -35,20 +35,20 @@ _LOG_TAIL = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One transfer."""
+    """The result of one transfer."""
 
     seconds: float
-    """The time from the first program's start to the last one's exit, or to the timeout."""
+    """The time from the start of the first program to the end of the last program, or to the timeout."""
     ok: bool
     """Whether the file arrived with the SHA-256 of the original."""
     rate: float
-    """Payload divided by the line's physical rate, 0 to 1; 0 if not ok."""
+    """Payload divided by the line's physical rate, 0 to 1; 0 if the transfer failed."""
     why: str
-    """Why the transfer failed; empty if it is ok."""
+    """The reason of a failure; empty if the transfer succeeded."""
 
 
 def why_missing(name: str) -> str | None:
-    """A sentence about why the rival cannot run here; None if it can run."""
+    """The reason why a rival cannot run on this machine; None if it can run."""
     rival = RIVALS[name]
     for program in rival.programs:
         if not (os.access(program, os.R_OK) if program.startswith("/") else shutil.which(program)):
@@ -59,7 +59,7 @@ def why_missing(name: str) -> str | None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and all that it has started. They are in the process group of the process."""
+    """Kill a process and the processes that it has started, which are in its process group."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -68,7 +68,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run(rival: Rival, job: Job, timeout: float, cut: Cut | None) -> tuple[float, str]:
-    """Run both programs. Return the seconds, and a sentence if they did not end in time."""
+    """Run both programs.
+
+    :return: the time in seconds, and an error if the programs did not end in time, else an empty string.
+    """
     shim = job.directory / "notcflush.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", shim, _SHIM], check=True, timeout=60)
     rival.prepare(job)
@@ -125,9 +128,9 @@ def transfer(
 
     :param name: one of :data:`RIVALS`; :func:`why_missing` must return None for it.
     :param baud: the rate of the line.
-    :param faults: as in :class:`NullModem`; so are ``faults_ba`` and ``seed``.
-    :param timeout: the seconds after which both programs are killed; None: 30 s and four times the ideal time.
-    :param cut: when to unplug the cable, and for how long.
+    :param faults: the faults of the cable; :class:`NullModem` describes this parameter, ``faults_ba`` and ``seed``.
+    :param timeout: the seconds after which both programs are killed; None for 30 s plus four times the ideal time.
+    :param cut: the time and the duration for which the cable is unplugged, or None.
     """
     ideal = file.stat().st_size / (baud / 10)
     limit = 30 + 4 * ideal if timeout is None else timeout
@@ -144,7 +147,7 @@ def transfer(
         if not why and not arrived.exists():
             why = "nothing arrived"
         elif not why and _digest(arrived) != _digest(file):
-            why = f"{arrived.stat().st_size} bytes arrived, but not those that were sent"
+            why = f"{arrived.stat().st_size} bytes arrived, and they differ from the sent bytes"
         if why:
             logs = [(directory / f"{role}.log").read_bytes()[-_LOG_TAIL:] for role in ("sender", "receiver")]
             why = f"{why} {b' / '.join(logs).decode(errors='replace')}".strip(" /\n")

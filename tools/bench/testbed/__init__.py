@@ -1,1 +1,1 @@
-"""What all measurements use: processes, cables, exact times, and a priority over other processes."""
+"""Shared by the measurements: processes, cables, exact times, and real-time priority."""

@@ -1,7 +1,7 @@
-"""Compiles all modules to bytecode, because an installed program has its bytecode.
+"""Compiles all modules to bytecode before a measurement, because an installed program has bytecode.
 
-In a checkout, modules are often edited, and some shells set PYTHONDONTWRITEBYTECODE. Each start would then compile many
-modules of linesync again, and the benchmark would not show the start-up time of an installed linesync.
+In a checkout, many modules may have no bytecode: they were edited, or PYTHONDONTWRITEBYTECODE is set. Each start would compile
+these modules again, and the benchmark would not show the start-up time of an installed linesync.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ for found in pkgutil.walk_packages(linesync.__path__, "linesync."):
 
 @contextmanager
 def with_bytecode() -> Iterator[None]:
-    """Compile linesync and all that it imports. Processes that are started in the block use the bytecode."""
+    """Compile linesync and all modules that it imports. Processes that are started in the block use the bytecode."""
     old_values = {name: os.environ.get(name) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
     with tempfile.TemporaryDirectory(prefix="linesync-bench-") as folder:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -21,26 +21,26 @@ _CHECK_INTERVAL = 0.002  # seconds between two checks of the size of the copy
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """When the cable is unplugged, and for how long."""
+    """A time for which the cable is unplugged."""
 
     at: float
-    """Seconds from the start of the transfer."""
+    """The start, in seconds from the start of the transfer."""
     duration: float
-    """Seconds."""
+    """The duration in seconds."""
 
 
 @dataclass(slots=True)
 class CutOff:
     """Unplugs a cable and plugs it in again, in a thread that starts with the ``with`` block.
 
-    :ivar resumed: the seconds after the cable was plugged in again until more bytes of the file arrived. None if no bytes
-        arrived, or without ``arrived``.
+    :ivar resumed: the seconds from the moment when the cable was plugged in again until more bytes of the file arrived. None
+        if no bytes arrived, or without ``arrived``.
     """
 
     cable: NullModem
     cut: Cut
     arrived: Callable[[], int] | None = None
-    """Returns how many bytes of the file have arrived."""
+    """Returns the number of bytes of the file that have arrived."""
     resumed: float | None = None
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -70,9 +70,9 @@ class CutOff:
 
 
 def arrived_bytes_of_copy(target: Path) -> Callable[[], int]:
-    """Return a function that returns how many bytes of a copy to ``target`` have arrived.
+    """Make a function that returns the number of bytes of a copy to ``target`` that have arrived.
 
-    linesync writes the bytes into a temporary file next to the target, without buffering, and renames it at the end.
+    linesync writes the bytes without buffering into a temporary file next to the target, and renames the file at the end.
     """
 
     def size() -> int:

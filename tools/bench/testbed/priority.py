@@ -1,9 +1,9 @@
-"""A priority over the other processes of the machine.
+"""Real-time priority over the other processes of the machine.
 
-The times measured on a line are a few milliseconds. If another process used the processor for its time slice meanwhile,
-this would be most of the measured time. So, if it is permitted (only root may do it), the parts that measure a line run
-with the real-time round-robin policy: the cable, linesync, its rivals, and all that they start. Together they need only a
-fraction of a processor.
+The measured times on a line are a few milliseconds. Another process that uses the processor for its time slice would cause most
+of such a time. If it is permitted (only to root), the parts that measure a line therefore run with the real-time round-robin
+policy. This includes the cable, linesync, its rivals, and all processes that they start. Together they need only a fraction of
+a processor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ __all__ = ["ahead_of_others"]
 
 @contextmanager
 def ahead_of_others() -> Iterator[bool]:
-    """In the block, schedule this process and those that it starts before all others. Yields whether this is permitted."""
+    """Schedule this process, and the processes that it starts in the block, before all other processes.
+
+    Yields whether this is permitted.
+    """
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

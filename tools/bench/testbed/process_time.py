@@ -1,7 +1,7 @@
-"""Measures how long a process takes, to the microsecond.
+"""Measures the run time of a process, to the microsecond.
 
-``Popen.wait(timeout)`` polls, at first every 0.5 ms and later every 50 ms. So all times measured with it are rounded up to
-16, 32, 65, 115, 165 ... ms. A pidfd reports the end of a process immediately.
+``Popen.wait(timeout)`` polls, at first every 0.5 ms and later every 50 ms. It would round all times up to 16, 32, 65, 115,
+165 ... ms. A pidfd reports the end of a process immediately.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["timed", "wait_exactly"]
 
 
 def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """Wait until a process ends; return its exit status.
+    """Wait until a process ends, and return its exit status.
 
-    :raises subprocess.TimeoutExpired: it still runs after ``seconds``.
+    :raises subprocess.TimeoutExpired: the process still runs after ``seconds``.
     """
     descriptor = os.pidfd_open(process.pid)
     try:
@@ -32,10 +32,11 @@ def wait_exactly(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def timed(argv: Sequence[str], seconds: float) -> float:
-    """Run a command and discard its output; return the seconds that it took.
+    """Run a command, discard its output, and return its run time in seconds.
 
-    :raises subprocess.CalledProcessError: it failed; the error has its stderr.
-    :raises subprocess.TimeoutExpired: it took too long and was killed.
+    :param seconds: the longest run time.
+    :raises subprocess.CalledProcessError: the command failed; the error contains its stderr.
+    :raises subprocess.TimeoutExpired: the command took longer than ``seconds`` and was killed.
     """
     began = perf_counter()
     with subprocess.Popen(

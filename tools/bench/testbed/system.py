@@ -1,6 +1,6 @@
 """A hub and an agent as separate processes, connected by a null modem or by TCP, for one measurement.
 
-Each process ends itself after some time, in case the benchmark is killed and cannot end it.
+Each process ends itself after half an hour, because a killed benchmark cannot end it.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
 HOST = "sut"
 _LIFE = 1800  # seconds after which a process ends itself
 _UP = 20.0  # seconds within which a system must be up
-_PROBED = 12.0  # the most seconds that the benchmark waits for the probing of longer frames
+_PROBED = 12.0  # the most seconds for which the benchmark waits until the ends have probed longer frames
 _MAIN = "import signal; signal.alarm({life}); from linesync.cli.main import main; raise SystemExit(main())"
 
 
 class BenchError(Exception):
-    """Something could not be measured. The message is a sentence with the reason."""
+    """A measurement failed. The message is a sentence with the reason."""
 
 
 def linesync_command() -> list[str]:
@@ -62,7 +62,7 @@ def resident(pid: int) -> float:
 
 
 def free_port() -> int:
-    """A loopback TCP port that was free when this function looked."""
+    """A TCP port that is free on loopback. Another process may take it at any time."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -77,9 +77,10 @@ class Processes:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a process whose output goes to a log.
+        """Start a process. Its output is written to a log.
 
-        :param env: variables to add to its environment.
+        :param name: the name of the log.
+        :param env: variables that are added to the environment.
         """
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -99,7 +100,7 @@ class Processes:
         return self.start(name, [sys.executable, "-c", _MAIN.format(life=_LIFE), *words], env)
 
     def log(self, name: str) -> str:
-        """The end of a process's log."""
+        """The last 600 characters of a log."""
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace")[-600:] if path.exists() else ""
 
@@ -132,12 +133,12 @@ class Processes:
 
 
 class System(Processes):
-    """A hub and one agent, and the endpoints on which scripts reach them."""
+    """A hub and one agent."""
 
     hub: str
-    """Endpoint of the hub's socket."""
+    """The endpoint of the hub's socket for scripts."""
     agent: str
-    """Endpoint of the agent's socket."""
+    """The endpoint of the agent's socket for scripts."""
     state = ":memory:"
     """The hub's state file."""
     hub_process: subprocess.Popen[bytes]
@@ -179,7 +180,7 @@ class LineSystem(System):
     """A hub and an agent on a null modem.
 
     :param baud: the rate of the line.
-    :param faults: as in :class:`NullModem`; so is ``seed``.
+    :param faults: the faults of the cable; :class:`NullModem` describes this parameter and ``seed``.
     """
 
     def __init__(self, *, baud: int = 115200, faults: Faults | None = None, seed: int = 0) -> None:
@@ -196,7 +197,7 @@ class LineSystem(System):
             raise
 
     def _probe(self) -> None:
-        """Wait until both ends have found their longest frame length, because shorter frames would lower the results."""
+        """Wait until both ends have agreed on the longest frame length, because shorter frames would lower the results."""
         most = min(limits.SERIAL_FRAME, max(limits.BASIC_FRAME, int(self.byte_rate * limits.BULK_TIME)))
         longest = max([limits.BASIC_FRAME, *(size for size in limits.PROBE_SIZES if size <= most)])
         deadline = time.monotonic() + _PROBED
@@ -205,7 +206,7 @@ class LineSystem(System):
             if len(frames) == 2 and min(frames) >= longest:
                 break
             time.sleep(0.2)
-        time.sleep(0.3)  # until the last frames are acknowledged
+        time.sleep(0.3)  # in this time, the last frames are acknowledged
 
     def frames(self) -> list[int]:
         """The agreed frame length at each end."""
@@ -232,7 +233,7 @@ class LineSystem(System):
 
 
 class TcpSystem(System):
-    """A hub that listens on loopback, and an agent that calls it there."""
+    """A hub that listens on a loopback port, and an agent that connects to it."""
 
     def __init__(self) -> None:
         super().__init__()

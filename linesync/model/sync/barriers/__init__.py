@@ -1,1 +1,1 @@
-"""Barriers: the service, one open generation, the history of a name, and the terms on which parties arrive."""
+"""Barriers: the service, one open generation, the history of the names, and the terms of a generation."""

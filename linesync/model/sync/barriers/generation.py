@@ -1,4 +1,4 @@
-"""One open generation of a barrier: who has arrived, who is missing or lost and why, and the release."""
+"""One open generation of a barrier: its arrived, missing and lost parties, and its release."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .terms import CYCLIC, Terms
 
 __all__ = ["Generation", "Home"]
 
-GONE_REMEMBERED = 32  # parties that left a generation whose cause is kept
-ARRIVED_LISTED = 100  # most names that one error lists, also for larger counts
-PARTIES_SHOWN = 32  # a result lists more parties only on request: a thousand times a thousand names are a megabyte
+GONE_REMEMBERED = 32  # the number of parties that left and whose cause is kept
+ARRIVED_LISTED = 100  # the maximum number of names in one error, for any number of parties
+PARTIES_SHOWN = 32  # a result has more names only on request: a thousand results with a thousand names have megabytes
 
 
 class Home(Protocol):
-    """The barriers among which a generation is."""
+    """The service of a generation, as the generation uses it."""
 
     waits: Waits
     hosts: Membership
@@ -36,7 +36,7 @@ class Home(Protocol):
         """Forget a generation that has ended."""
 
     def ask(self, barrier: Generation, hosts: Iterable[str], now: float) -> None:
-        """Ask these hosts for a sign of life for this generation, and no other hosts."""
+        """Ask these hosts for a sign of life on behalf of this generation. It no longer waits for other hosts."""
 
 
 class Generation(Place):
@@ -46,7 +46,7 @@ class Generation(Place):
         super().__init__("barrier", namespace, name)
         self.terms = terms
         self.asked: set[str] = set()
-        """The hosts that were asked for a sign of life. Empty unless the generation is complete."""
+        """The hosts that were asked for a sign of life and have not answered. Empty unless the generation is complete."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
         self._parties: dict[Wait, str | None] = {}  # wait to the member that arrived, in order of arrival
@@ -56,14 +56,14 @@ class Generation(Place):
         self._hosts = {host_of(member) for member in terms.members or ()}
         self._all_parties: set[Wait] = set()  # arrivals that asked for a list of all parties
         self._gone: dict[str, Cause] = {}
-        """The parties that left last, in order, each with the cause."""
+        """The last parties that left, in order, each with the cause."""
         self._restarted: dict[str, str] = {}
         """The members whose loss is tolerated and whose host restarted after they had arrived, each with the reason."""
 
     def owned(self) -> bool:
         return self.terms.members is not None
 
-    def everybody(self) -> list[Wait]:
+    def all_waits(self) -> list[Wait]:
         return [*self._parties, *self._later]
 
     # -- arrived and absent parties -------------------------------------------------------------------------------------
@@ -75,14 +75,14 @@ class Generation(Place):
         return self._absent_sorted
 
     def _lost(self, member: str) -> str | None:
-        """Why a member is lost; None if it is not lost."""
+        """The reason why a member is lost, as a clause; None if it is not lost."""
         if member in self._restarted:
             return self._restarted[member]
         lost = self._home.hosts.lost(host_of(member))
         return None if lost is None or lost[0] not in LOST else cause_in_words(*lost)
 
     def _missing(self) -> int:
-        """How many arrivals are still missing."""
+        """The number of arrivals that are still missing."""
         if self.terms.members is None:
             return self.terms.count - len(self._parties)
         if self.terms.tolerate and self._any_lost():
@@ -90,7 +90,7 @@ class Generation(Place):
         return len(self.terms.members) - len(self._members)
 
     def _any_lost(self) -> bool:
-        """Whether any member is lost. Asks by host, since there are often fewer hosts than members."""
+        """Whether any member is lost. This checks hosts, because there are often fewer hosts than members."""
         return bool(self._restarted) or any(self._lost(host) is not None for host in self._hosts)
 
     def _listed(self) -> list[str]:
@@ -100,7 +100,10 @@ class Generation(Place):
     # -- refusals ---------------------------------------------------------------------------------------------------------
 
     def refuse(self, terms: Terms, member: str | None, *, aborts: bool) -> None:
-        """Raise Mismatch for an arrival that does not fit this generation."""
+        """Raise Mismatch for an arrival that does not match this generation.
+
+        :param aborts: whether the arrival aborts the generation.
+        """
         arrived = self._listed()
         if terms != self.terms:
             raise self.terms.mismatch(terms, self.title, arrived, len(self._parties))
@@ -126,7 +129,10 @@ class Generation(Place):
             raise self._member_lost(lost)
 
     def refuse_poll(self, shown: str) -> None:
-        """Raise TimedOut for a poll that does not complete the barrier."""
+        """Raise TimedOut for a poll that does not complete the barrier.
+
+        :param shown: the name of the poller in messages.
+        """
         missing = self._missing()
         others = missing if shown in self._lost_names() else missing - 1
         if others > 0 or self.asked:
@@ -154,7 +160,11 @@ class Generation(Place):
         )
 
     def _incomplete(self, headline: str, poller: str | None = None) -> TimedOut:
-        """The error for a timeout: who arrived (including a poller), how many or who are missing, who left and why."""
+        """The error for a timeout: the arrived parties, the missing parties or their number, and the causes of absence.
+
+        :param headline: the first clause of the message.
+        :param poller: the name of a poller, which counts as arrived; None if no poller gets the error.
+        """
         arrived = self._listed() if poller is None else [*self._listed(), poller]
         count = len(self._parties) + (poller is not None)
         details: dict[str, object] = {
@@ -186,7 +196,7 @@ class Generation(Place):
         cause = self._gone.get(member)
         if cause is not None:
             return f"left: {cause}"
-        return self._lost(member) or self._home.hosts.word(host_of(member)) or "has not arrived"
+        return self._lost(member) or self._home.hosts.remark(host_of(member)) or "has not arrived"
 
     # -- arrivals, departures and releases ----------------------------------------------------------------------------------
 
@@ -210,7 +220,7 @@ class Generation(Place):
             self._all_parties.add(wait)
 
     def _changed(self) -> None:
-        """The stored record of the generation itself has changed."""
+        """Mark the stored record of the generation as changed."""
         self._home.waits.journal.mark("barrier", self.key)
 
     def timed_out(self, wait: Wait) -> TimedOut:
@@ -230,9 +240,10 @@ class Generation(Place):
         self._changed()
 
     def abort(self, shown: str, reason: str, now: float) -> tuple[LinesyncError, list[Outcome]]:
-        """Fail the generation for all parties, including those that have not arrived.
+        """Fail the generation for all parties, including parties that have not arrived.
 
-        :returns: the error, which the party that aborts also gets, and the outcomes.
+        :param shown: the name of the aborting party in messages.
+        :returns: the error, which the aborting party also gets, and the outcomes.
         """
         error = Aborted(
             f"{self.title} was aborted by {shown}: {reason}",
@@ -260,17 +271,17 @@ class Generation(Place):
         return self._fail(self._member_lost(lost, restarted=restarted), dead, cause, now) if dead else []
 
     def _fail(self, error: LinesyncError, notified: set[str], cause: Cause, now: float) -> list[Outcome]:
-        """Fail all waits here, and remember the error for parties that have not arrived.
+        """Fail all waits of the generation, and keep the error for parties that have not arrived.
 
         :param notified: members that do not get the error again when they arrive.
         """
-        everybody = self.everybody()
+        waits = self.all_waits()
         absent = set(self._absent()) - notified
-        informed = len(everybody) + len(notified - self._members)
+        informed = len(waits) + len(notified - self._members)
         others = self.terms.count - informed if self.terms.members is None else 0
         if absent or others > 0:
             self._home.past.failed(self.key, Failure(self.terms, error, absent, max(others, 0), now))
-        return self._home.waits.fail([(wait, error) for wait in everybody], cause, now)
+        return self._home.waits.fail([(wait, error) for wait in waits], cause, now)
 
     def settle(self, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -279,8 +290,8 @@ class Generation(Place):
         return outcomes
 
     def _ready(self, now: float) -> bool:
-        """Whether the generation is complete and each host was heard from. Ask the silent hosts of a complete
-        generation, and close an empty generation."""
+        """Return whether the generation is complete and all its hosts are alive. Ask the silent hosts of a complete
+        generation for a sign of life, and close an empty generation."""
         while self._later and self._missing() > 0:
             wait = next(iter(self._later))
             self._parties[wait] = self._later.pop(wait)
@@ -294,8 +305,11 @@ class Generation(Place):
         return complete and not silent
 
     def _release(self, now: float) -> list[Outcome]:
-        """Release all parties. Arrivals while the generation was complete open the next one, or get the answer of an arrival
-        after the release."""
+        """Release all parties.
+
+        Further arrivals, which came after the generation was complete, open the next generation. If the name is not cyclic,
+        they get the answer of an arrival after the release.
+        """
         home = self._home
         parties = tuple(wait.name for wait in self._parties)
         lost = tuple(member for member in self._absent() if self.terms.tolerate)
@@ -347,7 +361,7 @@ class Generation(Place):
         member = self._later[wait] if later else self._parties[wait]
         return AtBarrier(*self.key, member, later, wait in self._all_parties)
 
-    def put_back(self, wait: Wait, at: AtBarrier) -> None:
+    def restore_wait(self, wait: Wait, at: AtBarrier) -> None:
         if at.member in self._members or wait.granted is not None:
             raise ValueError(f"{wait.name} cannot wait twice at {self.title}, and is not granted before it ends")
         if self.terms.members is not None and at.member not in self.terms.members:
@@ -356,7 +370,8 @@ class Generation(Place):
         self._note(wait, at.member, at.all_parties)
 
     def ask_again(self, now: float) -> None:
-        """Ask the hosts of a restored generation that is complete. It was not released, so the hub had asked some of them."""
+        """Ask the hosts of a restored generation for a sign of life if the generation is complete. It was not released,
+        because the earlier hub still waited for answers."""
         if self._parties and self._missing() <= 0:
             hosts = {wait.client.host for wait in self._parties}
             self._home.ask(self, [host for host in hosts if self._home.hosts.silent(host, now)], now)
@@ -386,6 +401,6 @@ class Generation(Place):
             if self.terms.members is None
             else {member: self._why_absent(member) for member in self._absent()},
             unheard=tuple(sorted(self.asked)),
-            arrived=tuple([wait.state(now) for wait in self.everybody()]),
+            arrived=tuple([wait.state(now) for wait in self.all_waits()]),
             gone={name: str(cause) for name, cause in self._gone.items()},
         )

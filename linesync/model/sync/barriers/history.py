@@ -1,12 +1,13 @@
-"""The record of past generations, for the 10,000 names that were used most recently.
+"""The history of past generations. It keeps these facts for the 10,000 names that were used most recently:
 
 1. The number of the last generation, so that no name repeats a number. A name that was forgotten continues above the
    highest number that was ever forgotten.
-2. A release ``once``, so that later arrivals are refused, and a release that lingers, so that later arrivals pass.
-3. A failure (an abort, a lost member), for the parties that had not arrived: each of them gets the error once, within ten
+2. A release with ``once``, so that later arrivals are refused; and a release with ``linger``, so that later arrivals pass.
+3. A failure (an abort or a lost member) with the parties that had not arrived. Each of them gets the error once, within ten
    minutes.
 
-Lingering releases and failures keep lists of members. Together they have at most 200,000 names; the oldest lists go first.
+Lingering releases and failures keep lists of members. All lists together have at most 200,000 names; beyond this limit, the
+oldest lists are removed.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from .terms import Terms
 
 __all__ = ["Failure", "Past"]
 
-NAMES_REMEMBERED = 10_000  # most names whose last generation is kept
-MEMBERS_REMEMBERED = 200_000  # most members in the lists of all lingering releases and all failures
-PARTIES_SHOWN = 32  # most parties of a past generation that are listed
+NAMES_REMEMBERED = 10_000  # the maximum number of names whose last generation is kept
+MEMBERS_REMEMBERED = 200_000  # the maximum number of members in the lists of all lingering releases and failures
+PARTIES_SHOWN = 32  # the maximum number of listed parties of a past generation
 
 
 @dataclass(slots=True)
@@ -36,8 +37,8 @@ class Failure:
     """A generation that failed before all its parties had arrived.
 
     :ivar absent: the members that have not got the error yet.
-    :ivar others: by count, how many parties have not got the error yet.
-    :ivar since: when it failed, in monotonic seconds.
+    :ivar others: for a barrier by count, the number of parties that have not got the error yet.
+    :ivar since: the time of the failure, in monotonic seconds.
     :ivar notified: the members that had not arrived and have got the error since then.
     """
 
@@ -49,7 +50,8 @@ class Failure:
     notified: set[str] = field(default_factory=set)
 
     def error_for(self, terms: Terms, name: str, now: float) -> LinesyncError | None:
-        """The error for an arrival, or None if this failure does not concern it."""
+        """The error for an arrival of the party ``name``, or None if this failure does not concern it. Each party gets the
+        error once."""
         if now >= self.since + RESULT_LIFE or terms != self.terms:
             return None
         if name in self.absent:
@@ -70,13 +72,13 @@ class Failure:
 class _Last:
     """The last generation of a name.
 
-    :ivar once: the name was for one use.
-    :ivar lingers: the terms of a release that lingers.
+    :ivar once: whether the name could be used only once.
+    :ivar lingers: the terms of a release that lingers, or None.
     :ivar parties: the first 32 parties.
-    :ivar all_named: ``parties`` lists all parties.
-    :ivar came: the number of parties that arrived, including those after the release.
-    :ivar number: grows in the order in which names were used last.
-    :ivar weighed: grows in the order in which the lists of members were kept.
+    :ivar all_named: whether ``parties`` contains all parties.
+    :ivar came: the number of parties that arrived, including arrivals after the release.
+    :ivar number: a number that grows with each use of a name.
+    :ivar weighed: a number that grows with each stored list of members.
     """
 
     generation: int = 0
@@ -107,7 +109,7 @@ class Past:
     def __init__(self, journal: Journal, kind: str) -> None:
         self._journal = journal
         self._past, self._lingering, self._failure, self._notified, self._forgotten = (
-            f"{kind} {word}" for word in ("past", "lingering", "failure", "notified", "forgotten")
+            f"{kind} {suffix}" for suffix in ("past", "lingering", "failure", "notified", "forgotten")
         )
         journal.source(self._past, self._kept, lambda: self._last)
         journal.source(self._lingering, self._kept_lingering, lambda: self._last)
@@ -117,7 +119,7 @@ class Past:
         self._last: OrderedDict[tuple[str, str], _Last] = OrderedDict()
         self._highest_forgotten = 0
         self._members: OrderedDict[tuple[str, str], int] = OrderedDict()
-        """The number of members' names in each record, the oldest record first; records without names are left out."""
+        """The number of members' names in each record, the oldest record first; records without names are omitted."""
         self._names = 0  # the sum of these numbers
 
     def __len__(self) -> int:
@@ -137,7 +139,11 @@ class Past:
         lost: tuple[str, ...],
         now: float,
     ) -> None:
-        """Record that a generation was released."""
+        """Record the release of a generation.
+
+        :param parties: the names of all parties in order of arrival.
+        :param lost: the lost members that the barrier did not wait for.
+        """
         last = self._touch(key)
         self._forget(key, last)
         last.generation, last.once, last.since, last.came = generation, terms.reuse.once, now, len(parties)
@@ -150,7 +156,7 @@ class Past:
         self._weigh(key, last)
 
     def failed(self, key: tuple[str, str], failure: Failure) -> None:
-        """Record that a generation failed; the next one gets its number."""
+        """Record the failure of a generation. The next generation gets its number."""
         last = self._touch(key)
         self._end_failure(key, last)
         last.failure = failure
@@ -158,7 +164,10 @@ class Past:
         self._weigh(key, last)
 
     def used_up(self, key: tuple[str, str], title: str, now: float) -> Mismatch | None:
-        """The error for an arrival at a name that was for one use and is used up; None if the name is not used up."""
+        """The error for an arrival at a name that could be used only once and was used; otherwise None.
+
+        :param title: the title of the barrier in messages.
+        """
         last = self._last.get(key)
         if last is None or not last.once:
             return None
@@ -172,11 +181,11 @@ class Past:
     def late(
         self, key: tuple[str, str], title: str, terms: Terms, name: str, now: float
     ) -> Released | LinesyncError | None:
-        """The outcome for an arrival after a generation that failed or was released; None if it is not late."""
+        """The outcome for an arrival after the end of its generation; None if a new generation is open for it."""
         return self.failure(key, terms, name, now) or self.passed(key, title, terms, now)
 
     def failure(self, key: tuple[str, str], terms: Terms, name: str, now: float) -> LinesyncError | None:
-        """The error of a failed generation, once for each party that had not arrived; else None."""
+        """The error of a failed generation for the party ``name``, once for each party that had not arrived; else None."""
         last = self._last.get(key)
         if last is None or last.failure is None:
             return None
@@ -215,13 +224,14 @@ class Past:
         )
 
     def names(self) -> list[tuple[str, str]]:
-        """The names that have a failure or a use to forget."""
+        """The names with a failure, or with a use that excludes further uses (``once``)."""
         return [key for key, last in self._last.items() if last.failure is not None or last.once]
 
     def forget(self, namespace: str, keys: list[tuple[str, str]] | None) -> int:
-        """Forget releases and failures of names (None: all of the namespace), but not their numbers.
+        """Forget the releases and failures of names, but not their numbers.
 
-        :returns: how many names had a failure or a use to forget.
+        :param keys: the names; None for all names of the namespace.
+        :returns: the number of names that had a failure, or a use that excludes further uses.
         """
         found = 0
         for key in list(self._last) if keys is None else keys:
@@ -246,7 +256,7 @@ class Past:
         return last
 
     def _weigh(self, key: tuple[str, str], last: _Last) -> None:
-        """Count the members that a record keeps; forget the oldest lists if there are too many."""
+        """Count the members' names in a record, and forget the oldest lists if there are too many names."""
         self._names -= self._members.pop(key, 0)
         members = last.members()
         if members:
@@ -315,7 +325,10 @@ class Past:
         return [(*key, member) for key, last in self._last.items() if last.failure for member in last.failure.notified]
 
     def restore(self, rows: Rows) -> None:
-        """Restore the history; raises BadRow."""
+        """Restore the history from the rows of a store.
+
+        :raises BadRow: a row is not valid.
+        """
         self._highest_forgotten = rows.counter(self._forgotten, 0)
 
         def past(key: list[str], kept: KeptPast) -> None:

@@ -1,28 +1,29 @@
 """Barriers: arrivals at a name wait until all parties have arrived, and are then released together.
 
-1. The first arrival opens a generation of its name and sets its :class:`Terms`: the number of parties or the members,
-   and how the name is used again. A later arrival joins if it has the same terms. Otherwise it is refused, and the error
-   shows both.
-2. By count, each invocation is a party: three arrivals from one host are three parties, and an arrival *as* a member is
-   that member. By members, each member arrives once. A second arrival of a member is refused while the first one's client
-   is alive. When that client is gone the place is free, so a member that died can arrive again.
-3. The arrival that completes the barrier releases all parties in order of arrival, if each party's host was heard from in
-   the last three seconds. The hub first asks the hosts that were not: each of them answers, or its lease ends. An arrival
-   in the meantime waits for the next generation, or takes the place of a party that died.
-4. An arrival leaves the barrier when it times out, gives up or its client is gone. The barrier remembers the cause, so that
-   the errors of the others can name it.
-5. By members, the loss of a member's host fails the generation for all parties immediately, and fails new arrivals until
-   the host is back. A host that restarts ends the arrivals of its members, and their earlier work is lost: this counts
-   as a loss of the members that had arrived. A member that had not arrived may restart, since that is how a test waits for a
-   reboot. With *rejoin*, a member that had arrived may restart too, and arrive again. With *tolerate*, lost members are not
-   waited for. A member may abort the generation with a reason. A member that had not arrived at a failed generation gets
-   the same error when it arrives, once, within ten minutes.
-6. After a release, ``once`` refuses every later arrival, ``linger=S`` lets later arrivals pass for S seconds, and
-   otherwise the next arrival opens the next generation. A generation that all parties left is forgotten, and the next
-   one gets its number.
+1. The first arrival opens a generation of its name and sets its :class:`Terms`: the number of parties or the members, and
+   the reuse of the name. A later arrival joins if it has the same terms. Otherwise it is refused, and the error shows the
+   terms of both.
+2. By count, each arrival is a party: three arrivals from one host are three parties. An arrival *as* a member counts as
+   that member. By members, each member arrives once. A second arrival of a member is refused while the client of the first
+   arrival is alive. When that client is gone, the member can arrive again.
+3. The arrival that completes the barrier releases all parties in order of arrival, if the hub received a frame from each
+   party's host in the last three seconds. Otherwise the hub first asks the silent hosts for a sign of life. Each of them
+   answers, or its lease ends. A further arrival during this time waits for the next generation, or replaces a party that
+   died.
+4. An arrival leaves the barrier when it times out, when it gives up, or when its client is gone. The barrier keeps the cause
+   for the errors of the other parties.
+5. By members, the loss of a member's host fails the generation for all parties immediately. New arrivals then fail until the
+   host is up again. When a host restarts, the arrivals of its members end and their earlier work is lost. The restart
+   therefore counts as a loss of the members that had arrived. A member that had not arrived may restart, because a test can
+   wait for a reboot in this way. With *rejoin*, a member that had arrived may also restart, and arrive again. With
+   *tolerate*, the barrier does not wait for lost members. A member may abort the generation with a reason. A member that had
+   not arrived at a failed generation gets the same error when it arrives, once, within ten minutes.
+6. After a release, ``once`` refuses every later arrival, and ``linger=S`` lets later arrivals pass for S seconds. Without
+   these, the next arrival opens the next generation. A generation that all parties left is forgotten, and the next
+   generation gets its number.
 
-A poll (timeout 0) that does not complete the barrier changes nothing. In an error, the arrival that gets it counts as
-arrived. :mod:`.history` keeps the facts about past generations that later arrivals need.
+A poll (timeout 0) that does not complete the barrier changes nothing. An error counts its receiver as arrived.
+:mod:`.history` keeps the facts about past generations that later arrivals need.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from .terms import Terms
 
 __all__ = ["Barriers"]
 
-REASON_BYTES = 1024  # most bytes of UTF-8 in the reason of an abort
+REASON_BYTES = 1024  # the maximum size of the reason of an abort, in bytes of UTF-8
 CHECK_PATIENCE = 1.0  # seconds that a poll which completes a barrier waits for the answers of silent hosts
 
 
@@ -83,15 +84,15 @@ class Barriers:
         """Arrive at a barrier, or abort it.
 
         :param timeout: seconds; 0 polls, None waits without limit.
-        :param as_member: the member (``host`` or ``host#tag``) that arrives. None for the client's host: by members it
-            is that member, by count a party without a name.
-        :param abort: the reason for failing the barrier for all parties; empty to arrive.
-        :param all_parties: list the parties in the result even if there are more than 32.
-        :param within: the arrival id of the held grant on whose behalf this arrival waits; empty for none.
+        :param as_member: the member (``host`` or ``host#tag``) that arrives. None stands for the client's host: by members
+            that is the member, by count it is a party without a name.
+        :param abort: the reason for an abort, which fails the barrier for all parties; empty to arrive.
+        :param all_parties: whether the result lists all parties even if there are more than 32.
+        :param within: the arrival id of the hold on whose behalf this arrival waits; empty for none.
         :returns: :class:`Released` for each party if this arrival completes the barrier; an empty list while it waits;
-            else the failure of this arrival: UsageError (a bad name, count or timeout), Mismatch (other terms, not a
-            member, a member that has already arrived, a name that is used up), MemberLost, Aborted, TimedOut (a poll of
-            an incomplete barrier), LinesyncFailed (too many waits).
+            else the failure of this arrival: UsageError (an invalid name, count or timeout), Mismatch (other terms, not a
+            member, a member that has already arrived, a name that cannot be used again), MemberLost, Aborted, TimedOut (a
+            poll of an incomplete barrier), LinesyncFailed (too many waits).
         """
 
         def join() -> list[Outcome]:
@@ -108,8 +109,8 @@ class Barriers:
             barrier = self._open.get((namespace, name)) or Generation(self, namespace, name, terms)
             barrier.refuse(terms, member, aborts=bool(abort))
             failure = self.past.failure(barrier.key, terms, shown, now)
-            # Two members may abort the same generation: the second one then gets the first one's error.
-            if abort and not (isinstance(failure, Aborted) and not barrier.everybody()):
+            # Two members may abort the same generation. The second member then gets the error of the first.
+            if abort and not (isinstance(failure, Aborted) and not barrier.all_waits()):
                 used_up = self.past.used_up(barrier.key, barrier.title, now)
                 if used_up is not None:
                     raise used_up
@@ -138,39 +139,41 @@ class Barriers:
         return self.waits.admit(arrival, client, now, join)
 
     def heard(self, host: str, now: float) -> list[Outcome]:
-        """A host was heard from: settle the barriers that waited for its answer."""
+        """Settle the barriers that waited for a sign of life of this host."""
         outcomes: list[Outcome] = []
         for barrier in list(self._asking.get(host, ())):
             outcomes += barrier.settle(now)
         return outcomes
 
     def host_lost(self, host: str, cause: Cause, why: str, now: float) -> list[Outcome]:
-        """A host is lost: fail the barriers that need it. Call this before its clients' own waits are withdrawn."""
+        """Fail the barriers that need a lost host. The caller withdraws the waits of its clients after this call."""
         outcomes: list[Outcome] = []
         for barrier in list(self._open.values()):
             outcomes += barrier.host_lost(host, cause, why, now)
         return outcomes
 
     def recount(self, now: float) -> list[Outcome]:
-        """A host was lost and its waits are withdrawn: release the barriers that tolerate this and are now complete."""
+        """Release the barriers that tolerate lost members and are complete without them. The waits of the lost host are
+        already withdrawn."""
         outcomes: list[Outcome] = []
         for barrier in [barrier for barrier in self._open.values() if barrier.terms.tolerate]:
             outcomes += barrier.settle(now)
         return outcomes
 
     def names(self) -> set[tuple[str, str]]:
-        """The namespaces and names that a reset would forget."""
+        """The namespace and name of each object that a reset would forget."""
         return {*self._open, *self.past.names()}
 
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait]]:
-        """Forget the history of names of a namespace (None: all its names).
+        """Forget the history of names of a namespace.
 
-        :returns: how many names had a history or an open generation, and the waits that the caller must fail.
+        :param names: the names; None for all names of the namespace.
+        :returns: the number of names with a history or an open generation, and the waits that the caller must fail.
         """
         keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else None
         forgotten = self.past.forget(namespace, keys)
         open_keys = [key for key in (keys or self._open) if key[0] == namespace and key in self._open]
-        return forgotten + len(open_keys), [wait for key in open_keys for wait in self._open[key].everybody()]
+        return forgotten + len(open_keys), [wait for key in open_keys for wait in self._open[key].all_waits()]
 
     def status(self, now: float) -> list[BarrierState]:
         """The state of each open generation."""
@@ -183,12 +186,12 @@ class Barriers:
             self._mark(barrier.key)
 
     def _mark(self, key: tuple[str, str], *, new: bool = False) -> None:
-        """A generation was opened or has ended."""
+        """Mark the records of a generation that was opened or has ended."""
         self.waits.journal.mark("barrier", key, new=new)
         self.waits.journal.mark("barrier terms", key, new=new)
 
     def ask(self, barrier: Generation, hosts: Iterable[str], now: float) -> None:
-        """Ask these hosts, each once, for a sign of life for this barrier; it no longer waits for any other host."""
+        """Ask these hosts, each once, for a sign of life on behalf of this barrier. It no longer waits for other hosts."""
         for host in barrier.asked - set(hosts):
             waiting = self._asking[host]
             del waiting[barrier]
@@ -210,13 +213,16 @@ class Barriers:
         return barrier.terms.kept() if barrier is not None else None
 
     def restore(self, rows: Rows) -> None:
-        """Restore the history and the open generations, without the arrivals; raises BadRow."""
+        """Restore the history and the open generations, but not the arrivals.
+
+        :raises BadRow: a row is not valid.
+        """
         terms: dict[tuple[str, ...], Terms] = {}
 
         def read_terms(key: list[str], kept: KeptTerms) -> None:
             terms[tuple(key)] = Terms.restore(kept)
 
-        def put_back(key: list[str], kept: KeptBarrier) -> None:
+        def restore_row(key: list[str], kept: KeptBarrier) -> None:
             namespace, name = key
             barrier = Generation(self, namespace, name, terms[namespace, name])
             barrier.restore(kept)
@@ -225,13 +231,16 @@ class Barriers:
 
         self.past.restore(rows)
         rows.each("barrier terms", KeptTerms, read_terms)
-        rows.each("barrier", KeptBarrier, put_back, by_number)
+        rows.each("barrier", KeptBarrier, restore_row, by_number)
 
     def place(self, at: AtBarrier) -> Place:
-        """The place of a stored arrival; raises KeyError."""
+        """The open generation of a stored arrival.
+
+        :raises KeyError: it is not stored.
+        """
         return self._open[at.namespace, at.barrier]
 
     def ask_again(self, now: float) -> None:
-        """After the arrivals are restored: ask the hosts for whose answers complete generations wait."""
+        """Ask the silent hosts of complete generations for a sign of life, after the arrivals were restored."""
         for barrier in self._open.values():
             barrier.ask_again(now)

@@ -1,4 +1,4 @@
-"""The terms that all arrivals at a barrier must agree on: the parties, and how the name is used again."""
+"""The terms of a barrier, which are the same for all its arrivals: the parties, and the reuse of the name."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ...participants import names_in_words, seconds_in_words
 
 __all__ = ["CYCLIC", "PARTIES_MAX", "Reuse", "Terms"]
 
-PARTIES_MAX = 10_000  # the highest count
-MEMBERS_SHOWN = 300  # most characters of a list of members in an error
+PARTIES_MAX = 10_000  # the maximum number of parties
+MEMBERS_SHOWN = 300  # the maximum length of a list of members in an error, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """How a barrier's name is used again after a release.
+    """The reuse of a barrier's name after a release.
 
-    :ivar once: every later arrival is an error.
-    :ivar linger: seconds in which later arrivals pass immediately, as part of the same generation.
+    With the default values (``cyclic``), the next arrival opens the next generation.
 
-    With neither (``cyclic``), the next arrival opens the next generation.
+    :ivar once: whether every later arrival is an error.
+    :ivar linger: seconds in which later arrivals pass immediately, as part of the same generation; 0 for none.
     """
 
     once: bool = False
@@ -34,18 +34,18 @@ class Reuse:
     def read(cls, text: str) -> Reuse:
         """Parse ``cyclic`` (or an empty text), ``once`` or ``linger=S``.
 
-        :raises UsageError: the text is something else.
+        :raises UsageError: the text has another form.
         """
         if text in ("", "cyclic"):
             return cls()
         if text == "once":
             return cls(once=True)
-        word, equals, number = text.partition("=")
+        mode, equals, number = text.partition("=")
         try:
             linger = read_seconds(number)
         except UsageError:
             linger = 0.0
-        if word != "linger" or not equals or not linger:
+        if mode != "linger" or not equals or not linger:
             raise UsageError(
                 f"invalid reuse mode {text[:32]!a}: expected cyclic, once or linger=S, with S in seconds above 0"
             )
@@ -65,10 +65,10 @@ class Terms:
     """The terms of one generation; the same for all its arrivals.
 
     :ivar count: the number of parties, 1 to 10,000.
-    :ivar members: the members that take part; None if any parties may.
-    :ivar reuse: how the name is used again after a release.
-    :ivar tolerate: do not wait for lost members.
-    :ivar rejoin: wait for a member that had arrived and whose host restarts; it may arrive again.
+    :ivar members: the members; None for a barrier by count, at which any party may arrive.
+    :ivar reuse: the reuse of the name after a release.
+    :ivar tolerate: whether the barrier does not wait for lost members.
+    :ivar rejoin: whether a member that had arrived may arrive again after its host restarts.
     """
 
     count: int
@@ -95,32 +95,36 @@ class Terms:
 
     @classmethod
     def restore(cls, kept: KeptTerms) -> Terms:
-        """Read what :meth:`kept` returns; raises UsageError."""
+        """Make the terms from a result of :meth:`kept`.
+
+        :raises UsageError: the terms are not valid.
+        """
         members = frozenset(kept.members) if kept.members is not None else None
         terms = cls(kept.count, members, Reuse(kept.once, kept.linger), kept.tolerate, kept.rejoin)
         terms.check()
         return terms
 
-    def mismatch(self, yours: Terms, title: str, arrived: Sequence[str], total: int) -> Mismatch:
+    def mismatch(self, others: Terms, title: str, arrived: Sequence[str], total: int) -> Mismatch:
         """The error for an arrival with other terms.
 
-        :param title: the barrier's title.
+        :param others: the terms of that arrival.
+        :param title: the barrier's title in messages.
         :param arrived: the first parties that have arrived.
         :param total: the number of parties that have arrived.
         """
         return Mismatch(
             f"{title} is {self}, which its first arrival fixed (arrived: {names_in_words(arrived, total)}), but this arrival is"
-            f" {yours}; use the same terms everywhere, or another name",
-            details={"stands": str(self), "yours": str(yours), "count": self.count, "arrived": arrived},
+            f" {others}; use the same terms everywhere, or another name",
+            details={"stands": str(self), "yours": str(others), "count": self.count, "arrived": arrived},
         )
 
     def __str__(self) -> str:
-        """In words, as the end of the sentence ``the barrier is ...``."""
-        words = f"for a count of {self.count}" if self.members is None else f"for {_short(self.members)}"
+        """The terms in words, as the end of the sentence ``the barrier is ...``."""
+        text = f"for a count of {self.count}" if self.members is None else f"for {_short(self.members)}"
         if self.reuse != CYCLIC:
-            words += f", {self.reuse}"
-        words += ", without those lost" if self.tolerate else ""
-        return words + (", with rejoin" if self.rejoin else "")
+            text += f", {self.reuse}"
+        text += ", without those lost" if self.tolerate else ""
+        return text + (", with rejoin" if self.rejoin else "")
 
 
 def _short(members: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""The operations of ``test_ledger.py``. Each of them knows the state that it must leave at the hub, and the results that its
+"""The operations of ``test_ledger.py``. Each operation knows the state at the hub after a round, and the results that its
 commands may report."""
 
 from .counting import Give, Hold, Receive, Send, Take

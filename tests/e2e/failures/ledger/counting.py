@@ -12,11 +12,11 @@ __all__ = ["Give", "Hold", "Receive", "Send", "Take"]
 
 
 class Take(Operation):
-    """Commands wait for one unit each, and the decider gives one for each of them.
+    """Each command waits for one unit, and the decider gives one unit for each command.
 
-    The units that are missing afterwards are those that commands took: at least one for each exit code 0, and at most one
-    more for each command with an unknown result. If the hub was lost, its count is lost too; then only this is checked: the
-    commands did not take more units than were given.
+    The commands took the units that are missing at the end: at least one for each exit code 0, and at most one more for each
+    command with an unknown result. If the hub was lost, its count is lost, too. The test then only checks that the commands did
+    not take more units than the decider gave.
     """
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class Take(Operation):
 
 
 class Hold(Take):
-    """The same with units that a command holds while it runs another one. In the end, all units are returned."""
+    """The same with units that a command holds while it runs another command. At the end, all units are returned."""
 
     TRAFFIC = (430, 60)
 
@@ -60,7 +60,8 @@ class Hold(Take):
 
 
 class Give(Operation):
-    """Each command gives a unit. The semaphore has one for each exit code 0, and perhaps one for each unknown result."""
+    """Each command gives a unit. The semaphore has one unit for each exit code 0, and may have one more for each unknown
+    result."""
 
     TRAFFIC = (170, 0)
 
@@ -86,7 +87,8 @@ class Give(Operation):
 
 
 class Send(Give):
-    """Each command sends a message. The topic has one for each exit code 0, and perhaps one for each unknown result."""
+    """Each command sends a message. The topic has one message for each exit code 0, and may have one more for each unknown
+    result."""
 
     def words(self) -> tuple[str, ...]:
         return ("send", self.name, f"n={len(self.commands)}")
@@ -100,7 +102,7 @@ class Receive(Operation):
     """Commands wait for a message, and the decider sends it.
 
     Exit code 0 means that a command printed the first messages of the topic. The topic has a message for each sender with
-    exit code 0, and perhaps one for each sender with an unknown result. Reading does not change the topic.
+    exit code 0, and may have a message for each sender with an unknown result. Reading does not change the topic.
     """
 
     def start(self) -> None:
@@ -119,8 +121,10 @@ class Receive(Operation):
         if lost.hub:
             return
         done = self.site.type("hub", "wait", self.name, "--as", "reader", "--timeout", "0", "--json")
-        there = Report(done).json if done.code == 0 else []
-        assert at_least(decisions) <= len(there) <= at_most(decisions), f"the topic has {there}"
+        messages = Report(done).json if done.code == 0 else []
+        assert at_least(decisions) <= len(messages) <= at_most(decisions), f"the topic has {messages}"
         for report in reports:
             if report.sure:
-                assert report.json and report.json == there[: len(report.json)], f"{report.json} is not from {there}"
+                assert report.json and report.json == messages[: len(report.json)], (
+                    f"{report.json} is not from {messages}"
+                )

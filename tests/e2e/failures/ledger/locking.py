@@ -11,11 +11,11 @@ __all__ = ["Keep", "Lock", "Unlock"]
 
 
 class Lock(Operation):
-    """Commands wait for a lock under which each runs another command; the decider holds it first.
+    """Commands wait for a lock, under which each of them runs another command. First, the decider holds the lock.
 
-    Tokens grow from holder to holder. A command that reported 0 had the lock from its start to its end, and no other command
-    started in this time. A command that certainly failed did not run anything, unless it reports that it lost its hold. In
-    the end the lock is free.
+    Tokens grow from holder to holder. A command with exit code 0 had the lock from the start to the end of the command under
+    it, and no other such command started in this time. A command that certainly failed did not run a command, unless it
+    reports that it lost its hold. At the end the lock is free.
     """
 
     TRAFFIC = (550, 75)
@@ -45,23 +45,23 @@ class Lock(Operation):
 
     def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
         marks = [line.split() for line in self._log.read_text().splitlines()]
-        tokens = [int(token) for when, _, token in marks if when == "begin"]
+        tokens = [int(token) for point, _, token in marks if point == "begin"]
         assert tokens == sorted(set(tokens)), f"the tokens do not grow: {tokens}"
         for n, report in enumerate(reports):
-            mine = [place for place, (_, number, _) in enumerate(marks) if int(number) == n]
+            places = [place for place, (_, number, _) in enumerate(marks) if int(number) == n]
             if report.sure:
-                assert len(mine) == 2 and mine[1] == mine[0] + 1, f"command {n} was not alone: {marks}"
+                assert len(places) == 2 and places[1] == places[0] + 1, f"command {n} was not alone: {marks}"
             elif report.failed and "hold was lost" not in report.err:
-                assert not mine, f"command {n} ran without the lock: {marks}"
+                assert not places, f"command {n} ran without the lock: {marks}"
         done = self.site.type("hub", "lock", self.name, "--timeout", "10", "--", "true")
         assert done.code == 0, f"the lock is not free: {done.err}"
 
 
 class Keep(Operation):
-    """Each command takes a lock of its own for its host, which keeps it.
+    """Each command takes a different lock for its host, which keeps the lock.
 
-    After exit code 0, the host has the lock, with the token that was printed. After a failure, it does not have the lock. If
-    the result is unknown, both are possible. A host that was lost or restarted may have lost the lock again.
+    After exit code 0, the host has the lock, with the printed token. After a failure, it does not have the lock. If the result
+    is unknown, both are possible. A host that was lost or restarted may have lost the lock.
     """
 
     TRAFFIC = (450, 0)

@@ -1,4 +1,4 @@
-"""Operations at which parties meet: barriers and exchanges. Each command is a party, and the decider is the last one."""
+"""Operations at which parties meet: barriers and exchanges. Each command is a party, and the decider is the last party."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ABORTED, MEMBER_LOST = 3, 4
 class CountBarrier(Operation):
     """A barrier by count.
 
-    If any party reported 0, all parties had arrived: no other party certainly failed, their positions differ, and the barrier
-    is in its second generation. If all certainly failed, it is in its first.
+    If a party reported 0, all parties had arrived: no other party certainly failed, their positions differ, and the barrier is
+    in its second generation. If all parties certainly failed, it is in its first generation.
     """
 
     CODES = Operation.CODES | {ABORTED, MEMBER_LOST}
@@ -53,7 +53,7 @@ class CountBarrier(Operation):
 
 
 class MemberBarrier(CountBarrier):
-    """A barrier by members; the same rules."""
+    """A barrier by members, with the same rules."""
 
     def words(self, member: str) -> tuple[str, ...]:
         return ("barrier", self.name, "--members", f"{self.side}#[0-{MANY - 1}],{self.other}", "--as", member)
@@ -62,8 +62,8 @@ class MemberBarrier(CountBarrier):
 class Exchange(Operation):
     """Each member gives data.
 
-    A member that reported 0 printed the data of all members. If any member reported 0, no other member certainly failed,
-    because the data of all was used.
+    A member that reported 0 printed the data of all members. If a member reported 0, no other member certainly failed, because
+    the data of all members was used.
     """
 
     TRAFFIC = (1150, 570)

@@ -1,4 +1,4 @@
-"""Operations that change the state under a name immediately: events and ``reset``. Each command has a name of its own."""
+"""Operations that change the state under a name immediately: events and ``reset``. Each command uses a different name."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class SetEvents(Operation):
             return
         rows = self.rows("events")
         for name, report in zip(self.names(), reports, strict=True):
-            both = [bool(rows.get(f"{name}.{letter}", {}).get("set")) for letter in "ab"]
-            assert both[0] == both[1], f"one event of {name} was changed alone"
-            assert report.unknown or both[0] == (self.AFTERWARDS if report.sure else not self.AFTERWARDS), (
-                f"the events of {name} are {'' if both[0] else 'not '}set"
+            are_set = [bool(rows.get(f"{name}.{letter}", {}).get("set")) for letter in "ab"]
+            assert are_set[0] == are_set[1], f"one event of {name} was changed alone"
+            assert report.unknown or are_set[0] == (self.AFTERWARDS if report.sure else not self.AFTERWARDS), (
+                f"the events of {name} are {'' if are_set[0] else 'not '}set"
             )
 
 
 class ClearEvents(SetEvents):
-    """Each command clears two events, which were set; the same rules."""
+    """Each command clears two events, which were set. The rules are the same."""
 
     WORD, AFTERWARDS = "clear", False
 
@@ -51,10 +51,10 @@ class ClearEvents(SetEvents):
 
 
 class Reset(Operation):
-    """Each command resets a name, where a waiter on the other side waits for two units of a semaphore that has one.
+    """Each command resets a name. A waiter on the other side waits for two units of the semaphore with this name, which has one.
 
-    After exit code 0 the semaphore is forgotten and its waiter has failed with 3. After a failure neither has happened. If the
-    result is unknown, both have happened or neither.
+    After exit code 0, the semaphore is removed and the waiter has failed with 3. After a failure, the semaphore exists and the
+    waiter waits. If the result is unknown, one of these two states is possible.
     """
 
     TRAFFIC = (180, 280)

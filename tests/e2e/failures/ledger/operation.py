@@ -46,12 +46,12 @@ class Report:
 
 
 class Operation(ABC):
-    """One operation in one round. It starts commands, starts the *decision* (what ends their waits, such as giving units), and
-    checks the reports.
+    """One operation in one round. It starts commands, starts the *decision* (the commands that end their waits, for example by
+    giving units), and checks the reports.
 
-    :ivar name: its name at the hub.
-    :ivar side: where the commands run, ``c1`` or ``hub``.
-    :ivar other: the other side, where the decider runs.
+    :ivar name: the name of the barrier, the lock and so on.
+    :ivar side: the side on which the commands run, ``c1`` or ``hub``.
+    :ivar other: the other side, on which the deciders run.
     :ivar patience: the options for the timeout of commands that wait.
     :ivar commands: the commands.
     :ivar deciders: the commands that make the decision; those that repeat it come last.
@@ -100,7 +100,7 @@ class Operation(ABC):
         self.commands.append(self.site.start(self.side, *words))
 
     def await_commands(self, kind: str) -> None:
-        """Wait until all commands wait at the hub, or one has timed out."""
+        """Wait until all commands wait at the hub, or a command has timed out."""
         self.site.until(
             lambda: self.site.waiting(kind, self.name) >= len(self.commands)
             or not all(command.running for command in self.commands),
@@ -113,10 +113,10 @@ class Operation(ABC):
 
 
 def at_least(reports: Sequence[Report]) -> int:
-    """How many of the reported effects certainly happened."""
+    """The number of effects that certainly happened, by the reports."""
     return sum(report.sure for report in reports)
 
 
 def at_most(reports: Sequence[Report]) -> int:
-    """How many of the reported effects may have happened."""
+    """The number of effects that may have happened, by the reports."""
     return sum(not report.failed for report in reports)

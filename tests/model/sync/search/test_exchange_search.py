@@ -60,7 +60,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     def lost(self, host: str) -> tuple[Cause, str] | None:
         return (self.lost_hosts[host], "why") if host in self.lost_hosts else None
 
-    def word(self, host: str) -> str:
+    def remark(self, host: str) -> str:
         return ""
 
     # -- the reference -------------------------------------------------------------------------------------------------

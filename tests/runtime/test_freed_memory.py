@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from linesync.runtime import memory
+from linesync.runtime import freed_memory
 
 from .peers import Pair, pause, play
 
@@ -16,7 +16,7 @@ def test_memory_is_returned_once_after_the_end_of_sessions_with_much_data(
     size: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trimmed: list[int] = []
-    monkeypatch.setattr(memory, "_trim", lambda: trimmed.append)
+    monkeypatch.setattr(freed_memory, "_trim", lambda: trimmed.append)
 
     async def test() -> None:
         pairs = [await Pair.joined() for _ in range(2)]

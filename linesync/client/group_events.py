@@ -1,0 +1,204 @@
+"""The events of a group as its members see them, made from the events that the hub sends."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..frozen_record import Record
+from ..model.state.group import NO_RING, Ring, ViewState
+from ..protocol.groups import GroupEventWords, read_data
+from .states import read_json, read_state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+__all__ = ["GroupEvent", "Inbox", "Message", "Step", "View"]
+
+STEPS = ("init", "process", "activate", "stop")
+"""The kinds of steps that the hub asks for; a member reports each of them."""
+GROUP_STOPPED, LEFT = "the group was stopped", "left"
+
+
+class View(Record):
+    """The members of the group have changed, or another round begins with the same members."""
+
+    ring: Ring
+    """The id of the view; it never repeats."""
+    members: tuple[str, ...]
+    """The members, the oldest first."""
+    joined: tuple[str, ...]
+    """The members that were not in the view before."""
+    left: tuple[tuple[str, str], ...]
+    """The members of the view before that are not in this one, each with the cause."""
+    missing: tuple[tuple[str, str], ...]
+    """If the group is short: the last members that left, each with the cause."""
+    why: str = ""
+    """``retry`` or ``rerun`` if no member joined or left."""
+    short: bool = False
+    """Whether there are fewer members than the quorum, so that nothing is delivered."""
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The members that come from the view before."""
+        return tuple([name for name in self.members if name not in self.joined])
+
+    def index(self, member: str) -> int:
+        """The place of a member in the view, from 0.
+
+        :raises ValueError: it is not in the view.
+        """
+        return self.members.index(member)
+
+
+class Message(Record):
+    """A message of a member to all members."""
+
+    sender: str
+    """The member that sent it."""
+    data: bytes
+    """Its data."""
+    ring: Ring
+    """The view in which it was sent and delivered."""
+    state: bool = False
+    """Whether it is the state of the group, which the hub sends to a newcomer. It may be from an earlier view."""
+
+
+class Step(Record):
+    """A step of a service, or the end of a round."""
+
+    kind: str
+    """``init``, ``process``, ``activate``, ``abort`` or ``stop`` of a service; or ``completed``, ``failed`` or ``stopped``."""
+    service: int
+    """The id of the service; -1 for the end of a round."""
+    ring: Ring
+    """The view of the round."""
+    number: int
+    """Its number in the log of the group."""
+    text: str = ""
+    """For ``completed``, the services with different versions; for ``failed`` and ``abort``, the reason."""
+
+
+GroupEvent: TypeAlias = "View | Message | Step"
+
+
+class Inbox:
+    """Turns the events of the hub into those of the member. It has no clock and no line.
+
+    1. Events come once: one that has come already is dropped.
+    2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
+       services that got ``init`` and did not get ``activate``, the last one first.
+    3. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
+
+    :ivar last: the number of the last event that has come.
+    :ivar ring: the view of the events that come now.
+    :ivar ended: the cause for which the member was removed; None while it is a member.
+    """
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.ring = NO_RING
+        self.ended: str | None = None
+        self._void = last
+        self._events: deque[GroupEvent] = deque()
+        self._begun: dict[int, None] = {}
+        """The services that got ``init`` and did not get ``activate``, in order."""
+        self._active: set[int] = set()
+        """The services that got ``activate`` and did not get ``stop``."""
+        self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def take(self, events: Iterable[GroupEventWords]) -> None:
+        """Take the events of a batch.
+
+        :raises LinesyncFailed: an event is malformed.
+        """
+        for event in events:
+            if event.kind == "end":
+                self.end(event.data)
+            elif event.number > self.last:
+                self.last = event.number
+                self._take(event)
+
+    def _take(self, event: GroupEventWords) -> None:
+        kind = event.kind
+        if kind == "view":
+            state = read_state(ViewState, read_json(event.data))
+            self.ring = state.ring
+            self._parts.clear()
+            left, missing = tuple(state.left.items()), tuple(state.missing.items())
+            view = View(state.ring, state.members, state.joined, left, missing, state.why, state.short)
+            self._events.append(view)
+        elif kind in ("message", "part", "state"):
+            self._message(event)
+        elif kind == "abort":
+            self._abort(event.data, event.number)
+        else:
+            self._events.append(Step(kind, event.service, self.ring, event.number, event.data))
+
+    def _message(self, event: GroupEventWords) -> None:
+        data = read_data(event.data)
+        if event.kind == "state":
+            self._events.append(Message(event.sender, data, self.ring, True))
+            return
+        parts = self._parts.setdefault(event.sender, [])
+        parts.append(data)
+        if event.kind == "message":
+            del self._parts[event.sender]
+            self._events.append(Message(event.sender, b"".join(parts), self.ring))
+
+    def _abort(self, why: str, number: int) -> None:
+        """The round is over: drop its steps that have not been delivered, and abort what has begun."""
+        self._void = number
+        self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
+        self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
+        self._begun.clear()
+        self.ring = NO_RING
+
+    def end(self, why: str) -> None:
+        """The member was removed, or the session with the hub has ended."""
+        if self.ended is None:
+            self.ended = why
+            self._abort(why, self.last)
+
+    def next(self) -> GroupEvent | None:
+        """The next event, or None if there is none now."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        if isinstance(event, Step):
+            if event.kind in ("init", "process"):
+                self._begun[event.service] = None
+            elif event.kind == "activate":
+                self._begun.pop(event.service, None)
+                self._active.add(event.service)
+        return event
+
+    def to_stop(self, step: Step) -> bool:
+        """Whether a ``stop`` has something to stop: the service got ``activate`` before."""
+        stops = step.service in self._active
+        self._active.discard(step.service)
+        return stops
+
+    def awaits(self, step: Step) -> bool:
+        """Whether the hub waits for a report of a step: its round goes on, and no later step has come with it."""
+        later = any(isinstance(one, Step) and one.kind in STEPS for one in self._events)
+        return step.kind in STEPS and step.number > self._void and not later
+
+    def valid(self, step: Step) -> bool:
+        """Whether the round of a step goes on."""
+        return step.kind in STEPS and step.number > self._void
+
+    def skip(self, services: Iterable[int]) -> None:
+        """Forget the steps of all other services, which the member no longer has."""
+        mine = set(services)
+        self._events = deque(
+            [
+                one
+                for one in self._events
+                if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
+            ]
+        )

@@ -1,0 +1,133 @@
+"""The log of a group: one list of events, from which each member reads at its own pace.
+
+1. Each entry has a number, which grows. All members get the entries in this order, so the order is total.
+2. An entry is for all members, or for the members that it names (a step of a service that only they have).
+3. An entry is removed when all members have received it. So a member that does not read keeps the log long; its group
+   bounds that (:mod:`.group`).
+4. Steps of a view that has ended are void: a member that has not received them does not get them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..decisions import GroupEvent
+from ..journal import Journal
+from ..kept.groups import KeptEntry
+
+__all__ = ["MESSAGES", "STEPS", "Log"]
+
+INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
+STEPS = (INIT, PROCESS, ACTIVATE, STOP)
+"""The kinds of entries that ask a member to run a step of a service."""
+PART, MESSAGE = "part", "message"
+MESSAGES = (PART, MESSAGE)
+"""The kinds of entries with data of a sender: a part of a message, and a message or its last part."""
+VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
+    "view",
+    "state",
+    "abort",
+    "completed",
+    "failed",
+    "stopped",
+    "end",
+)
+BATCH_BYTES = 24 << 10  # bytes of one batch, unless its first event is larger
+BATCH_EVENTS = 256  # most events of one batch
+ENTRY_ROOM = 64  # bytes counted for an entry besides its data
+
+
+def _size(entry: GroupEvent) -> int:
+    """The bytes that are counted for an entry."""
+    return len(entry.data) + ENTRY_ROOM
+
+
+class Log:
+    """The entries of one group that some member has not received.
+
+    :ivar last: the number of the last entry.
+    :ivar void: steps up to this number are not delivered any more.
+    :ivar size: the bytes of all entries.
+    """
+
+    def __init__(self, journal: Journal, key: tuple[str, str]) -> None:
+        self._journal = journal
+        self._key = key
+        self._entries: dict[int, GroupEvent] = {}  # in order of their numbers
+        self._outstanding: dict[str, int] = {}
+        self.last = 0
+        self.void = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._entries)
+
+    def append(
+        self, kind: str, service: int = -1, sender: str = "", data: str = "", only: tuple[int, ...] | None = None
+    ) -> int:
+        """Add an entry; return its number."""
+        self.last += 1
+        self.put(GroupEvent(self.last, kind, service, sender, data, only))
+        self._journal.mark("group entry", (*self._key, self.last), new=True)
+        return self.last
+
+    def put(self, entry: GroupEvent) -> None:
+        """Add an entry that has its number already."""
+        self._entries[entry.number] = entry
+        self.size += _size(entry)
+        if entry.kind in MESSAGES:
+            self._outstanding[entry.sender] = self._outstanding.get(entry.sender, 0) + _size(entry)
+
+    def kept(self, number: int) -> KeptEntry | None:
+        """The record of an entry; None if it was removed."""
+        entry = self._entries.get(number)
+        if entry is None:
+            return None
+        return KeptEntry(entry.kind, entry.service, entry.sender, entry.data, entry.only)
+
+    def outstanding(self, sender: str) -> int:
+        """The bytes of a sender's messages that some member has not received."""
+        return self._outstanding.get(sender, 0)
+
+    def read(self, after: int, member: int) -> list[GroupEvent]:
+        """The next entries for a member, up to the size of a batch; empty if it has received everything."""
+        found: list[GroupEvent] = []
+        size = 0
+        for number in range(after + 1, self.last + 1):
+            entry = self._entries.get(number)
+            if entry is None or (entry.only is not None and member not in entry.only):
+                continue
+            if entry.kind in STEPS and number <= self.void:
+                continue
+            size += _size(entry)
+            if found and (size > BATCH_BYTES or len(found) >= BATCH_EVENTS):
+                break
+            found.append(entry)
+        return found
+
+    def trim(self, received: Iterable[int]) -> bool:
+        """Remove the entries that all members have received.
+
+        :param received: for each member, the number of the last entry that it has received.
+        :returns: whether anything was removed.
+        """
+        floor = min(received, default=self.last)
+        gone = []
+        for number in self._entries:
+            if number > floor:
+                break
+            gone.append(number)
+        for number in gone:
+            entry = self._entries.pop(number)
+            self.size -= _size(entry)
+            if entry.kind in MESSAGES:
+                left = self._outstanding[entry.sender] - _size(entry)
+                if left:
+                    self._outstanding[entry.sender] = left
+                else:
+                    del self._outstanding[entry.sender]
+            self._journal.mark("group entry", (*self._key, number))
+        return bool(gone)

@@ -1,0 +1,136 @@
+"""One member of a group: what it has received, and the steps that it has not reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..kept.groups import KeptGroupMember, KeptStep
+from ..participants import Client
+from ..state.group import Announced
+from .log import ACTIVATE, STOP
+
+__all__ = ["Member", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that a member was asked to run.
+
+    :ivar number: its number in the log.
+    :ivar kind: ``init``, ``process``, ``activate`` or ``stop``.
+    :ivar service: the id of the service.
+    """
+
+    number: int
+    kind: str
+    service: int
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One member.
+
+    :ivar number: grows in the order in which members joined.
+    :ivar name: ``host`` or ``host#tag``.
+    :ivar client: the client that joined.
+    :ivar passive: its host owns it, so it gets no events.
+    :ivar services: the services that it announced, by id.
+    :ivar since: when it joined.
+    :ivar seen: the number of the last event that it has received.
+    :ivar sent: the number of the last event that was sent to it.
+    :ivar steps: the steps that it has not reported, in order.
+    :ivar began: when the first of them could begin.
+    :ivar active: the services that it was asked to activate, and that it has not stopped.
+    :ivar poll: the arrival id of its request for events; empty if it has none.
+    :ivar cast: the arrival id of its message whose reply waits for room; empty if there is none.
+    :ivar cast_number: the number of that message.
+    :ivar partial: the bytes of the parts of a message whose last part has not come.
+    """
+
+    number: int
+    name: str
+    client: Client
+    passive: bool
+    services: dict[int, Announced]
+    since: float
+    seen: int
+    sent: int
+    steps: list[Step] = field(default_factory=list)
+    began: float = 0.0
+    active: set[int] = field(default_factory=set)
+    poll: str = ""
+    cast: str = ""
+    cast_number: int = 0
+    partial: int = 0
+
+    def announce(self, services: Iterable[Announced]) -> None:
+        """Replace the services. Steps of services that have disappeared are skipped."""
+        self.services = {one.id: one for one in services}
+        self.steps = [step for step in self.steps if step.service in self.services]
+        self.active &= self.services.keys()
+
+    def owe(self, step: Step, now: float) -> None:
+        """It was asked to run a step."""
+        if not self.steps:
+            self.began = now
+        self.steps.append(step)
+        if step.kind == ACTIVATE:
+            self.active.add(step.service)
+
+    def done(self, number: int, now: float) -> Step | None:
+        """It has run all steps up to this number. Return the last one of these."""
+        last = None
+        while self.steps and self.steps[0].number <= number:
+            last = self.steps.pop(0)
+            if last.kind == STOP:
+                self.active.discard(last.service)
+        self.began = now
+        return last
+
+    @property
+    def deadline(self) -> float | None:
+        """When the steps must be done, or None. The member reports the last of several steps only, so it has the time of all."""
+        limits = [self.services[step.service].timeout for step in self.steps]
+        return self.began + sum(limits) if limits and all(limits) else None
+
+    def kept(self) -> KeptGroupMember:
+        client = self.client
+        return KeptGroupMember(
+            self.name,
+            client.host,
+            client.number,
+            client.principal,
+            self.passive,
+            tuple(self.services.values()),
+            self.since,
+            self.seen,
+            self.sent,
+            tuple([KeptStep(step.number, step.kind, step.service) for step in self.steps]),
+            self.began,
+            tuple(sorted(self.active)),
+            self.poll,
+            self.cast,
+            self.cast_number,
+            self.partial,
+        )
+
+    @classmethod
+    def restore(cls, number: int, kept: KeptGroupMember, client: Client, shift: float) -> Member:
+        return cls(
+            number,
+            kept.member,
+            client,
+            kept.passive,
+            {one.id: one for one in kept.services},
+            kept.since + shift,
+            kept.seen,
+            kept.sent,
+            [Step(step.number, step.kind, step.service) for step in kept.steps],
+            kept.began + shift,
+            set(kept.active),
+            kept.poll,
+            kept.cast,
+            kept.cast_number,
+            kept.partial,
+        )

@@ -1,0 +1,359 @@
+"""The round of services that runs in the present view of a group.
+
+1. The lists of all members are merged and sorted by id. A service that a member lacks is empty there: the member has no step
+   for it, and the others do not wait for it.
+2. ``init`` runs on all members for all services. With ``in-turn``, each ``init`` runs directly before its ``process``.
+3. Then, for each service in order: ``process`` until it is done on each member that has it. That is the barrier of the service.
+   Then ``activate``, together with the ``process`` of the next service. With ``activate = "before"``, each member activates
+   before the barrier. With ``serialize``, the members process one after the other, in the order of the view.
+4. The round is completed when the last service is activated everywhere. Without services, it is completed immediately.
+5. A change of the view aborts the round. So does a step that failed or was late; then the terms decide whether the group
+   tries again after a delay, excludes the member, or stops there.
+6. Stopping runs ``stop`` backwards, for one service after the other, on the members that have activated it.
+
+A member owes a report for the last step that it was asked to run. The report of a step includes the steps before it. The
+others wait while a member owes a report. So the barrier needs no other state, and a member that has left cannot keep it
+closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..kept.groups import KeptPastRound, KeptRound
+from ..participants import names_in_words, seconds_in_words
+from ..state.group import GroupRoundState, GroupServiceState, Ring, RoundState, Terms
+from .log import ABORT, ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOP, STOPPED, Log
+from .member import Member, Step
+
+__all__ = ["Round", "merge"]
+
+NONE, STOPPING = "none", "stopping"
+RUNNING = (INIT, PROCESS, ACTIVATE)
+"""The states in which a round has begun and is not over."""
+PAST_MAX = 20  # earlier rounds of a group that are kept
+BACKOFF_MAX = 60.0  # seconds: the longest delay before a retry
+
+
+class Board(Protocol):
+    """The part of a group that its round uses."""
+
+    log: Log
+    members: dict[int, Member]
+    terms: Terms
+    ring: Ring
+
+    @property
+    def active(self) -> list[Member]: ...
+    def touch(self, *members: Member) -> None: ...
+    def note(self, kind: str, who: str = "", why: str = "", value: int | None = None) -> None: ...
+
+
+class Round:
+    """The round of one group. Each group has one, which begins again with each view."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.state = NONE
+        self.services: tuple[int, ...] = ()
+        self.at = 0
+        """The place of the service whose turn it is."""
+        self.ran: set[int] = set()
+        """The members that have run the present service, if its members take turns."""
+        self.since = 0.0
+        self.began = 0.0
+        self.why = ""
+        self.failed = ("", -1)
+        """The member whose step failed, and the service."""
+        self.mixed: tuple[str, ...] = ()
+        self.attempts = 0
+        self.retry_at: float | None = None
+        self.past: list[KeptPastRound] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self.state in RUNNING
+
+    # -- a round ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, now: float, only: int | None = None) -> None:
+        """Begin a round in the present view.
+
+        :param only: the only service to run; None for all.
+        """
+        board = self._board
+        ids, self.mixed = merge(board.active)
+        self.services = tuple([one for one in ids if only in (None, one)])
+        self.at, self.why, self.failed, self.retry_at, self.began = 0, "", ("", -1), None, now
+        if not self.services:
+            self._complete(now)
+            return
+        board.note("round begun", value=board.ring.epoch, why="; ".join(self.mixed))
+        if board.terms.init == "first":
+            self._enter(INIT, now)
+            for service in self.services:
+                self._issue(INIT, service, board.active, now)
+        else:
+            self._process(now)
+        self.advance(now)
+
+    def advance(self, now: float) -> None:
+        """Go on as far as no member owes a report."""
+        board = self._board
+        while (self.running or self.state == STOPPING) and not any(member.steps for member in board.active):
+            if self.state == INIT:
+                self._process(now)
+            elif self.state == PROCESS:
+                service = self.services[self.at]
+                if self._next_in_turn(service, now):
+                    continue
+                if board.terms.activate == "after":
+                    self._issue(ACTIVATE, service, board.active, now)
+                self.at += 1
+                if self.at < len(self.services):
+                    self._process(now)
+                else:
+                    self._enter(ACTIVATE, now)
+            elif self.state == ACTIVATE:
+                self.attempts = 0
+                self._complete(now)
+            else:
+                self._stop_next(now)
+
+    def _process(self, now: float) -> None:
+        """It is the turn of the present service."""
+        board, service = self._board, self.services[self.at]
+        self.ran = set()
+        self._enter(PROCESS, now)
+        mine = [member for member in board.active if service in member.services]
+        if board.terms.init != "first":
+            self._issue(INIT, service, mine, now)
+        if any(member.services[service].serialize for member in mine):
+            mine = mine[:1]
+            self.ran = {member.number for member in mine}
+        self._issue(PROCESS, service, mine, now)
+
+    def _next_in_turn(self, service: int, now: float) -> bool:
+        """Let the next member run a service whose members take turns. Return False if all have run it."""
+        board = self._board
+        if not self.ran:
+            return False
+        for member in board.active:
+            if service in member.services and member.number not in self.ran:
+                self.ran.add(member.number)
+                board.touch()
+                self._issue(PROCESS, service, [member], now)
+                return True
+        return False
+
+    def _issue(self, kind: str, service: int, members: Iterable[Member], now: float) -> None:
+        """Ask the members that have a service to run a step of it."""
+        board = self._board
+        targets = [member for member in members if service in member.services]
+        if not targets:
+            return
+        everybody = len(targets) == len(board.active)
+        number = board.log.append(kind, service, only=None if everybody else tuple([one.number for one in targets]))
+        for member in targets:
+            member.owe(Step(number, kind, service), now)
+        board.touch(*targets)
+
+    def _enter(self, state: str, now: float) -> None:
+        self.state, self.since = state, now
+        self._board.touch()
+
+    def _complete(self, now: float) -> None:
+        self._enter(COMPLETED, now)
+        self._board.log.append(COMPLETED, data="; ".join(self.mixed))
+        self._end("completed", "", now)
+
+    def _end(self, outcome: str, why: str, now: float) -> None:
+        board = self._board
+        names = tuple([member.name for member in board.members.values()])
+        self.past.append(KeptPastRound(board.ring, names, self.services, outcome, why, self.began, now))
+        del self.past[:-PAST_MAX]
+        board.note(f"round {outcome}", value=board.ring.epoch, why=why)
+
+    # -- reports -----------------------------------------------------------------------------------------------------------
+
+    def report(self, member: Member, number: int, result: str, text: str, now: float) -> bool:
+        """A member reports that a step is done, must be called again, or has failed. Return False if it matches nothing."""
+        board = self._board
+        step = next((step for step in member.steps if step.number == number), None)
+        if step is None:
+            return False
+        board.touch(member)
+        member.done(number if result != "failed" else number - 1, now)
+        if result == "failed":
+            name = self._name(member, step.service)
+            why = f"{member.name}: {step.kind} of {name} failed" + (f": {text}" if text else "")
+            self._fail(member, step.service, why, now)
+            return True
+        if result == "again" and step.kind == PROCESS:
+            self._issue(PROCESS, step.service, [member], now)
+        elif step.kind == PROCESS and board.terms.activate == "before":
+            self._issue(ACTIVATE, step.service, [member], now)
+        self.advance(now)
+        return True
+
+    def late(self, member: Member, now: float) -> None:
+        """A member has not reported its steps in time."""
+        step = member.steps[-1]
+        name = self._name(member, step.service)
+        others = [one.name for one in self._board.active if one is not member]
+        wait = f"; waiting for it: {names_in_words(others, len(others))}" if others else ""
+        limit = seconds_in_words(now - member.began)
+        why = f"{member.name}: {step.kind} of {name} was not done within {limit}{wait}"
+        self._fail(member, step.service, why, now)
+
+    def _name(self, member: Member, service: int) -> str:
+        return f"service {service} '{member.services[service].name}'"
+
+    def _fail(self, member: Member, service: int, why: str, now: float) -> None:
+        """A step of a member failed, or was late: abort on all members, and plan what the terms say."""
+        board = self._board
+        if self.state == STOPPING:
+            board.note("round failed", member.name, why)
+            member.done(member.steps[-1].number, now)
+            board.touch(member)
+            self.advance(now)
+            return
+        self._void(why, now)
+        self.attempts += 1
+        retries = board.terms.on_failure == "retry" and self.attempts <= board.terms.retries
+        delay = min(board.terms.backoff * 2 ** (self.attempts - 1), BACKOFF_MAX)
+        self.retry_at = now + delay if retries else None
+        self.why, self.failed = why, (member.name, service)
+        self._enter(FAILED, now)
+        after = {
+            "retry": f"the next try begins in {delay:g} s" if retries else "no further try follows",
+            "exclude": f"{member.name} is excluded",
+            "stop": "the round stops here",
+        }[board.terms.on_failure]
+        board.log.append(FAILED, data=f"{why}; {after}")
+        self._end("failed", why, now)
+
+    def abort(self, why: str, now: float) -> None:
+        """The view changes, or the group is stopped: the round is over."""
+        if self.running:
+            self._void(why, now)
+            self._end("aborted", why, now)
+        self._enter(NONE, now)
+        self.retry_at = None
+
+    def _void(self, why: str, now: float) -> None:
+        board = self._board
+        board.log.void = board.log.append(ABORT, data=why)
+        for member in board.active:
+            if member.steps:
+                member.steps.clear()
+                board.touch(member)
+        board.touch()
+
+    # -- stopping -----------------------------------------------------------------------------------------------------------
+
+    def stop(self, now: float) -> None:
+        """Run the stop steps, the last service first."""
+        ids, _ = merge(self._board.active)
+        self.services, self.at, self.began = tuple(ids), len(ids), now
+        self._enter(STOPPING, now)
+        self.advance(now)
+
+    def _stop_next(self, now: float) -> None:
+        self.at -= 1
+        if self.at < 0:
+            self.at = 0
+            self._board.log.append(STOPPED)
+            self._enter(STOPPED, now)
+            return
+        service = self.services[self.at]
+        self._issue(STOP, service, [one for one in self._board.active if service in one.active], now)
+        self._board.touch()
+
+    # -- state ---------------------------------------------------------------------------------------------------------------
+
+    def status(self, now: float) -> RoundState:
+        busy = [member.name for member in self._board.active if member.steps]
+        turn = self.state in (PROCESS, STOPPING) and self.at < len(self.services)
+        return RoundState(
+            state=self.state,
+            service=self.services[self.at] if turn else None,
+            services=self.services,
+            since=now - self.since,
+            why=self.why,
+            mixed=self.mixed,
+            waits_for=tuple(busy),
+        )
+
+    def past_states(self, now: float) -> tuple[GroupRoundState, ...]:
+        return tuple(
+            [
+                GroupRoundState(
+                    one.ring, one.members, one.services, one.outcome, one.why, now - one.began, one.ended - one.began
+                )
+                for one in self.past
+            ]
+        )
+
+    def service_states(self, member: Member, now: float) -> tuple[GroupServiceState, ...]:
+        """The states of the services of a member, in order."""
+        steps = {step.service: step.kind for step in member.steps}
+        states = []
+        for service, one in sorted(member.services.items()):
+            state = steps.get(service) or self._service_state(member, service)
+            seconds = now - member.began if service in steps else None
+            states.append(GroupServiceState(service, one.name, one.version, state, seconds))
+        return tuple(states)
+
+    def _service_state(self, member: Member, service: int) -> str:
+        if service not in self.services:
+            return "active" if service in member.active else "waiting"
+        place = self.services.index(service)
+        if self.state in (NONE, INIT):
+            return "waiting"
+        if self.state == FAILED:
+            return "failed" if self.failed == (member.name, service) else "aborted"
+        if self.state in (STOPPING, STOPPED):
+            return "active" if service in member.active else "stopped"
+        if self.state == PROCESS and place == self.at:
+            return "done" if not self.ran or member.number in self.ran else "waiting"
+        return "waiting" if place > self.at else "active"
+
+    def kept(self) -> KeptRound:
+        return KeptRound(
+            self.state,
+            self.services,
+            self.at,
+            tuple(sorted(self.ran)),
+            self.since,
+            self.began,
+            self.why,
+            *self.failed,
+            self.mixed,
+            self.attempts,
+            self.retry_at,
+        )
+
+    def restore(self, kept: KeptRound, past: Iterable[KeptPastRound], shift: float) -> None:
+        self.state, self.services, self.at = kept.state, kept.services, kept.at
+        self.ran, self.since, self.began = set(kept.ran), kept.since + shift, kept.began + shift
+        self.failed = (kept.failed_member, kept.failed_service)
+        self.why, self.mixed, self.attempts = kept.why, kept.mixed, kept.attempts
+        self.retry_at = kept.retry_at + shift if kept.retry_at is not None else None
+        self.past = [one.but(began=one.began + shift, ended=one.ended + shift) for one in past]
+
+
+def merge(members: Iterable[Member]) -> tuple[list[int], tuple[str, ...]]:
+    """The services of all members in order, and a sentence for each service of which members have different versions."""
+    versions: dict[int, dict[str, list[str]]] = {}
+    for member in members:
+        for one in member.services.values():
+            versions.setdefault(one.id, {}).setdefault(f"'{one.name}' {one.version}".strip(), []).append(member.name)
+    mixed = []
+    for service, found in sorted(versions.items()):
+        if len(found) > 1:
+            parts = [f"{what} on {names_in_words(names, len(names))}" for what, names in found.items()]
+            mixed.append(f"service {service} has different versions: {'; '.join(parts)}")
+    return sorted(versions), tuple(mixed)

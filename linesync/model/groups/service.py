@@ -1,0 +1,549 @@
+"""All groups of a hub, by namespace and name.
+
+1. A client joins a group as a member, and stays a member until it leaves or is gone. A *passive* member belongs to its host
+   instead: it counts in the views, and gets no events.
+2. Each member that is not passive always has one request for events at the hub, which also acknowledges earlier events and
+   reports the end of a step. These requests and the replies to messages that wait for room are part of the member, not of
+   the table of waits: they have no timeout, and nothing can own what they wait for.
+3. After each input, :meth:`Groups._settle` sends what has become due in each changed group. So the events of one input go out in
+   one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
+from ..decisions import ArrivalId, GroupEvent, Names, Outcome
+from ..kept.groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
+from ..kept.rows import Rows, by_key, by_number
+from ..kept.waits import AtGroup
+from ..names import TIMEOUT_MAX
+from ..participants import Client, check_member, check_name, check_timeout
+from ..state.group import Announced, GroupState, Ring, Terms
+from ..sync.place import Place
+from ..sync.waits import Wait, Waits
+from ..timers import Timers
+from .group import LEFT, Group
+from .member import Member
+from .members_wait import MembersPlace
+from .round import BACKOFF_MAX
+
+__all__ = ["Groups"]
+
+GROUPS_MAX = 1000  # most groups of a hub
+MEMBERS_MAX = 1000  # most members of one group
+SERVICES_MAX = 1000  # most services of one member
+ID_MAX = 10**9  # the largest id of a service
+RETRIES_MAX = 10**6  # most retries of a round
+VERSION_CHARS = 200  # most characters of the version of a service
+ENDED_MAX = 1000  # removed members that have not been notified yet
+TEXT_MAX = 1000  # most characters of the text of a report that are kept
+
+_Key = tuple[str, str]
+
+
+class Groups:
+    """All groups of one hub.
+
+    :ivar hub: the boot id of the hub, which is part of the ids of views.
+    """
+
+    def __init__(self, waits: Waits) -> None:
+        self.waits = waits
+        self.hub = ""
+        self._groups: dict[_Key, Group] = {}
+        self._of_member: dict[int, Group] = {}
+        self._of_client: dict[Client, dict[int, Group]] = {}
+        self._of_host: dict[str, dict[int, Group]] = {}
+        self._places: dict[_Key, MembersPlace] = {}
+        self._timers: Timers[_Key] = Timers()
+        self._ended: dict[int, KeptEndedMember] = {}
+        """The removed members that have not been notified."""
+        self._epoch = 0
+        journal = waits.journal
+        journal.source("group", self._kept, lambda: self._groups)
+        journal.source("group member", self._kept_member, self._member_keys)
+        journal.source("group entry", self._kept_entry, self._entry_keys)
+        journal.source("group ended", lambda number: self._ended.get(number), lambda: self._ended)
+        journal.counter("group epoch", lambda: self._epoch)
+
+    # -- members -------------------------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        namespace: str,
+        name: str,
+        member: str,
+        client: Client,
+        terms: Terms,
+        services: Iterable[Announced],
+        now: float,
+        *,
+        passive: bool = False,
+    ) -> tuple[Member, list[Outcome]]:
+        """A client joins a group.
+
+        :param member: its name: the client's host, perhaps with a tag.
+        :param terms: the terms of the group, if this is its first member; else they must be the same.
+        :param passive: its host is the member, even after the client has ended. It gets no events.
+        :raises UsageError: an invalid name, term or service.
+        :raises Mismatch: the member is there already, or the group has other terms.
+        :raises LinesyncFailed: there are too many groups or members, or the group is being stopped.
+        """
+        check_member(member)
+        services = tuple(services)
+        _check_terms(terms)
+        _check_services(services, passive=passive)
+        group = self._group(namespace, name)
+        if len(self._groups) >= GROUPS_MAX and all(one.members for one in self._groups.values()):
+            raise LinesyncFailed(
+                f"{group.title} cannot begin: there are {GROUPS_MAX} groups with members; stop some first"
+            )
+        if len(group.members) >= MEMBERS_MAX:
+            raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
+        found = Member(
+            self.waits.journal.number(), member, client, passive, {one.id: one for one in services}, now, 0, 0
+        )
+        group.join(found, terms, now)
+        self._keep(group)
+        self._add(group, found)
+        return found, self._settle([group], now)
+
+    def leave(self, namespace: str, name: str, member: str, client: Client, now: float) -> list[Outcome]:
+        """A member leaves. Its client or another one of its host asks for that.
+
+        :raises LinesyncFailed: there is no such member.
+        :raises NotAllowed: the member is on another host.
+        """
+        group = self._find(namespace, name)
+        found = group.by_name.get(member)
+        if found is None:
+            raise LinesyncFailed(f"{member} is not a member of {group.title}; see 'linesync group members {name}'")
+        if found.client.host != client.host:
+            raise NotAllowed(f"{member} cannot be removed from {group.title} by {client.host}: only its own host can")
+        return self._remove([(group, found)], LEFT, now)
+
+    def announce(self, member: int, client: Client, services: Iterable[Announced], now: float) -> list[Outcome]:
+        """A member replaces its services. The new ones take part from the next round on."""
+        services = tuple(services)
+        group, found = self._member(member, client)
+        _check_services(services)
+        found.announce(services)
+        group.touch(found)
+        group.round.advance(now)
+        return self._settle([group], now)
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def next(
+        self,
+        arrival: ArrivalId,
+        member: int,
+        client: Client,
+        after: int,
+        now: float,
+        *,
+        number: int = 0,
+        result: str = "done",
+        text: str = "",
+    ) -> list[Outcome]:
+        """A member asks for its events after a number. An earlier request of it ends without events.
+
+        :param number: the step that it reports, or the service that has ended by itself; 0 with ``done`` for no report.
+        :param result: ``done``, ``again``, ``failed`` or ``ended``.
+        :raises Aborted: it is no longer a member.
+        """
+        group, found = self._member(member, client)
+        if result not in ("done", "again", "failed", "ended"):
+            raise UsageError(f"invalid result '{result[:20]}': expected done, again, failed or ended")
+        outcomes = group.poll(arrival, found, after, now)
+        if number or result == "ended":
+            outcomes += group.report(found, number, result, text[:TEXT_MAX], now)
+        return outcomes + self._settle([group], now)
+
+    def cast(
+        self,
+        arrival: ArrivalId,
+        member: int,
+        client: Client,
+        epoch: int,
+        data: str,
+        size: int,
+        now: float,
+        *,
+        part: bool = False,
+        state: bool = False,
+    ) -> list[Outcome]:
+        """A member sends a message, or a part of one; parameters and errors are those of :meth:`Group.cast`."""
+        group, found = self._member(member, client)
+        outcomes = group.cast(arrival, found, epoch, data, size, part=part, state=state, now=now)
+        return outcomes + self._settle([group], now)
+
+    # -- requests of others --------------------------------------------------------------------------------------------
+
+    def wait(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        name: str,
+        count: int,
+        client: Client,
+        now: float,
+        timeout: float | None = None,
+    ) -> list[Outcome]:
+        """Wait until a group has at least ``count`` members.
+
+        :returns: :class:`Names` of the members; else as other waits.
+        """
+
+        def join() -> list[Outcome]:
+            check_timeout(timeout)
+            if not 1 <= count <= MEMBERS_MAX:
+                raise UsageError(f"invalid number of members {count}: expected 1 to {MEMBERS_MAX}")
+            check_name("namespace", namespace)
+            check_name("group", name)
+            key = (namespace, name)
+            place = self._places.get(key) or MembersPlace(self, key)
+            members = self.member_names(key)
+            if len(members) >= count:
+                return [self.waits.answer(arrival, client, Names(names=members), now)]
+            if timeout == 0:
+                raise place.too_few("poll failed at", count)
+            place.enter(self.waits.open(arrival, client, place, client.host, now, timeout), count)
+            self._places[key] = place
+            return []
+
+        return self.waits.admit(arrival, client, now, join)
+
+    def rerun(self, namespace: str, name: str, service: int | None, now: float) -> list[Outcome]:
+        """Begin another round, in a new view with the same members.
+
+        :param service: the only service of the round; None for all.
+        :raises LinesyncFailed: there is no such group or service, or the group is short or is being stopped.
+        """
+        group = self._find(namespace, name)
+        if not group.members:
+            raise LinesyncFailed(f"{group.title} has no members, so there is nothing to run")
+        if service is not None and all(service not in member.services for member in group.active):
+            raise LinesyncFailed(f"{group.title} has no service {service}; see 'linesync group members {name}'")
+        if group.short or group.stopping:
+            why = "it is being stopped" if group.stopping else "it has fewer members than its quorum"
+            raise LinesyncFailed(f"no round of {group.title} can begin: {why}")
+        group.rerun("rerun", now, service)
+        return self._settle([group], now)
+
+    def stop(self, namespace: str, name: str, now: float) -> list[Outcome]:
+        """Stop a group: its services run their stop steps backwards, then all members leave.
+
+        :raises LinesyncFailed: there is no such group.
+        """
+        group = self._find(namespace, name)
+        group.stop(now)
+        return self._settle([group], now)
+
+    def state(self, namespace: str, name: str, now: float) -> GroupState:
+        """The state of one group; raises LinesyncFailed if there is no such group."""
+        return self._state(self._find(namespace, name), now)
+
+    def status(self, now: float) -> list[GroupState]:
+        """The state of each group."""
+        return [self._state(group, now) for group in self._groups.values()]
+
+    def _state(self, group: Group, now: float) -> GroupState:
+        place = self._places.get(group.key)
+        return group.status(len(place) if place is not None else 0, now)
+
+    # -- hosts and clients ---------------------------------------------------------------------------------------------
+
+    def client_gone(self, client: Client, cause: str, now: float) -> list[Outcome]:
+        """A client is gone, and with it its members, except the passive ones."""
+        owned = self._of_client.get(client, {})
+        return self._remove([(group, group.members[number]) for number, group in owned.items()], cause, now)
+
+    def host_gone(self, host: str, cause: str, now: float) -> list[Outcome]:
+        """A host is lost, restarted or stopped, and with it all of its members."""
+        owned = self._of_host.get(host, {})
+        return self._remove([(group, group.members[number]) for number, group in owned.items()], cause, now)
+
+    def clients(self) -> list[Client]:
+        """The clients that are members."""
+        return list(self._of_client)
+
+    def has(self, client: Client) -> bool:
+        """Whether a client is a member of a group."""
+        return client in self._of_client
+
+    def member_names(self, key: _Key) -> tuple[str, ...]:
+        """The members of a group, the oldest first."""
+        group = self._groups.get(key)
+        return tuple(group.by_name) if group is not None else ()
+
+    def _remove(self, leaving: list[tuple[Group, Member]], cause: str, now: float) -> list[Outcome]:
+        """Remove members; those of one group leave in one view."""
+        groups: dict[Group, list[Member]] = {}
+        for group, member in leaving:
+            groups.setdefault(group, []).append(member)
+        outcomes: list[Outcome] = []
+        for group, members in groups.items():
+            outcomes += group.remove(members, cause, now)
+        return outcomes + self._settle(groups, now)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def next_timer(self) -> float | None:
+        """When to call :meth:`handle_timer`, or None."""
+        return self._timers.next_timer()
+
+    def handle_timer(self, now: float) -> list[Outcome]:
+        """Handle what is due in each group."""
+        outcomes: list[Outcome] = []
+        for key in self._timers.pop_due(now):
+            group = self._groups[key]
+            outcomes += group.handle_timer(now)
+            outcomes += self._settle([group], now)
+        return outcomes
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def names(self) -> set[_Key]:
+        """The namespaces and names that are in use."""
+        return {key for key, group in self._groups.items() if group.members} | self._places.keys()
+
+    def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait], list[Outcome]]:
+        """Forget groups of a namespace (None: all of them).
+
+        :returns: how many had members; the waits for members, which the caller must fail; and the outcomes of the members.
+        """
+        all_keys = [*self._groups, *self._places]
+        keys = dict.fromkeys(all_keys if names is None else [(namespace, name) for name in names])
+        outcomes: list[Outcome] = []
+        waits: list[Wait] = []
+        forgotten = 0
+        for key in [key for key in keys if key[0] == namespace]:
+            if key in self._places:
+                waits += self._places[key].all()
+            if key in self._groups:
+                forgotten += bool(self._groups[key].members)
+                outcomes += self._forget(self._groups[key], now)
+        return forgotten, waits, outcomes
+
+    def _forget(self, group: Group, now: float) -> list[Outcome]:
+        """Remove all members of a group, and the group."""
+        outcomes = group.remove(list(group.members.values()), "the group was reset", now)
+        outcomes += self._settle([group], now)
+        del self._groups[group.key]
+        self._timers.cancel(group.key)
+        self.waits.journal.mark("group", group.key)
+        return outcomes
+
+    def forget_place(self, place: MembersPlace) -> None:
+        """Nothing waits for the members of this group any more."""
+        if self._places.get(place.key) is place:
+            del self._places[place.key]
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _group(self, namespace: str, name: str) -> Group:
+        """The group with a name, or a new one."""
+        check_name("namespace", namespace)
+        check_name("group", name)
+        found = self._groups.get((namespace, name))
+        if found is None:
+            found = self._made((namespace, name))
+        return found
+
+    def _made(self, key: _Key) -> Group:
+        return Group(key, self.waits.journal, self._next_ring, self.waits.note)
+
+    def _keep(self, group: Group) -> None:
+        """Keep a group that has its first member. Forget the oldest group without members if there are too many."""
+        if group.key in self._groups:
+            return
+        group.number = self.waits.journal.number()
+        self._groups[group.key] = group
+        self.waits.journal.mark("group", group.key, new=True)
+        if len(self._groups) > GROUPS_MAX:
+            empty = next((one for one in self._groups.values() if not one.members), None)
+            if empty is not None:
+                self._forget(empty, 0.0)
+
+    def _find(self, namespace: str, name: str) -> Group:
+        check_name("namespace", namespace)
+        check_name("group", name)
+        found = self._groups.get((namespace, name))
+        if found is None:
+            where = f" in namespace '{namespace}'" if namespace != "default" else ""
+            raise LinesyncFailed(f"there is no group '{name}'{where}; join it first, or see 'linesync status'")
+        return found
+
+    def _member(self, number: int, client: Client) -> tuple[Group, Member]:
+        """The member with a number, which must belong to this client.
+
+        :raises Aborted: it is no longer a member.
+        """
+        group = self._of_member.get(number)
+        found = group.members.get(number) if group is not None else None
+        if group is None or found is None or found.client != client:
+            ended = self._ended.pop(number, None)
+            self.waits.journal.mark("group ended", number)
+            where, why = (ended.group, f": {ended.why}") if ended is not None else ("the group", "")
+            raise Aborted(
+                f"this script is no longer a member of {where}{why}; join again",
+                details={"cause": ended.why if ended is not None else ""},
+            )
+        return group, found
+
+    def _next_ring(self) -> Ring:
+        self._epoch += 1
+        self.waits.journal.mark("counter", "group epoch")
+        return Ring(self._epoch, self.hub)
+
+    def _add(self, group: Group, member: Member) -> None:
+        self._of_member[member.number] = group
+        self._of_host.setdefault(member.client.host, {})[member.number] = group
+        if not member.passive:
+            self._of_client.setdefault(member.client, {})[member.number] = group
+        self.waits.journal.mark("group member", (*group.key, member.number), new=True)
+
+    def _drop(self, group: Group, member: Member, cause: str) -> None:
+        """Update the tables after a member was removed from its group."""
+        del self._of_member[member.number]
+        owners: list[tuple[dict[Any, dict[int, Group]], Any]] = [(self._of_host, member.client.host)]
+        if not member.passive:
+            owners.append((self._of_client, member.client))
+        for table, owner in owners:
+            del table[owner][member.number]
+            if not table[owner]:
+                del table[owner]
+        if cause:
+            self._ended[member.number] = KeptEndedMember(cause, group.title)
+            self.waits.journal.mark("group ended", member.number, new=True)
+            if len(self._ended) > ENDED_MAX:
+                oldest = next(iter(self._ended))
+                del self._ended[oldest]
+                self.waits.journal.mark("group ended", oldest)
+
+    def _settle(self, groups: Iterable[Group], now: float) -> list[Outcome]:
+        """Send what has become due in these groups, and set their timers."""
+        outcomes: list[Outcome] = []
+        for group in groups:
+            outcomes += group.settle(now)
+            for member, cause in group.take_removed():
+                self._drop(group, member, cause)
+            place = self._places.get(group.key)
+            if place is not None:
+                outcomes += place.settle(now)
+            due = group.next_timer()
+            if due is None:
+                self._timers.cancel(group.key)
+            elif self._timers.due(group.key) != due:
+                self._timers.set(group.key, due)
+        return outcomes
+
+    # -- storing -------------------------------------------------------------------------------------------------------
+
+    def _kept(self, key: _Key) -> KeptGroup | None:
+        group = self._groups.get(key)
+        return group.kept() if group is not None else None
+
+    def _kept_member(self, key: tuple[str, str, int]) -> KeptGroupMember | None:
+        group = self._groups.get(key[:2])
+        member = group.members.get(key[2]) if group is not None else None
+        return member.kept() if member is not None else None
+
+    def _member_keys(self) -> Iterable[tuple[str, str, int]]:
+        return [(*key, number) for key, group in self._groups.items() for number in group.members]
+
+    def _kept_entry(self, key: tuple[str, str, int]) -> KeptEntry | None:
+        group = self._groups.get(key[:2])
+        return group.log.kept(key[2]) if group is not None else None
+
+    def _entry_keys(self) -> Iterable[tuple[str, str, int]]:
+        return [(*key, number) for key, group in self._groups.items() for number in group.log]
+
+    def restore(self, rows: Rows) -> None:
+        """Restore the groups, without the waits for members; raises BadRow."""
+        numbered = self.waits.journal.numbered
+        self._epoch = rows.counter("group epoch", 0)
+
+        def group(key: list[str], kept: KeptGroup) -> None:
+            namespace, name = key
+            found = self._groups[namespace, name] = self._made((namespace, name))
+            found.restore(kept, rows.shift)
+            numbered(found.number)
+
+        def member(key: list[str], kept: KeptGroupMember) -> None:
+            namespace, name, number = key
+            found = self._groups[namespace, name]
+            client = rows.clients.client(kept.host, kept.client, kept.principal)
+            one = Member.restore(numbered(int(number)), kept, client, rows.shift)
+            if one.name in found.by_name:
+                raise ValueError(f"{one.name} is a member twice")
+            found.put_back(one)
+            self._add(found, one)
+
+        def entry(key: list[str], kept: KeptEntry) -> None:
+            namespace, name, number = key
+            self._groups[namespace, name].log.put(
+                GroupEvent(int(number), kept.kind, kept.service, kept.sender, kept.data, kept.only)
+            )
+
+        def ended(key: list[str], kept: KeptEndedMember) -> None:
+            self._ended[int(key[0])] = kept
+
+        rows.each("group", KeptGroup, group, by_number)
+        rows.each("group member", KeptGroupMember, member, by_key)
+        rows.each("group entry", KeptEntry, entry, by_key)
+        rows.each("group ended", KeptEndedMember, ended, by_key)
+        for found in self._groups.values():
+            due = found.next_timer()
+            if due is not None:
+                self._timers.set(found.key, due)
+
+    def place(self, at: AtGroup) -> Place:
+        """The place of a stored wait."""
+        key = (at.namespace, at.group)
+        return self._places.setdefault(key, MembersPlace(self, key))
+
+
+def _check_terms(terms: Terms) -> None:
+    """Refuse terms that are not valid; raises UsageError."""
+    choices = (
+        ("init", terms.init, ("first", "in-turn")),
+        ("activate", terms.activate, ("after", "before")),
+        ("on_failure", terms.on_failure, ("retry", "exclude", "stop")),
+    )
+    for name, value, allowed in choices:
+        if value not in allowed:
+            raise UsageError(f"invalid {name} '{value[:20]}' of a group: expected {' or '.join(allowed)}")
+    if not 0 <= terms.quorum <= MEMBERS_MAX:
+        raise UsageError(f"invalid quorum {terms.quorum}: expected 0 to {MEMBERS_MAX}")
+    if not (0 <= terms.retries <= RETRIES_MAX and 0 <= terms.backoff <= BACKOFF_MAX):
+        raise UsageError(
+            f"invalid retries of a group: expected at most {RETRIES_MAX} retries, the first after at most {BACKOFF_MAX:g} s"
+        )
+
+
+def _check_services(services: tuple[Announced, ...], *, passive: bool = False) -> None:
+    """Refuse services that are not valid; raises UsageError."""
+    if passive and services:
+        raise UsageError("a host that joins without a program has no services; join from a program that runs them")
+    if len(services) > SERVICES_MAX:
+        raise UsageError(f"a member has at most {SERVICES_MAX} services, not {len(services)}")
+    seen: dict[int, str] = {}
+    for one in services:
+        check_name("service", one.name)
+        if not 0 <= one.id <= ID_MAX:
+            raise UsageError(f"invalid id {one.id} of service '{one.name}': expected 0 to {ID_MAX}")
+        if one.id in seen:
+            raise UsageError(
+                f"the services '{seen[one.id]}' and '{one.name}' have the same id {one.id}; each needs its own"
+            )
+        if len(one.version) > VERSION_CHARS or not (one.version.isprintable() and 0 <= one.timeout <= TIMEOUT_MAX):
+            raise UsageError(
+                f"invalid version or timeout of service '{one.name}': expected at most {VERSION_CHARS} printable characters,"
+                f" and 0 to {TIMEOUT_MAX:.0f} seconds"
+            )
+        seen[one.id] = one.name

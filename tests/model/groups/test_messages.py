@@ -1,0 +1,170 @@
+"""Ordered messages: once, in their own view, in one order, and with room for each sender."""
+
+from __future__ import annotations
+
+import pytest
+
+from linesync.errors import Aborted, LinesyncFailed, UsageError
+from linesync.model.groups.group import BEHIND_MAX, PART_MAX, SLOW, WINDOW
+
+from .play import Play
+
+
+def messages(actor: object) -> list[object]:
+    return [one for one in actor.log if one[0] == "message"]  # type: ignore[attr-defined]
+
+
+def test_all_members_get_views_and_messages_in_one_order() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    a.deaf = True
+    a.cast("1")
+    b.cast("2")
+    c = play.join("c")
+    c.cast("3")
+    a.deaf = False
+    play.settle()
+    ordered = [("message", "a", b"1"), ("message", "b", b"2"), ("view", ("a", "b", "c")), ("message", "c", b"3")]
+    rest = [[one for one in actor.log if one[0] != "completed"] for actor in (a, b, c)]
+    assert rest[0][-4:] == rest[1][-4:] == ordered
+    assert rest[2] == ordered[2:]
+
+
+def test_a_message_whose_view_has_ended_is_dropped_and_counted() -> None:
+    play = Play()
+    a = play.join("a")
+    assert a.view is not None
+    old = a.view.ring.epoch
+    play.join("b")
+    with pytest.raises(Aborted, match="the view in which it was sent has ended"):
+        a.cast("late", old)
+    assert play.state().dropped == 1 and messages(a) == []
+
+
+def test_a_member_that_was_cut_off_gets_the_messages_of_a_view_before_the_next_view() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    b.deaf = True
+    a.cast("x")
+    play.restart_hub()
+    play.join("c")
+    b.deaf = False
+    play.settle()
+    kinds = [one for one in b.log if one[0] in ("view", "message")]
+    assert kinds[-2:] == [("message", "a", b"x"), ("view", ("a", "b", "c"))]
+
+
+def test_a_newcomer_gets_the_state_of_the_group_before_its_first_message() -> None:
+    play = Play()
+    a = play.join("a")
+    a.cast("old", state=True)
+    a.cast("new", state=True)
+    b = play.join("b", act=False)
+    a.cast("more", play.state().ring.epoch)
+    play.restart_hub()
+    play.settle()
+    assert [one for one in b.log if one[0] in ("view", "message")] == [
+        ("view", ("a", "b")),
+        ("message", "a", b"new"),
+        ("message", "a", b"more"),
+    ]
+    assert messages(a)[-1] == ("message", "a", b"more"), "the state itself is for the newcomer only"
+    assert len(messages(a)) == 3
+
+
+def test_the_parts_of_a_message_are_one_message_and_are_dropped_without_the_last_one() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    a.cast("1", part=True)
+    b.cast("between")
+    a.cast("2")
+    a.cast("lost", part=True)
+    play.settle()
+    c = play.join("c")
+    a.cast("3")
+    play.settle()
+    assert messages(b) == [("message", "b", b"between"), ("message", "a", b"12"), ("message", "a", b"3")]
+    assert messages(c) == [("message", "a", b"3")]
+
+
+def test_a_message_that_is_too_large_is_refused_and_changes_nothing() -> None:
+    play = Play()
+    a = play.join("a")
+    with pytest.raises(UsageError, match="too large"):
+        a.cast("x" * PART_MAX)
+    for _ in range(32):
+        a.cast("x" * (PART_MAX - 1), part=True)
+        play.settle()
+    with pytest.raises(UsageError, match="too large"):
+        a.cast("y" * 100)
+    with pytest.raises(UsageError, match="too large"):
+        a.cast("y", state=True)
+
+
+def fill(play: Play, actor: object) -> int:
+    """Send messages until a reply does not come; return how many were answered."""
+    count = 0
+    while actor.cast("x" * 10_000):  # type: ignore[attr-defined]
+        count += 1
+        assert count < 100
+    play.posted.clear()
+    return count
+
+
+def test_a_sender_waits_while_a_member_does_not_receive_its_messages() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    b.deaf = True
+    answered = fill(play, a)
+    assert answered == WINDOW // 10_065
+    with pytest.raises(LinesyncFailed, match="a must wait for the reply"):
+        a.cast("more")
+    play.restart_hub()
+    assert play.posted == []
+    b.deaf = False
+    play.settle()
+    assert len(play.posted) == 1 and len(messages(b)) == answered + 1
+
+
+def test_a_member_for_which_senders_wait_is_named_and_then_removed() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    b.deaf = True
+    fill(play, a)
+    play.settle()
+    assert [(one.name, one.slow) for one in play.state().members] == [("a", False), ("b", True)]
+    play.pass_time(SLOW - 1)
+    assert len(play.state().members) == 2
+    play.pass_time(2)
+    assert a.view is not None and a.view.left == (("b", "too slow"),)
+    assert len(play.posted) == 1, "the sender goes on"
+    b.deaf = False
+    b.ask()
+    assert b.error is not None and "no longer a member of group 'net': too slow" in b.error.message
+
+
+def test_a_member_that_receives_slowly_is_not_removed() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    b.deaf = True
+    fill(play, a)
+    for _ in range(5):
+        play.pass_time(SLOW - 1)
+        b.ask()
+        b.ask()
+        if play.posted:
+            fill(play, a)
+    assert len(play.state().members) == 2
+
+
+def test_a_member_that_is_too_many_events_behind_is_removed() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b")
+    b.deaf = True
+    for number in range(BEHIND_MAX + 1):
+        a.cast(str(number % 10))
+        play.settle()
+        if len(play.state().members) == 1:
+            break
+    assert a.view is not None and a.view.left == (("b", "too slow"),)
+    assert play.state().members[0].behind == 0
