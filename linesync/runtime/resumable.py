@@ -157,6 +157,8 @@ class ResumableStream(Stream):
         """Why the stream is suspended; empty if it is not."""
         self._finishing = False
         """Our direction ends when everything is sent."""
+        self._stated = False
+        """Whether we have sent a position."""
         self._data_ended = False
         """The user has ended our data."""
         self._stale = 0
@@ -239,6 +241,7 @@ class ResumableStream(Stream):
         self._known = True
         if self._joined:
             self._out.confirm(message.position)
+            self._confirm_if_due()  # the user may have taken much before we knew that the other end keeps the stream
         elif self._out.rewind(message.position):
             self._joined = True
             self._confirm_again()
@@ -287,9 +290,12 @@ class ResumableStream(Stream):
         elif self._again is not None:
             self._owner.consumed(self, item.data)
         self._taken += _size(item)
+        self._confirm_if_due()
+        return item
+
+    def _confirm_if_due(self) -> None:
         if self._known and self._taken - self._confirmed >= _CONFIRM_AFTER:
             self.confirm()
-        return item
 
     def confirm(self) -> None:
         """Confirm what the user has taken."""
@@ -304,6 +310,7 @@ class ResumableStream(Stream):
 
     def _send_position(self, position: int) -> None:
         text = protocol.encode(protocol.Received(position=position))
+        self._stated = True
         self._owner.mux_of(self).send_message(self.number, text.encode())
         self._owner.kick()
 
@@ -354,6 +361,8 @@ class ResumableStream(Stream):
             else:
                 room = mux.send(self.number, item.stream, item.data)
             self._full = self._full or not room
+        if not self._out.empty and not self._stated and self._again is None:
+            self.confirm()  # the client confirms nothing until then
         if self._finishing and self._out.empty:
             mux.end(self.number)
         self._owner.kick()

@@ -284,6 +284,14 @@ def test_a_command_waits_when_the_host_keeps_enough_output(make: Make, started: 
     assert world.run(client.finish(stream)).stdout == BIG
 
 
+@pytest.mark.parametrize("host", ["hub", "b"])
+def test_a_fast_command_with_much_output_does_not_wait(make: Make, started: list[Program], host: str) -> None:
+    world = settled(make, byte_rate=100_000_000.0)
+    client, began = world.client(), world.now
+    assert world.run(client.run(host, ["big"])).stdout == BIG
+    assert world.now - began < 1.0
+
+
 def test_a_command_reads_its_stdin_after_much_output(make: Make, started: list[Program]) -> None:
     """Confirmations must not wait behind data that the command does not read."""
     world = settled(make, byte_rate=1_000_000.0)
