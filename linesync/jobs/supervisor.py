@@ -48,8 +48,7 @@ class Spec:
     :param env: the complete environment.
     :param cwd: the working directory; empty for the supervisor's.
     :param streams: the descriptors for its stdin, stdout and stderr; empty for the supervisor's.
-    :param shared: the command stays in the session and the process group of the supervisor's parent, and the supervisor
-        leaves both; otherwise the command gets a session of its own.
+    :param group: the process group of the command; 0 for a new session.
     :param until: the time of :func:`boottime`, in seconds, at which all of its processes must have ended; infinity for no
         time limit.
     :param patience: seconds from SIGTERM to SIGKILL at the time limit.
@@ -62,7 +61,7 @@ class Spec:
         *,
         cwd: bytes = b"",
         streams: Sequence[int] = (),
-        shared: bool = False,
+        group: int = 0,
         until: float = NO_LIMIT,
         patience: float = PATIENCE,
     ) -> None:
@@ -70,7 +69,7 @@ class Spec:
         self.env = env
         self.cwd = cwd
         self.streams = streams
-        self.shared = shared
+        self.group = group
         self.until = until
         self.patience = patience
 
@@ -107,20 +106,22 @@ def fork_supervisor(
     :returns: the supervisor's pid, and the caller's end of its socket.
     """
     owner_end, supervisor_end = socket.socketpair()
+    group = os.getpgrp()
     pid = os.fork()
     if pid:
         supervisor_end.close()
         return pid, owner_end
     try:
+        os.setpgid(0, 0)  # signals to the foreground process group then reach only the command
         for number in map(int, os.listdir("/proc/self/fd")):
             if number > 2 and number != supervisor_end.fileno() and number not in keep:
                 try:
                     os.close(number)
                 except OSError:
                     pass  # the descriptor of listdir itself
-        ignore_signals()  # until the command runs, we are in its process group
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        supervise(lambda: (supervisor_end, Spec(argv, env, shared=True, until=until, patience=patience)))
+        ignore_signals()
+        supervise(lambda: (supervisor_end, Spec(argv, env, group=group, until=until, patience=patience)))
     finally:
         os._exit(1)
 
@@ -221,11 +222,6 @@ class _Supervisor:
                 self._pid = _spawn(spec)
                 self._has_children = True
                 self._report(b"p", self._pid)
-            if spec.shared:
-                # Signals to the process group are for the command only. We must leave the session too: when a process ends
-                # whose parent is in another group of the same session, and a process of its own group is stopped, the
-                # kernel sends SIGHUP to the group, unless a shell controls it (kill_orphaned_pgrp() in Linux).
-                os.setsid()
         except OSError as error:
             self._report(letter, error.errno or 0)
         for number in spec.streams:
@@ -275,7 +271,7 @@ class _Supervisor:
         if not self._pid:
             return  # another process may already have this pid
         try:
-            if self._spec.shared:
+            if self._spec.group:
                 os.kill(self._pid, number)
             else:
                 os.killpg(self._pid, number)
@@ -301,6 +297,7 @@ def _spawn(spec: Spec) -> int:
 
     :raises OSError: the command cannot be executed.
     """
+    group_options: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]
     failed: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -313,7 +310,7 @@ def _spawn(spec: Spec) -> int:
                 file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)],
                 setsigmask=(),
                 setsigdef=_defaults,
-                setsid=not spec.shared,
+                **group_options,  # type: ignore[arg-type]
             )
         except (FileNotFoundError, NotADirectoryError):
             continue

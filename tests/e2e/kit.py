@@ -125,7 +125,8 @@ class Daemon:
         self.log_file = log
         self._begin = log.stat().st_size if log.exists() else 0
         with open(log, "ab") as file:
-            # A separate process group, so that a signal to the group of the tests does not reach it.
+            # A separate process group: if a command under 'lock' ends while a process of its group is stopped, and no shell
+            # controls the jobs of the group, as in CI, the kernel sends SIGHUP to the whole group.
             self.process = subprocess.Popen(
                 argv,
                 env=dict(env),
