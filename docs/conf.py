@@ -57,8 +57,9 @@ def _skip_member(app: Any, what: str, name: str, member: Any, skip: bool, option
 def _hide_constructor(
     app: Any, what: str, name: str, member: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str, str] | None:
-    """Hide the constructors of clients and results: only linesync itself calls them."""
-    return ("", "") if what == "class" and name.startswith("linesync.client.") else None
+    """Hide the constructors of clients and results: only linesync itself calls them. Programs construct their services."""
+    ours = name.startswith("linesync.client.") and not name.startswith("linesync.client.phases.")
+    return ("", "") if what == "class" and ours else None
 
 
 def _plain_references(app: Any, doctree: nodes.document, docname: str) -> None:

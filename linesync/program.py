@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["OutputFailed", "Terminated", "read_stdin", "run_program", "write_output"]
+__all__ = ["FATAL", "OutputFailed", "Terminated", "read_stdin", "run_program", "write_output"]
 
 _NAMES = {0: "stdin", 1: "stdout", 2: "stderr"}
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 _INTERRUPTED = 130  # 128 + SIGINT
-_FATAL = (
+FATAL = (
     signal.SIGHUP,
     signal.SIGQUIT,
     signal.SIGALRM,
@@ -230,7 +230,7 @@ def _signals() -> Iterator[None]:
             ended = True
             raise Terminated(number)
 
-    handled = [number for number in _FATAL if signal.getsignal(number) is signal.SIG_DFL]
+    handled = [number for number in FATAL if signal.getsignal(number) is signal.SIG_DFL]
     for number in handled:
         signal.signal(number, handle)
     try:

@@ -1,8 +1,8 @@
-"""Which tests are quick, a guard that keeps them so, and a limit on the work after a failed search.
+"""The division into quick and live tests, a guard for the quick tests, and a limit on the work after a failed search.
 
-A test is *live* if it starts processes, opens sockets or waits for real time. It lives in one of the folders ``LIVE`` or is
-marked ``live``. Every other test is *quick*: it is pure or on virtual time, ``make quick`` runs it, and it fails here if
-it is not so.
+A test is *live* if it starts processes, opens sockets or waits for real time. A live test is in one of the folders ``LIVE``
+or has the mark ``live``. Every other test is *quick*: it only computes, or it uses virtual time. ``make quick`` runs the
+quick tests. The guard lets a quick test fail if it does anything that only a live test may do.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ QUICK = ("hub", "model", "protocol", "runtime", "store", "system", "wire")
 
 _HERE = Path(__file__).parent
 _WAIT = 0.5
-"""Seconds of real time that a quick test may wait, all waits together. It may compute for longer."""
+"""The maximum time that a quick test may wait in total, in seconds of real time. Computing is not waiting."""
 _SHRINKING = 20
-"""Seconds that a failed Hypothesis search spends on a shorter example."""
+"""The maximum time that Hypothesis searches for a shorter failing example, in seconds."""
 _PROCESSES = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"})
 _SOCKETS = frozenset({"socket.bind", "socket.connect"})  # not socket.__new__: each asyncio loop has a pair of them
 
 
 class _Guard:
-    """Watches what the quick test does that runs now."""
+    """Records the forbidden actions of the quick test that is running."""
 
     def __init__(self) -> None:
         self.on = False
@@ -67,7 +67,7 @@ def _sleep(seconds: float) -> None:
 
 
 def _select(selector: Any, timeout: float | None = None) -> Any:
-    """Take the place of a selector's ``select``, in which an asyncio loop waits."""
+    """Replace the ``select`` of a selector, in which an asyncio loop waits, and measure the wait."""
     began = time.monotonic()
     try:
         return _SELECT(selector, timeout)
@@ -77,7 +77,7 @@ def _select(selector: Any, timeout: float | None = None) -> Any:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import the tests of a folder if ``-m`` chooses none of them."""
+    """Do not import the tests of a folder if ``-m`` excludes all of them."""
     chosen = config.getoption("markexpr")
     without = LIVE if "not live" in chosen else QUICK if chosen == "live" else ()
     return (collection_path.parent == _HERE and collection_path.name in without) or None
@@ -100,7 +100,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _quick_unless_live(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a quick test that is not quick."""
+    """Fail a quick test after a forbidden action."""
     if request.node.get_closest_marker("live"):
         yield
         return

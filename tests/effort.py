@@ -1,8 +1,8 @@
-"""How much the searches do: all that live many random lives or try many random examples.
+"""The effort of the searches. A search is a test with many random lives or many random examples.
 
-``LINESYNC_EFFORT`` is the share of a full run. It is 1 unless set, as in ``.ci/run``. ``make quick`` takes a twentieth and
-``make test`` a quarter. With ``LINESYNC_SOAK=1`` (``make soak``) they do a night's work, and with ``LINESYNC_SOAK=n`` they
-run n lives each.
+``LINESYNC_EFFORT`` is the effort as a share of a full run. The default is 1, which ``.ci/run`` uses. ``make quick`` uses a
+twentieth and ``make test`` a quarter. With ``LINESYNC_SOAK=1`` (``make soak``) the searches need a night, and with
+``LINESYNC_SOAK=n`` each search has n lives.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import os
 __all__ = ["SOAK", "lives"]
 
 SOAK = int(os.environ.get("LINESYNC_SOAK") or 0)
-"""0 outside a soak."""
+"""The value of ``LINESYNC_SOAK``; 0 if it is not set."""
 _EFFORT = float(os.environ.get("LINESYNC_EFFORT") or 1)
 
 
 def lives(full: int, soak: int, least: int = 10) -> int:
-    """The number of lives or examples of a search.
+    """Return the number of lives or examples of a search.
 
-    :param full: in a full run.
-    :param soak: with LINESYNC_SOAK=1.
-    :param least: in any run.
+    :param full: the number in a full run.
+    :param soak: the number with LINESYNC_SOAK=1.
+    :param least: the minimum number.
     """
     if SOAK:
         return soak if SOAK == 1 else SOAK

@@ -28,8 +28,8 @@ __all__ = ["Hanging", "hanging"]
 class Hanging:
     """The mount.
 
-    :ivar mount: the mount point, whose calls can hang.
-    :ivar folder: the directory with the files, whose calls never hang.
+    :ivar mount: the mount point. Calls on its files can hang.
+    :ivar folder: the directory with the same files. Calls on them never hang.
     """
 
     mount: Path
@@ -62,8 +62,8 @@ def hanging(place: Path) -> Iterator[Hanging]:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("/dev/fuse is missing or not accessible")
     folder, mount, control = (place / name for name in ("folder", "mount", "control"))
-    for one in (folder, mount, control):
-        one.mkdir()
+    for directory in (folder, mount, control):
+        directory.mkdir()
     argv = [sys.executable, "-m", "tests.hanging", str(folder), str(mount), str(control)]
     with open(place / "fuse.log", "wb") as log:
         process = subprocess.Popen(

@@ -5,7 +5,8 @@ Run as a program, it installs itself and then runs ``linesync``::
     python -m tests.loop_guard REPORT hub --socket ...
 
 Audit events report most calls that take a path. ``stat``, ``readlink``, ``fsync``, ``read``, ``write`` and ``close`` raise no
-audit events, so they are wrapped; those on a descriptor are reported only for regular files, block devices and directories.
+audit events. Therefore this module wraps them. Calls on a descriptor are reported only for regular files, block devices and
+directories.
 Each call is one line of the report, with the source line of linesync that made it.
 """
 
@@ -74,12 +75,12 @@ def install(report: str) -> None:
     descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     plain_write, plain_fstat = os.write, os.fstat
 
-    def note(what: str, about: object) -> None:
-        if str(about).startswith(_NEVER_BLOCK):
+    def note(call: str, subject: object) -> None:
+        if str(subject).startswith(_NEVER_BLOCK):
             return
         caller = _caller(sys._getframe(2))
         if caller:
-            plain_write(descriptor, f"{what} {about!r} by {caller}\n".encode())
+            plain_write(descriptor, f"{call} {subject!r} by {caller}\n".encode())
 
     def heard(event: str, args: tuple[Any, ...]) -> None:
         if event.startswith(_EVENTS) and _running() and not isinstance(args[0], int):

@@ -35,17 +35,17 @@ def require(*programs: str) -> None:
     pytest.skip(sentence)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0, *, every: float = 0.01) -> None:
+def wait_for(condition: Callable[[], object], event: str, seconds: float = 10.0, *, every: float = 0.01) -> None:
     """Block until ``condition`` is true.
 
-    :param what: the name of the event, for the error.
-    :param seconds: the longest wait.
+    :param event: the name of the event, for the error.
+    :param seconds: the maximum wait.
     :param every: seconds between two checks.
     :raises AssertionError: the condition was not true in time.
     """
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        assert time.monotonic() < deadline, f"{event} did not happen within {seconds:g} s"
         time.sleep(every)
 
 
@@ -58,7 +58,7 @@ def free_port() -> int:
 
 @contextmanager
 def loop_device(image: Path) -> Iterator[str]:
-    """The path of a block device whose contents are those of a file; skips where this machine has none for us."""
+    """The path of a block device whose contents are those of a file; the test is skipped if this machine has no free device."""
     require("losetup")
     losetup = shutil.which("losetup", path=_PATH)
     assert losetup is not None
@@ -78,9 +78,9 @@ class PtyPair:
     left: str
     """The path of one tty. It is a link that socat removes at its end."""
     right: str
-    """The path of the other."""
+    """The path of the other tty."""
     process: subprocess.Popen[bytes]
-    """socat."""
+    """The process of socat."""
 
     def stall(self) -> None:
         """Stop the cable. Written bytes then fill the kernel's buffers."""
@@ -110,7 +110,7 @@ def pty_pair() -> Iterator[PtyPair]:
         holders: list[int] = []
         try:
             wait_for(lambda: os.path.exists(left) and os.path.exists(right), "socat's pair of ptys")
-            # socat ends when the last user of a pty closes it, so we keep both open.
+            # socat ends when the last user of a pty closes it, therefore both stay open here.
             holders = [os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK) for path in (left, right)]
             yield PtyPair(left, right, process)
         finally:
@@ -122,7 +122,7 @@ def pty_pair() -> Iterator[PtyPair]:
 
 @dataclass(frozen=True)
 class Sshd:
-    """A running sshd of our own."""
+    """A running sshd that only the tests use."""
 
     ssh: list[str]
     """The argv that runs a command on it as root, without a prompt; append the command."""

@@ -1,4 +1,4 @@
-"""Which linesync the tests run on: the sources, or with LINESYNC_COMPILED=1 (``make compiled``) what mypyc made of them."""
+"""The tests run on the sources, or with LINESYNC_COMPILED=1 (``make compiled``) on the modules that mypyc compiled."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def test_the_whole_core_is_compiled_or_none_of_it() -> None:
     files = {name: str(import_module(name).__file__) for name in CORE}
     assert len(files) > 30
     wrong = {name: file for name, file in files.items() if file.endswith(".py") is COMPILED}
-    assert not wrong, "what a build has left among the sources goes with 'make clean'"
+    assert not wrong, "a build has left compiled modules among the sources; remove them with 'make clean'"
 
 
-def test_the_version_says_which_one_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_says_whether_the_core_is_compiled(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"linesync {__version__}{' (compiled)' if COMPILED else ''}\n"

@@ -1,4 +1,4 @@
-"""The guard of quick tests (tests/conftest.py): what it refuses, and what it lets pass. The limit after failed searches."""
+"""The guard of quick tests (tests/conftest.py): forbidden and permitted actions. The limit after failed searches."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_good_is_real():
 """
 
 
-def test_a_test_that_is_neither_quick_nor_marked_fails_and_a_live_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_test_that_is_neither_quick_nor_marked_fails_and_a_live_folder_is_not_guarded(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  real\n")
     (tmp_path / "test_these.py").write_text(_TESTS)

@@ -321,7 +321,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             1 << 20,
         ),
         Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
-        Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest goes to temporary files (TMPDIR)."),
+        Bound(
+            "blobs.MEMORY",
+            size,
+            "the part of this data in memory, in a hub that stores no state",
+            "The rest goes to temporary files (TMPDIR).",
+        ),
+        Bound("exchange_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
     ),
     "groups": (
         Bound(
@@ -335,17 +341,22 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "group.WINDOW",
             size,
-            "messages of one member that not all members have received",
+            "messages of one member that were not sent to all members",
             "The member waits before it can send another one.",
         ),
-        Bound("group.ROOM_OF_LOG", size, "events of one group that not all members have received", "All senders wait."),
+        Bound("group.ROOM_OF_LOG", size, "events of one group that were not sent to all members", "All senders wait."),
         Bound(
             "group.SLOW",
             seconds,
             "time that senders wait for a member that receives nothing",
             "The member is removed from the group.",
         ),
-        Bound("group.BEHIND_MAX", number, "events that one member has not received", "The member is removed."),
+        Bound(
+            "group.LOG_MAX",
+            number,
+            "events that were not sent to all members",
+            "A member that asks for nothing for 30 s is removed.",
+        ),
         Bound("group.MESSAGE_BYTES", size, "one message of a group", "The message is refused."),
         Bound("group.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),

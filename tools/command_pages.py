@@ -42,21 +42,21 @@ def pages() -> dict[str, str]:
     """The texts of all pages, by the names of the pages (``linesync``, ``linesync-barrier`` ...)."""
     root = program.build_parser()
     (commands,) = (action for action in root._actions if isinstance(action, argparse._SubParsersAction))
-    made = {MAIN: _page_of_program(root)}
+    page_texts = {MAIN: _page_of_program(root)}
     for name, parser in commands.choices.items():
         parser.prog = f"linesync {name}"
-        made[man_name(name)] = _page_of_command(name, parser)
-    return made
+        page_texts[man_name(name)] = _page_of_command(name, parser)
+    return page_texts
 
 
 def write(folder: Path) -> None:
     """Write all pages into a folder, and remove old pages. An unchanged file is not written again."""
     folder.mkdir(exist_ok=True)
-    made = {f"{name}.rst": text for name, text in pages().items()}
+    page_texts = {f"{name}.rst": text for name, text in pages().items()}
     for path in folder.glob("*.rst"):
-        if path.name not in made:
+        if path.name not in page_texts:
             path.unlink()
-    for name, text in made.items():
+    for name, text in page_texts.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

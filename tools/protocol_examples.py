@@ -271,7 +271,7 @@ def frame_probed() -> str:
 
 def _rate(frame: RateFrame, seed: int, **value: object) -> str:
     fields = {"step": frame.step, "number": frame.number, "rate": frame.rate, **value}
-    return _frame(frames.RATE, frame.body(), seed, *((f"{name}:", what) for name, what in fields.items()))
+    return _frame(frames.RATE, frame.body(), seed, *((f"{name}:", text) for name, text in fields.items()))
 
 
 def frame_ask() -> str:
@@ -330,13 +330,13 @@ def _record(kind: bytes, channel: int, body: bytes) -> bytes:
 
 def read_records(data: bytes) -> list[tuple[str, int, bytes]]:
     """The records of a well-formed payload: (kind, channel, body)."""
-    records, at = [], 0
-    while at < len(data):
-        kind = data[at : at + 1].decode()
-        channel, at = digits.read_counted(data, at + 1)
-        length, at = digits.read_counted(data, at)
-        records.append((kind, channel, data[at : at + length]))
-        at += length
+    records, position = [], 0
+    while position < len(data):
+        kind = data[position : position + 1].decode()
+        channel, position = digits.read_counted(data, position + 1)
+        length, position = digits.read_counted(data, position)
+        records.append((kind, channel, data[position : position + length]))
+        position += length
     return records
 
 
@@ -359,7 +359,7 @@ def record_examples() -> str:
 
 def preset_text() -> str:
     text = compression.PRESET.decode()
-    return _fence("text", "\n".join(f'"{text[at : at + 100]}"' for at in range(0, len(text), 100)))
+    return _fence("text", "\n".join(f'"{text[start : start + 100]}"' for start in range(0, len(text), 100)))
 
 
 SHORT_FORMS = (  # in hex; another implementation of deflate may produce different bytes with the same meaning
@@ -521,7 +521,9 @@ def stream(data: bytes, decoder: Decoder, chunk: int) -> tuple[list[str], bytes,
     :param chunk: the size in bytes of the pieces in which the decoder gets the stream.
     :return: the frames and echoes as texts, the foreign text, and the damaged pieces.
     """
-    events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
+    events = [
+        event for start in range(0, len(data), chunk) for event in decoder.receive(data[start : start + chunk], 0.0)
+    ]
     events += decoder.receive_eof()
     found: list[str] = []
     text = damaged = b""
@@ -541,13 +543,13 @@ def stream_examples() -> str:
     """Foreign text around frames and inside them, and a frame inside a frame."""
     poll = frames.encode(frames.POLL, frames.poll_body(1), TO_AGENT)
     bulk = frames.encode(b"d", frames.data_body(0, 0, _record(b"1", 3, b"hi"), eight=False), TO_AGENT)
-    own = frames.encode(frames.KEEP, b"", TO_HUB)
+    echo = frames.encode(frames.KEEP, b"", TO_HUB)
     printk = b"[ 1.5] usb 1-1\r\n"
     samples = (
         ("text before a frame, and the line changed the newline to CR LF", b"login: " + poll[:-1] + b"\r\n"),
         ("a kernel line inside a frame", bulk[:9] + printk + bulk[9:]),
         ("a control frame inside a bulk frame", bulk[:9] + poll + bulk[9:]),
-        ("an echo of our own frame, then a frame of the peer", own + poll),
+        ("an echo of our own frame, then a frame of the peer", echo + poll),
         ("a frame whose fourth byte from the end is damaged, then a valid frame", poll[:-4] + b"?" + poll[-3:] + poll),
         ("a frame without its newline", poll[:-1] + poll),
     )
@@ -656,8 +658,8 @@ def session() -> list[tuple[float, str, bytes]]:
 
 def explain(frame: bytes) -> str:
     """A description in words of a frame of an example."""
-    length, at = digits.read_counted(frame, 2)
-    kind, body = frame[1:2], frame[at : at + length]
+    length, position = digits.read_counted(frame, 2)
+    kind, body = frame[1:2], frame[position : position + length]
     if kind in frames.DATA_KINDS:
         data = frames.read_data(kind, body)
         assert isinstance(data, Data)
@@ -681,8 +683,8 @@ def explain(frame: bytes) -> str:
 
 def session_example() -> str:
     rows = []
-    for when, who, frame in session():
-        rows += [f"{when:.3f} {who:5} {frame.decode()}", f"            {explain(frame)}"]
+    for seconds, sender, frame in session():
+        rows += [f"{seconds:.3f} {sender:5} {frame.decode()}", f"            {explain(frame)}"]
     return _fence("session", "\n".join(rows))
 
 

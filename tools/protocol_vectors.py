@@ -54,7 +54,7 @@ Case = dict[str, Any]
 def digits_file() -> dict[str, Any]:
     fixed = (0, 1, 25, 26, 51, 52, 61, 62, 63, 64, 127, 2048, 4094, 4095)
     counted = (0, 1, 31, 32, 33, 63, 64, 127, 256, 1023, 1024, 32767, 32768, 65536, 1_000_000, (1 << 20) - 1)
-    bad = {
+    invalid = {
         "": "empty",
         "g": "a leading zero, and the number does not end",
         "gA": "a leading zero",
@@ -69,7 +69,7 @@ def digits_file() -> dict[str, Any]:
         "fixed": [{"number": n, "text": digits.fixed(n).decode()} for n in fixed],
         "counted": [{"number": n, "text": digits.counted(n).decode()} for n in counted],
         "bad_fixed": [{"text": text} for text in ("", "A", "A=", "^A")],
-        "bad_counted": [{"text": text, "why": why} for text, why in bad.items()],
+        "bad_counted": [{"text": text, "why": why} for text, why in invalid.items()],
     }
 
 
@@ -135,10 +135,10 @@ def hellos_file() -> dict[str, Any]:
         {"peer": HUB, "flags": "nqp", "frame": 65536, "credit": 1_000_000},
         {"flags": "nqZ", "oldest": 0, "newest": 1023},
     )
-    good = [_HELLO | change for change in changes]
+    valid = [_HELLO | change for change in changes]
     body = Hello(**_HELLO).body().decode()
     texts, numbers = body[:-8], body[-8:]
-    bad = {
+    invalid = {
         "": "empty",
         body.replace("c.", "x.", 1): "a role that is neither c nor l",
         body.replace(AGENT, AGENT[:7]): "a nonce of seven digits",
@@ -154,19 +154,19 @@ def hellos_file() -> dict[str, Any]:
     later = body + "A.more.parts"
     return {
         "about": "4.1; the bodies of H frames",
-        "good": [{"body": Hello(**hello).body().decode(), **hello} for hello in good],
+        "good": [{"body": Hello(**hello).body().decode(), **hello} for hello in valid],
         "later": [{"body": later, **_HELLO, "why": "a reader ignores what follows the four numbers"}],
-        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+        "bad": [{"body": text, "why": why} for text, why in invalid.items()],
     }
 
 
 def acks_file() -> dict[str, Any]:
-    good = (
+    valid = (
         Ack(age=0, poll=0, prompt=(0, ()), bulk=(0, ())),
         Ack(age=3, poll=1, prompt=(7, ()), bulk=(4094, ((1, 2), (3, 40)))),
         Ack(age=1023, poll=31, prompt=(4095, ((1, 1023),)), bulk=(1, tuple((n, n) for n in range(1, 9)))),
     )
-    bad = {
+    invalid = {
         "": "empty",
         "AAAAA": "ends before the bulk lane",
         "AAAAAAAAA": "continues after the bulk lane",
@@ -181,15 +181,15 @@ def acks_file() -> dict[str, Any]:
         "about": "5.3; the bodies of A frames; a lane is [next, [[missing, received], ...]]",
         "good": [
             {"body": ack.body().decode(), "age": ack.age, "poll": ack.poll, "prompt": ack.prompt, "bulk": ack.bulk}
-            for ack in good
+            for ack in valid
         ],
-        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+        "bad": [{"body": text, "why": why} for text, why in invalid.items()],
     }
 
 
 def rates_file() -> dict[str, Any]:
     every = frozenset(limits.CLIMB_RATES)
-    good = (
+    valid = (
         RateFrame(step="a", number=1, rate=230400, value=rate_set(every)),
         RateFrame(step="y", number=31, rate=4000000, value=rate_set(frozenset((115200, 4000000)))),
         RateFrame(step="n", number=2, rate=921600),
@@ -200,7 +200,7 @@ def rates_file() -> dict[str, Any]:
         RateFrame(step="b", number=2, rate=300),
         RateFrame(step="w", number=0, rate=921600),
     )
-    bad = {
+    invalid = {
         "": "empty",
         "a": "the number is missing",
         "aBoA": "no value",
@@ -209,18 +209,18 @@ def rates_file() -> dict[str, Any]:
         "qBoAA": "an unknown step",
         "aBgAA": "a rate with a leading zero",
     }
-    later = good[0].body() + b"more"
+    later = valid[0].body() + b"more"
     return {
         "about": "7.2; the bodies of S frames; rates in bits a second",
-        "good": [{"body": frame.body().decode(), **frame.as_dict()} for frame in good],
-        "later": [{"body": later.decode(), **good[0].as_dict()}],
-        "bad": [{"body": text, "why": why} for text, why in bad.items()],
+        "good": [{"body": frame.body().decode(), **frame.as_dict()} for frame in valid],
+        "later": [{"body": later.decode(), **valid[0].as_dict()}],
+        "bad": [{"body": text, "why": why} for text, why in invalid.items()],
     }
 
 
 def frames_file() -> dict[str, Any]:
     record = b"1DGhello\n"
-    good = (
+    valid = (
         (b"H", Hello(**_HELLO).body(), 0),
         (b"K", b"", TO_HUB),
         (b"P", frames.poll_body(31), TO_HUB),
@@ -241,7 +241,7 @@ def frames_file() -> dict[str, Any]:
     )
     keep = frames.encode(b"K", b"", TO_HUB)
     poll = frames.encode(b"P", b"B", TO_HUB)
-    bad = {
+    invalid = {
         frames.encode(b"K", b"", 0): "the check has seed 0",
         frames.encode(b"K", b"", TO_AGENT): "the other direction's seed",
         frames.encode(b"H", Hello(**_HELLO).body(), TO_HUB): "a hello has seed 0",
@@ -264,14 +264,14 @@ def frames_file() -> dict[str, Any]:
                 "seed": f"{seed:08x}",
                 "frame": frames.encode(kind, body, seed).hex(),
             }
-            for kind, body, seed in good
+            for kind, body, seed in valid
         ],
-        "bad": [{"stream": text.hex(), "why": why} for text, why in bad.items()],
+        "bad": [{"stream": text.hex(), "why": why} for text, why in invalid.items()],
     }
 
 
 def data_file() -> dict[str, Any]:
-    good = (
+    valid = (
         (b"c", 0, 0, b"mAH1 hosts"),
         (b"d", 4095, 5, b""),
         (b"C", 5, 4095, b"1DB^"),
@@ -283,7 +283,7 @@ def data_file() -> dict[str, Any]:
         (Lane.BULK, b"\x11\x13\xff", 0, bytes(range(256))),
         (Lane.BULK, b"", 1, b"under the second best mask\n"),
     )
-    bad = {
+    invalid = {
         (b"c", b""): "no numbers",
         (b"c", b"AAA"): "one and a half numbers",
         (b"c", b"AA=A"): "a byte that is not a digit",
@@ -306,7 +306,7 @@ def data_file() -> dict[str, Any]:
                 "acknowledgement": ack,
                 "payload": data.hex(),
             }
-            for kind, seq, ack, data in good
+            for kind, seq, ack, data in valid
         ]
         + [
             {
@@ -318,7 +318,7 @@ def data_file() -> dict[str, Any]:
             }
             for lane, harmed, other, data in masked
         ],
-        "bad": [{"kind": kind.decode(), "body": body.hex(), "why": why} for (kind, body), why in bad.items()],
+        "bad": [{"kind": kind.decode(), "body": body.hex(), "why": why} for (kind, body), why in invalid.items()],
     }
 
 
@@ -396,9 +396,9 @@ def records_file() -> dict[str, Any]:
         "one byte beyond the credit": [_record(b"m", 0, bytes(97))],
         "beyond the credit, by the cost of records": [_record(b"0", 0, b"a") * 21],
     }
-    good: list[Case] = []
-    bad: list[Case] = []
-    for results, is_violation, all_cases in ((good, False, cases), (bad, True, violations)):
+    valid: list[Case] = []
+    invalid: list[Case] = []
+    for results, is_violation, all_cases in ((valid, False, cases), (invalid, True, violations)):
         for name, payloads in all_cases.items():
             events, violation = mux_events(100, payloads)
             assert violation is is_violation, name
@@ -406,8 +406,8 @@ def records_file() -> dict[str, Any]:
     return {
         "about": "6; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 100"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
-        "good": good,
-        "bad": bad,
+        "good": valid,
+        "bad": invalid,
     }
 
 
@@ -427,7 +427,7 @@ def words_file() -> dict[str, Any]:
         b"%.",
         b"a/b-c_d.e~",
     )
-    bad = {
+    invalid = {
         "": "empty",
         "%": "a malformed escape",
         "a%4": "a malformed escape",
@@ -438,8 +438,8 @@ def words_file() -> dict[str, Any]:
         "\u00f6": "a byte that a writer must escape",
         "\x7f": "a byte that a writer must escape",
     }
-    good = [{"bytes": data.hex(), "word": escaping.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
-    return {"about": "8.1; bytes in hex", "good": good, "bad": [{"word": w, "why": why} for w, why in bad.items()]}
+    valid = [{"bytes": data.hex(), "word": escaping.quote(data.decode("utf-8", "surrogateescape"))} for data in samples]
+    return {"about": "8.1; bytes in hex", "good": valid, "bad": [{"word": w, "why": why} for w, why in invalid.items()]}
 
 
 _MESSAGES = (
@@ -486,6 +486,21 @@ _MESSAGES = (
     "confirm 2",
     "withdraw 2.7 arrival=x1",
     "goingdown",
+    "join web",
+    'join web ns=night tag=2 Services=[{"id":1,"name":"net"}]',
+    'join web Terms={"quorum":3} Passive=1',
+    "leave web tag=2",
+    'announce 7 [{"id":1,"name":"net"}]',
+    "next 7 12",
+    "next 7 12 done=11 result=failed text=no%20route",
+    "cast 7 3 thello",
+    "cast 7 3 bAAE%3D Part=1 More=1",
+    "cast 7 3 tstate State=1",
+    "members web 3 timeout=5",
+    "rerun web",
+    "rerun web service=4",
+    "stop web",
+    "group web",
     "gone 7",
     "note waiting%20for%20the%20hub",
     "lease",
@@ -636,7 +651,9 @@ def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
     """
     decoder = Decoder(longest=case["longest"], eight=case["eight"])
     decoder.seeds, decoder.echo_seeds = (int(case["seed"], 16),), (int(case["echo"], 16),)
-    events = [event for at in range(0, len(data), chunk) for event in decoder.receive(data[at : at + chunk], 0.0)]
+    events = [
+        event for start in range(0, len(data), chunk) for event in decoder.receive(data[start : start + chunk], 0.0)
+    ]
     events += decoder.receive_eof()
     return {
         "frames": [[e.frame.kind.decode(), e.frame.body.hex()] for e in events if isinstance(e, FrameFound)],
@@ -648,7 +665,7 @@ def decoded(data: bytes, case: Mapping[str, Any], chunk: int) -> dict[str, Any]:
 
 def _streams() -> dict[str, bytes]:
     poll, keep = frames.encode(b"P", b"B", TO_HUB), frames.encode(b"K", b"", TO_HUB)
-    own = frames.encode(b"K", b"", TO_AGENT)
+    echo = frames.encode(b"K", b"", TO_AGENT)
     hello = frames.encode(b"H", Hello(**_HELLO).body(), 0)
     bulk = frames.encode(b"d", frames.data_body(3, 4, bytes(60), eight=False), TO_HUB)
     printk = b"[   12.345678] usb 1-1: new high-speed USB device number 2\r\n"
@@ -683,8 +700,8 @@ def _streams() -> dict[str, bytes]:
         "a damaged frame, and a good one": bulk[:20] + b"?" + bulk[21:] + keep,
         "a byte is lost": bulk[:20] + bulk[21:] + keep,
         "a byte is doubled": bulk[:20] + bulk[19:] + keep,
-        "our own echo": own + poll,
-        "our own echo inside text": b"$ " + own + b"$ " + own,
+        "our own echo": echo + poll,
+        "our own echo inside text": b"$ " + echo + b"$ " + echo,
         "the parity bit is set": parity,
         "NUL and XON after each byte": noisy,
         "a frame of another session": frames.encode(b"K", b"", 12345) + poll,
@@ -757,9 +774,9 @@ def compressed_file() -> dict[str, Any]:
         "a place byte below 128": [_record(b"M", 0, _READY), b"rA\x00"],
         "an opening of a channel that is open": [_record(b"O", 2, _RUN), b"RC\x80"],
     }
-    good: list[Case] = []
-    bad: list[Case] = []
-    for results, is_violation, all_cases in ((good, False, cases), (bad, True, violations)):
+    valid: list[Case] = []
+    invalid: list[Case] = []
+    for results, is_violation, all_cases in ((valid, False, cases), (invalid, True, violations)):
         for name, payloads in all_cases.items():
             events, violation = mux_events(600, payloads, expand=True)
             assert violation is is_violation, name
@@ -767,8 +784,8 @@ def compressed_file() -> dict[str, Any]:
     return {
         "about": "6.5; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 600"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
-        "good": good,
-        "bad": bad,
+        "good": valid,
+        "bad": invalid,
     }
 
 

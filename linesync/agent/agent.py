@@ -218,7 +218,7 @@ class Agent:
 
     def session_continued(self, reply: Reply) -> None:
         """The hub has restarted, and continues the session of this host."""
-        self.lease.begin(reply.options.get("lease", ""))
+        self.lease.continues(reply.options.get("lease", ""))
         self._report(f"{self.name} continues its session with the hub on {self._endpoint}")
         self.relayed.continued()
 
@@ -418,8 +418,8 @@ class _Scripts(User[Peer]):
         peer.abandon("the script is gone")
 
     def trouble(self, peer: Peer, sentence: str) -> None:
-        where = peer.info.endpoint if peer.info is not None else "a connection"
-        self._agent.report(f"{where}: {sentence}", peer=where)
+        label = peer.info.endpoint if peer.info is not None else "a connection"
+        self._agent.report(f"{label}: {sentence}", peer=label)
 
     def request(self, peer: Peer, number: str, text: str) -> None:
         self._agent.relayed.take(peer, number, text)

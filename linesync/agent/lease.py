@@ -26,6 +26,7 @@ from ..wire.link import Link
 
 __all__ = ["HubLease"]
 
+_NEVER = float("-inf")
 _CHECKS = 16  # the number of checks in one lease
 _STOPPED = 1 / 8  # part of the lease: after a longer delay of a check, the agent assumes that its process was stopped
 _ASK_AT = 1 / 8  # part of the lease: age of the newest acknowledgement at which the agent asks the hub for another
@@ -48,6 +49,7 @@ class HubLease:
         self.seconds = limits.LEASE
         """The lease in seconds."""
         self._idle_at = 0.0  # the last time at which no work depended on the hub
+        self._acknowledged_at = _NEVER
         self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -57,14 +59,18 @@ class HubLease:
 
         :param seconds: the lease that the hub sent, in seconds; empty or invalid for the default.
         """
+        self._idle_at, self._acknowledged_at = self._loop.time(), _NEVER
+        self.continues(seconds)
+
+    def continues(self, seconds: str) -> None:
+        """The session continues with another process of the hub. The parameter is that of :meth:`begin`."""
         try:
             value = float(seconds)
         except ValueError:
             value = 0.0
         self.seconds = value if 0 < value < 1e9 else limits.LEASE
         self.stop()
-        self._idle_at = self._loop.time()
-        self._set_timer(self._idle_at)
+        self._set_timer(self._loop.time())
 
     def stop(self) -> None:
         """Stop watching, because the session has ended."""
@@ -78,7 +84,7 @@ class HubLease:
         link = self._uplink.link
         age = self.seconds
         if self._timer is not None and link is not None:
-            age = max(min(age, self._loop.time() - link.acknowledged_at), 0.0)
+            age = max(min(age, self._loop.time() - self._newest(link)), 0.0)
             if age > max(self.seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
                 self._uplink.ask_alive()
         option = "" if self.seconds == limits.LEASE else f"{self.seconds:g}"
@@ -102,15 +108,21 @@ class HubLease:
         """Whether any work or hold depends on the hub."""
         return bool(self._tasks) or self._has_holds() or bool(self._uplink.interrupted)
 
+    def _newest(self, link: Link) -> float:
+        """The time of the newest acknowledged frame. A session that continues after a restart of the hub has a new link
+        session, in which nothing is acknowledged yet."""
+        self._acknowledged_at = max(self._acknowledged_at, link.acknowledged_at)
+        return self._acknowledged_at
+
     def _lease_end(self, link: Link) -> float:
-        return max(link.acknowledged_at, self._idle_at) + self.seconds
+        return max(self._newest(link), self._idle_at) + self.seconds
 
     def _set_timer(self, now: float) -> None:
         link = self._uplink.link
-        when = now + self.seconds / _CHECKS
+        check_at = now + self.seconds / _CHECKS
         if link is not None and self._lease_end(link) > now:
-            when = min(when, self._lease_end(link))
-        self._timer = self._loop.call_at(when, self._check, when)
+            check_at = min(check_at, self._lease_end(link))
+        self._timer = self._loop.call_at(check_at, self._check, check_at)
 
     def _check(self, due: float) -> None:
         now, link = self._loop.time(), self._uplink.link
@@ -127,6 +139,6 @@ class HubLease:
                 self._lost(why)
                 self._uplink.cannot_continue(why)
                 self._idle_at = now
-            elif now - link.acknowledged_at > self.seconds * _ASK_AT:
+            elif now - self._newest(link) > self.seconds * _ASK_AT:
                 self._uplink.ask_alive()
         self._set_timer(now)

@@ -164,8 +164,8 @@ class Relayed:
         for request in [request for request in self._queue if request.script is script]:
             self._unqueue(request)
         self._held_back.pop(peer, None)
-        known = script.requests or script.uncommitted or script.hub_may_hold
-        if known:  # without a session, the hub does not know this script, and the note is dropped
+        hub_knows_script = script.requests or script.uncommitted or script.hub_may_hold
+        if hub_knows_script:  # without a session, the hub does not know this script, and the note is dropped
             self._uplink.tell(protocol.encode(protocol.ClientGone(client=str(script.number))))
         return script
 
@@ -293,9 +293,9 @@ class Relayed:
 
     def say_waiting(self, script: Script) -> None:
         """Notify a script that the hub cannot be reached now."""
-        where = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
+        label = self._uplink.info.endpoint if self._uplink.info is not None else "its line"
         why = "no hub answers" if self._uplink.line is not None else "the line is down"
-        text = f"waiting for the hub: {why} on {where}"
+        text = f"waiting for the hub: {why} on {label}"
         script.peer.note(protocol.encode(Note(text=text)))
 
     def _send(self, request: _Request) -> None:

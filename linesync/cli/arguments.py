@@ -59,7 +59,9 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
     def _format_usage(self, *args: Any) -> str:
         """Break the usage text of a command only between its options."""
         lines = super()._format_usage(*args).splitlines()
-        return "\n".join(part for line in lines for part in _wrapped(line, self._limit, 12, whole=True)) + "\n\n"
+        return (
+            "\n".join(part for line in lines for part in _wrapped(line, self._limit, 12, keep_brackets=True)) + "\n\n"
+        )
 
 
 def _paragraph(numbered: tuple[int, str]) -> tuple[str, int]:
@@ -93,19 +95,19 @@ def _fitted(lines: list[str], width: int) -> list[str]:
     return [line[: indent + len(first)], *_wrapped(second, width, len(below), begin=below)]
 
 
-def _wrapped(text: str, width: int, hang: int = 0, *, begin: str = "", whole: bool = False) -> list[str]:
+def _wrapped(text: str, width: int, hang: int = 0, *, begin: str = "", keep_brackets: bool = False) -> list[str]:
     """Break a text at blanks. Returns its lines.
 
     :param hang: the number of columns by which the second line and later lines are indented.
     :param begin: the text before the first line.
-    :param whole: do not break within brackets.
+    :param keep_brackets: do not break within brackets.
     """
     from textwrap import wrap
 
     depth, marked = 0, []
     for char in text:
         depth += (char == "[") - (char == "]")
-        marked.append("\0" if whole and depth and char == " " else char)
+        marked.append("\0" if keep_brackets and depth and char == " " else char)
     lines = wrap(
         "".join(marked),
         width,
@@ -159,7 +161,7 @@ def parse_verbatim(parser: Parser, words: Sequence[str], merged: argparse.Namesp
 
     :raises UsageError: the arguments are wrong.
     """
-    first = next((at for at, word in enumerate(words, 1) if not word.startswith("-")), len(words))
+    first = next((position for position, word in enumerate(words, 1) if not word.startswith("-")), len(words))
     return _unshielded(parser.parse_args([*words[:first], *map(_shielded, words[first:])], merged))
 
 

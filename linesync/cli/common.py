@@ -62,10 +62,10 @@ def option(
     """
     default = setting(name, command)
     if flag:
-        on = default if isinstance(default, bool | None) else _SWITCH.get(default.lower())
-        if default is not None and on is None:
+        enabled = default if isinstance(default, bool | None) else _SWITCH.get(default.lower())
+        if default is not None and enabled is None:
             raise _wrong_setting(name, f"invalid value {default!r}: expected {', '.join(filter(None, _SWITCH))}")
-        parser.add_argument(f"--{name}", action="store_true", default=bool(on), **keywords)
+        parser.add_argument(f"--{name}", action="store_true", default=bool(enabled), **keywords)
         return
     if many:
         values = default.split() if isinstance(default, str) else list(default or [])

@@ -23,15 +23,15 @@ def fitted(done: int, total: int, seconds: float, columns: int) -> str:
     :param seconds: the time since the start of the transfer.
     """
     rate = done / max(seconds, 1e-3)
-    left = (total - done) / rate if rate else 0.0
+    seconds_left = (total - done) / rate if rate else 0.0
     parts = [
         (0, f"{done / max(total, 1):4.0%}"),
         (3, f"{done:,} of {total:,} bytes"),
         (2, f"{rate / 1000:,.1f} kB/s"),
-        (1, f"{left:.0f} s left"),
+        (1, f"{seconds_left:.0f} s left"),
     ]
-    for least in range(len(parts), 0, -1):
-        text = "  ".join(text for rank, text in parts if rank < least)
+    for ranks in range(len(parts), 0, -1):
+        text = "  ".join(text for rank, text in parts if rank < ranks)
         if len(text) <= columns:
             return text
     return ""

@@ -127,13 +127,13 @@ def _apply(check: Callable[[str], T], parameter: str, value: str) -> T:
         raise UsageError(f"{parameter}: {error.message}") from None
 
 
-def name_of(what: str, *, optional: bool = False) -> Rule:
+def name_of(noun: str, *, optional: bool = False) -> Rule:
     """Make the rule for the name of a barrier, a lock and so on.
 
-    :param what: the kind of the name, for the error.
+    :param noun: the kind of the name, for the error.
     :param optional: the name may also be empty.
     """
-    return _accepted_by(lambda value: check_name(what, value), optional=optional)
+    return _accepted_by(lambda value: check_name(noun, value), optional=optional)
 
 
 _member = _accepted_by(check_member)
@@ -338,7 +338,8 @@ RULES: dict[str, Rule] = {
     "from_host": _host,
     "to_host": _host,
     "permission": text,
-    "user": _user,
+    "uid": _user,
+    "user": text,
     "member": _accepted_by(check_member, optional=True),
     "members": _members,
     "arrival": _arrival,
@@ -369,6 +370,7 @@ RULES: dict[str, Rule] = {
     "any": flag,
     "others": flag,
     "keep": flag,
+    "clear_env": flag,
     "tolerate_loss": flag,
     "rejoin": flag,
     "all_parties": flag,

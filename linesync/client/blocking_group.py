@@ -17,8 +17,8 @@ __all__ = ["BlockingGroup"]
 class BlockingGroup:
     """A member of a group. Its methods are those of :class:`linesync.client.groups.Group`, and raise the same errors.
 
-    The script asks the hub for events only while it waits for the next one. So it gets ``abort`` when it asks for the next event
-    after the present step.
+    The script asks the hub for events only while it waits for the next event. So it gets ``abort`` when it asks for the next
+    event after the current step.
     """
 
     def __init__(self, client: BlockingClient, group: Group) -> None:
@@ -37,7 +37,7 @@ class BlockingGroup:
 
     @property
     def view(self) -> View | None:
-        """The view that was delivered last; None before the first one."""
+        """The view that was delivered last; None before the first view."""
         return self._group.view
 
     @property

@@ -46,13 +46,15 @@ class Deadline:
         """Whether the timeout has passed."""
         return self.timeout is not None and time.monotonic() - self._begin >= self.timeout
 
-    def check(self, what: str) -> None:
+    def check(self, output_name: str) -> None:
         """Raise TimedOut if the timeout has passed.
 
-        :param what: the name of the output that the caller prints, for the error.
+        :param output_name: the name of the output that the caller prints, for the error.
         """
         if self.over:
-            raise TimedOut(f"timed out after {self.timeout:g} s while showing {what}; use a longer timeout to see more")
+            raise TimedOut(
+                f"timed out after {self.timeout:g} s while showing {output_name}; use a longer timeout to see more"
+            )
 
     @property
     def left(self) -> float | None:
@@ -62,12 +64,12 @@ class Deadline:
 
 @asynccontextmanager
 async def limit(
-    peer: Conversation, timeout: float | None, late: Callable[[float], LinesyncError], grace: float | None = None
+    peer: Conversation, timeout: float | None, make_error: Callable[[float], LinesyncError], grace: float | None = None
 ) -> AsyncIterator[Timeout]:
-    """Cancel a block that still waits after its timeout and the grace. The block then raises the error of ``late``.
+    """Cancel a block that still waits after its timeout and the grace. The block then raises the error of ``make_error``.
 
     :param timeout: seconds, or None for no limit.
-    :param late: makes the error; it is called with the seconds since the start of the block.
+    :param make_error: makes the error; it is called with the seconds since the start of the block.
     :param grace: seconds after the timeout; None for :data:`GRACE`.
     """
     begin = peer.now()
@@ -78,7 +80,7 @@ async def limit(
     except TimeoutError:
         if not scope.expired():  # an error of the operating system
             raise
-        raise late(peer.now() - begin) from None
+        raise make_error(peer.now() - begin) from None
 
 
 def remaining(timeout: float | None, passed: float) -> float | None:

@@ -132,7 +132,7 @@ class _Copy:
 
         :param after: the seconds since its start.
         """
-        what = f"the copy to {self._target} was given up"
+        event = f"the copy to {self._target} was given up"
         if not self._touched:
-            return given_up(what, "", deadline=self._timeout)
-        return given_up(f"{what} after {after:.3g} s", "the target may have been changed", check="compare it")
+            return given_up(event, "", deadline=self._timeout)
+        return given_up(f"{event} after {after:.3g} s", "the target may have been changed", check="compare it")

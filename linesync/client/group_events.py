@@ -29,23 +29,23 @@ class View(Record):
     members: tuple[str, ...]
     """The members, the oldest first."""
     joined: tuple[str, ...]
-    """The members that were not in the view before."""
+    """The members that were not in the previous view."""
     left: tuple[tuple[str, str], ...]
-    """The members of the view before that are not in this one, each with the cause."""
+    """The members of the previous view that are not in this view, each with the cause."""
     missing: tuple[tuple[str, str], ...]
-    """If the group is short: the last members that left, each with the cause."""
+    """If the group is short: the members that left last, each with the cause."""
     why: str = ""
     """``retry`` or ``rerun`` if no member joined or left."""
     short: bool = False
-    """Whether there are fewer members than the quorum, so that nothing is delivered."""
+    """Whether there are fewer members than the quorum, so that no messages are delivered and no services run."""
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """The members that come from the view before."""
+        """The members that were also in the previous view."""
         return tuple([name for name in self.members if name not in self.joined])
 
     def index(self, member: str) -> int:
-        """The place of a member in the view, from 0.
+        """The position of a member in the view, from 0.
 
         :raises ValueError: it is not in the view.
         """
@@ -62,7 +62,7 @@ class Message(Record):
     ring: Ring
     """The view in which it was sent and delivered."""
     state: bool = False
-    """Whether it is the state of the group, which the hub sends to a newcomer. It may be from an earlier view."""
+    """Whether it is the state of the group, which the hub sends to a new member. It may be from an earlier view."""
 
 
 class Step(Record):
@@ -75,7 +75,7 @@ class Step(Record):
     ring: Ring
     """The view of the round."""
     number: int
-    """Its number in the log of the group."""
+    """Its number in the sequence of the group's events."""
     text: str = ""
     """For ``completed``, the services with different versions; for ``failed`` and ``abort``, the reason."""
 
@@ -84,26 +84,32 @@ GroupEvent: TypeAlias = "View | Message | Step"
 
 
 class Inbox:
-    """Turns the events of the hub into those of the member. It has no clock and no line.
+    """Converts the events of the hub to the events that the member gets. Pure.
 
     1. Events come once: one that has come already is dropped.
     2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
        services that got ``init`` and did not get ``activate``, the last one first.
-    3. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
+    3. While a delivered step runs, the next step and what follows it wait. ``abort`` ends a running ``init`` or
+       ``process``.
+    4. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
 
     :ivar last: the number of the last event that has come.
     :ivar ring: the view of the events that come now.
+    :ivar running: the step that was delivered and has not been finished.
     :ivar ended: the cause for which the member was removed; None while it is a member.
     """
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.ring = NO_RING
+        self.running: Step | None = None
         self.ended: str | None = None
         self._void = last
         self._events: deque[GroupEvent] = deque()
         self._begun: dict[int, None] = {}
         """The services that got ``init`` and did not get ``activate``, in order."""
+        self._stopped = False
+        """Whether the event has come that the group was stopped."""
         self._active: set[int] = set()
         """The services that got ``activate`` and did not get ``stop``."""
         self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
@@ -132,44 +138,54 @@ class Inbox:
             left, missing = tuple(state.left.items()), tuple(state.missing.items())
             view = View(state.ring, state.members, state.joined, left, missing, state.why, state.short)
             self._events.append(view)
-        elif kind in ("message", "part", "state"):
+        elif kind in ("message", "first", "part", "last", "state"):
             self._message(event)
         elif kind == "abort":
             self._abort(event.data, event.number)
         else:
+            self._stopped = self._stopped or kind == "stopped"
             self._events.append(Step(kind, event.service, self.ring, event.number, event.data))
 
     def _message(self, event: GroupEventWords) -> None:
-        data = read_data(event.data)
-        if event.kind == "state":
-            self._events.append(Message(event.sender, data, self.ring, True))
-            return
-        parts = self._parts.setdefault(event.sender, [])
-        parts.append(data)
-        if event.kind == "message":
-            del self._parts[event.sender]
-            self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        data, kind = read_data(event.data), event.kind
+        if kind in ("part", "last"):
+            parts = self._parts.setdefault(event.sender, [])
+            parts.append(data)
+            if kind == "last":
+                del self._parts[event.sender]
+                self._events.append(Message(event.sender, b"".join(parts), self.ring))
+        else:
+            self._parts.pop(event.sender, None)  # an earlier message without its last part
+            if kind == "first":
+                self._parts[event.sender] = [data]
+            else:
+                self._events.append(Message(event.sender, data, self.ring, kind == "state"))
 
     def _abort(self, why: str, number: int) -> None:
-        """The round is over: drop its steps that have not been delivered, and abort what has begun."""
+        """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
         self._void = number
         self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
+        if self.running is not None and self.running.kind in ("init", "process"):
+            self.running = None  # an abort follows; an activate goes on to its end
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
-        self.ring = NO_RING
 
     def end(self, why: str) -> None:
-        """The member was removed, or the session with the hub has ended."""
+        """End the events, because the member was removed or the session with the hub has ended."""
         if self.ended is None:
             self.ended = why
             self._abort(why, self.last)
+            if why == GROUP_STOPPED and not self._stopped:
+                self._events.append(Step("stopped", -1, self.ring, self.last))
 
     def next(self) -> GroupEvent | None:
         """The next event, or None if there is none now."""
-        if not self._events:
+        if not self.ready:
             return None
         event = self._events.popleft()
         if isinstance(event, Step):
+            if event.kind in STEPS:
+                self.running = event
             if event.kind in ("init", "process"):
                 self._begun[event.service] = None
             elif event.kind == "activate":
@@ -177,28 +193,45 @@ class Inbox:
                 self._active.add(event.service)
         return event
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is an event to deliver now."""
+        if not self._events:
+            return False
+        head = self._events[0]
+        return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
+
+    def finish(self, step: Step) -> None:
+        """A step has ended."""
+        if self.running is not None and self.running.number == step.number:
+            self.running = None
+
     def to_stop(self, step: Step) -> bool:
-        """Whether a ``stop`` has something to stop: the service got ``activate`` before."""
+        """Whether the service of a ``stop`` got ``activate`` before, so that it must be stopped."""
         stops = step.service in self._active
         self._active.discard(step.service)
         return stops
 
     def awaits(self, step: Step) -> bool:
-        """Whether the hub waits for a report of a step: its round goes on, and no later step has come with it."""
-        later = any(isinstance(one, Step) and one.kind in STEPS for one in self._events)
-        return step.kind in STEPS and step.number > self._void and not later
+        """Whether the hub waits for the report of a step: its round continues, and no later step has arrived together with it."""
+        later_step = any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
+        return step.kind in STEPS and step.number > self._void and not later_step
 
     def valid(self, step: Step) -> bool:
-        """Whether the round of a step goes on."""
+        """Whether the round of a step continues."""
         return step.kind in STEPS and step.number > self._void
 
     def skip(self, services: Iterable[int]) -> None:
-        """Forget the steps of all other services, which the member no longer has."""
+        """Forget the steps of all other services, which the member no longer has, and abort those that have begun."""
         mine = set(services)
-        self._events = deque(
-            [
-                one
-                for one in self._events
-                if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
-            ]
-        )
+        kept = [
+            one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
+        ]
+        gone = [service for service in reversed(self._begun) if service not in mine]
+        if self.running is not None and self.running.service in gone:
+            self.running = None
+        for service in gone:
+            del self._begun[service]
+        self._active &= mine
+        why = "this member withdrew the service"
+        self._events = deque([*(Step("abort", service, self.ring, self.last, why) for service in gone), *kept])

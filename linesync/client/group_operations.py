@@ -1,4 +1,4 @@
-"""The operations for groups, as coroutines for both drivers. The rest of groups is imported by their users only."""
+"""The operations for groups, as coroutines for both drivers. Other modules for groups are imported when they are needed."""
 
 from __future__ import annotations
 
@@ -52,16 +52,17 @@ class GroupOperations(SyncOperations):
     ) -> Group:
         """Become a member of a group, until :meth:`Group.leave` or the end of this connection.
 
-        The parameters from ``quorum`` on are the terms of the group. The first member sets them, and the others must have the
-        same.
+        The parameters from ``quorum`` to ``backoff`` are the terms of the group. The first member sets them. All other members
+        must have the same terms.
 
         :param tag: the member is ``host#tag``; by default, it is this host.
         :param services: the services that this member runs together with the others.
-        :param quorum: the least number of members with which the group delivers messages and runs services.
-        :param init: ``first``: all ``init`` steps run before the first ``process``; ``in-turn``: each directly before its own.
+        :param quorum: the smallest number of members with which the group delivers messages and runs services.
+        :param init: ``first``: all ``init`` steps run before the first ``process``; ``in-turn``: the ``init`` of each service
+            runs directly before its ``process``.
         :param activate: ``after`` or ``before`` the barrier of the service.
-        :param on_failure: what follows a failed or late step: ``retry``, ``exclude`` (its member) or ``stop``.
-        :param retries: the most tries after the first one.
+        :param on_failure: the reaction to a failed or late step: ``retry``, ``exclude`` (its member) or ``stop``.
+        :param retries: the maximum number of retries.
         :param backoff: seconds until the first retry. Each further delay is twice as long, up to 60 s.
         :raises Mismatch: the member is in the group already, or the group has other terms.
         """
@@ -73,8 +74,8 @@ class GroupOperations(SyncOperations):
         request = protocol.GroupJoin(
             name=name, ns=namespace, tag=tag, Terms=terms, Services=services_text(tuple(services))
         )
-        number, member, after = await self._ask(request, timeout)
-        group = Group(self, self._ask, name, namespace, int(number), member, int(after))
+        number, member, after = await self._wait(request, "", timeout)
+        group = Group(self, self._ask, self._reply, name, namespace, int(number), member, int(after))
         self.groups.add(group)
         return group
 
@@ -95,7 +96,7 @@ class GroupOperations(SyncOperations):
         :raises Mismatch: the member is in the group already, or the group has other terms.
         """
         request = protocol.GroupJoin(name=name, ns=namespace, tag=tag, Terms=_terms(quorum=quorum), Passive=True)
-        _, member, _ = await self._ask(request, timeout)
+        _, member, _ = await self._wait(request, "", timeout)
         return member
 
     @checked(name=name_of("group"), tag=_tag)
@@ -115,7 +116,7 @@ class GroupOperations(SyncOperations):
         """Wait until a group has at least ``count`` members.
 
         :returns: the members, the oldest first.
-        :raises TimedOut: the timeout passed. The error names the members that are there.
+        :raises TimedOut: the timeout passed. The error names the current members.
         """
         request = protocol.GroupMembers(name=name, count=count, ns=namespace, timeout=timeout, arrival=arrival)
         return tuple(await self._wait(request, arrival, timeout))
@@ -151,10 +152,10 @@ class GroupOperations(SyncOperations):
 
 
 def _terms(**terms: object) -> str:
-    """The terms of a group as JSON, without those that are the default."""
+    """The terms of a group as JSON, without the terms that have their default values."""
     import json
 
     from ..model.state.group import Terms
 
-    mine = {name: value for name, value in terms.items() if value != Terms.FIELDS[name][1]}
-    return json.dumps(mine, separators=(",", ":")) if mine else ""
+    special = {name: value for name, value in terms.items() if value != Terms.FIELDS[name][1]}
+    return json.dumps(special, separators=(",", ":")) if special else ""

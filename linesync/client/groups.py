@@ -9,7 +9,7 @@ from .. import protocol
 from ..errors import Aborted, LinesyncError, LinesyncFailed, UsageError
 from ..model.state.group import NO_RING, Announced, Ring
 from ..runtime.pending import Pending
-from .group_events import GROUP_STOPPED, LEFT, STEPS, Inbox, Message, Step, View
+from .group_events import GROUP_STOPPED, LEFT, Inbox, Message, Step, View
 from .requests import Requests, explained
 
 TYPE_CHECKING = False
@@ -20,7 +20,8 @@ __all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "
 
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
-_LINGER = 0.02  # seconds that a member that runs a step waits for its end, before it asks for events without a report
+_SLOW_STEP = 0.5  # seconds after which a step is reported although another one has come with it
+_LINGER = 0.02  # seconds for which a member waits for the end of its step, before it asks for events without a report
 
 
 class Group:
@@ -40,17 +41,19 @@ class Group:
                     await group.done(event)
 
     One task at a time reads the events. Other tasks may send messages and report steps at the same time, so that a step can run
-    while the task waits for the next event, which may be ``abort``. After ``abort``, a report of the step does nothing.
+    while the task waits for the next event, which may be ``abort``. The next step comes after the report of this one. After
+    ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
-    :ivar view: the view that was delivered last; None before the first one.
+    :ivar view: the view that was delivered last; None before the first view.
     """
 
     def __init__(
         self,
         requests: Requests,
         ask_hub: Callable[[protocol.Message], Awaitable[object]],
+        reply: Callable[[str, Pending], Awaitable[object]],
         name: str,
         namespace: str,
         number: int,
@@ -63,22 +66,29 @@ class Group:
         self._namespace = namespace
         self._requests = requests
         self._ask_hub = ask_hub
+        self._reply = reply
         self._number = number
         self._inbox = Inbox(after)
         self._ring = NO_RING
         self._asked: Pending | None = None
         """The request for events that waits at the hub."""
         self._error: LinesyncError | None = None
-        self._running: Step | None = None
-        """A step that was delivered and not reported."""
+        self._lingered = False
+        """Whether the end of the running step was waited for."""
+        self._began = 0.0
+        """When the last step was delivered."""
+        self._casting: Pending | None = None
+        """Stands for the message that is being sent; woken when it was sent."""
+        self._part: Pending | None = None
+        """The last part of a message that was sent to the hub."""
         self._unsent = 0
-        """The number of a finished step whose report goes with that of a later step; 0 if there is none."""
+        """The number of a finished step that is reported together with a later step; 0 if there is none."""
         self._reported = Pending("", None)
         """Woken when a step is reported."""
 
     @property
     def ring(self) -> Ring:
-        """The id of the view; ``NO_RING`` before the first one, from an abort to the next view, and while the group is short."""
+        """The id of the view; ``NO_RING`` before the first view, from an abort to the next view, and while the group is short."""
         return self._ring
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -118,16 +128,15 @@ class Group:
                 await self._receive()
 
     async def _receive(self) -> None:
-        """Wait until the request for events is answered."""
-        if self._asked is None and self._running is not None:
+        """Wait until there may be an event to deliver."""
+        inbox, peer = self._inbox, self._requests.peer
+        if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
-        if self._asked is None and self._inbox.ended is None:
-            self._ask()
-        if self._asked is not None:
-            try:
-                await self._requests.peer.reply_to(self._asked)
-            except LinesyncError:
-                pass  # _take has handled it
+        if self._asked is None and inbox.ended is None and not inbox.ready:
+            self._ask(self._unsent)
+        asked = self._asked
+        while asked is not None and self._asked is asked and not inbox.ready:
+            await peer.wait(asked)
 
     def _deliver(self, event: GroupEvent) -> None:
         if isinstance(event, View):
@@ -135,9 +144,9 @@ class Group:
             self._ring = NO_RING if event.short else event.ring
         elif isinstance(event, Step) and event.kind == "abort":
             self._ring = NO_RING
-            self._running = None
-        elif isinstance(event, Step) and event.kind in STEPS:
-            self._running = event
+        self._lingered = False
+        if isinstance(event, Step):
+            self._began = self._requests.peer.now()
 
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
@@ -149,13 +158,14 @@ class Group:
 
     async def _linger(self) -> None:
         """A step runs: give it a moment, because a request with its report replaces one without."""
+        self._lingered = True
         peer = self._requests.peer
         try:
             async with peer.timeout(_LINGER):
-                while self._running is not None and self._asked is None:
+                while self._inbox.running is not None and self._asked is None:
                     await peer.wait(self._reported)
         except TimeoutError:
-            self._running = None
+            pass  # the request goes without the report
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
         """Ask for the next events. This also reports a step, and replaces an earlier request."""
@@ -167,7 +177,7 @@ class Group:
         self._asked = pending
 
     def _take(self, request: str, pending: Pending, reply: str | LinesyncError) -> None:
-        """A reply has come. This runs before a task that waits for it, and also if none waits."""
+        """Handle a reply. This runs before the task that waits for the reply, and also if no task waits."""
         if self._asked is pending:
             self._asked = None
         try:
@@ -179,25 +189,36 @@ class Group:
             if not cause:
                 self._error = self._error or error
             self._inbox.end(cause or error.message)
+        if self._asked is not None:  # this was the reply to an earlier request
+            self._requests.peer.wake(self._asked)
+        elif self._casting is not None and self._inbox.ended is None:
+            self._ask()  # a message waits until this member has received the earlier ones, too
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
     async def done(self, step: Step, result: str = "done", text: str = "") -> None:
         """Report the end of a step. This does not wait for the hub. It does nothing if the round of the step is over.
 
-        :param result: ``done``, ``failed``, or ``again``: the step is ``process``, and the hub asks for it again.
-        :param text: why it failed.
+        :param result: ``done``, ``failed``, or ``again`` (only for ``process``: the hub requests another run).
+        :param text: the reason for a failure.
         """
         if result not in ("done", "again", "failed") or (result == "again" and step.kind != "process"):
             raise UsageError(f"invalid result {result!r} of {step.kind}: expected done, failed, or again for process")
-        if self._running is not None and self._running.number <= step.number:
-            self._running = None
-        if self._inbox.awaits(step) or (result != "done" and self._inbox.valid(step)):
+        asked = self._asked
+        slow = self._inbox.running == step and self._requests.peer.now() - self._began > _SLOW_STEP
+        self._inbox.finish(step)
+        if (
+            self._inbox.awaits(step)
+            or (slow and self._inbox.valid(step))
+            or (result != "done" and self._inbox.valid(step))
+        ):
             self._unsent = 0
             self._ask(step.number, result, text)
         elif self._inbox.valid(step):
             self._unsent = step.number
-        self._requests.peer.wake(self._reported)
+        for waits in (self._reported, asked):
+            if waits is not None:
+                self._requests.peer.wake(waits)
 
     async def ended(self, service: int, text: str = "") -> None:
         """Report that a service of this member has ended by itself. If it is a keystone, the group is stopped."""
@@ -210,7 +231,7 @@ class Group:
         """Send a message of at most 1 MiB to all members, including this one. Wait until the hub has put it in order, and while
         other members have not received the earlier messages of this member.
 
-        :param state: the message, of at most 16 KiB, also replaces the state that newcomers get first.
+        :param state: the message, of at most 16 KiB, also replaces the state that new members get first.
         :raises Aborted: the view has ended before the hub has put the message in order. No member gets it.
         :raises LinesyncFailed: the group has no view now, or it is short. No member gets the message.
         """
@@ -226,39 +247,63 @@ class Group:
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"
             )
         epoch = self.view.ring.epoch
+        while (waits := self._cast_in_progress()) is not None:
+            await self._requests.peer.wait(waits)
+        mine = self._casting = Pending("", None)
+        try:
+            await self._cast(data, epoch, state=state)
+        finally:
+            self._casting = None
+            self._requests.peer.wake(mine)
+
+    def _cast_in_progress(self) -> Pending | None:
+        """What the next message waits for: an earlier message, or the reply to a part whose message was given up."""
+        if self._casting is None and self._part is not None and self._part.reply is None:
+            return self._part
+        return self._casting
+
+    async def _cast(self, data: bytes, epoch: int, *, state: bool) -> None:
+        """Send a message in parts, one after the other."""
+        peer = self._requests.peer
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)] or [b""]
-        for number, part in enumerate(parts, 1):
+        for number, part in enumerate(parts):
             request = protocol.GroupCast(
                 member=self._number,
                 epoch=epoch,
                 data=protocol.data_word(part),
-                Part=number < len(parts),
+                Part=number > 0,
+                More=number + 1 < len(parts),
                 State=state,
             )
-            await self._ask_hub(request)
+            text = protocol.encode(request)
+            _, self._part = peer.ask(text)
+            if number and self._asked is None and self._inbox.ended is None:
+                self._ask()  # the hub waits until this member has received the earlier parts, too
+            await self._reply(text, self._part)
 
     async def announce(self, services: Iterable[Announced]) -> None:
-        """Replace the services of this member. New ones take part from the next round; the present round skips the others."""
+        """Replace the services of this member. New services take part from the next round. The current round skips services
+        that the member no longer has."""
         services = tuple(services)
         await self._ask_hub(protocol.GroupAnnounce(member=self._number, services=services_text(services)))
         self._inbox.skip([one.id for one in services])
-        if self._unsent and self._running is None:
+        if self._unsent and self._inbox.running is None:
             self._ask(self._unsent)  # the later step may have been skipped
 
     async def leave(self) -> None:
         """Leave the group. The events end."""
         tag = self.member.partition("#")[2]
-        await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag))
+        await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag, member=self._number))
         self._inbox.end(LEFT)
         self._requests.groups.discard(self)
 
 
 def services_text(services: tuple[Announced, ...]) -> str:
-    """The services as JSON, without the fields that are the default."""
+    """The services as JSON, without the fields that have their default values."""
     rows = []
-    for one in services:
-        if not isinstance(one, Announced):
-            raise TypeError(f"invalid service {one!r:.50}: expected an Announced, not {type(one).__name__}")
-        row = one.as_json()
+    for service in services:
+        if not isinstance(service, Announced):
+            raise TypeError(f"invalid service {service!r:.50}: expected an Announced, not {type(service).__name__}")
+        row = service.as_json()
         rows.append({name: row[name] for name, (_, default) in Announced.FIELDS.items() if row[name] != default})
     return json.dumps(rows, separators=(",", ":")) if rows else ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reboot_host", "wait_host"]
 
-_QUIET = 2.0  # seconds until the state of a quiet host is read again, because the end of a silence is not a change
+_QUIET = 2.0  # seconds between reads of the state of a quiet host, because the hub reports no change when it hears the host again
 
 
 async def wait_host(client: Operations, host: str, boot_after: str, timeout: float | None) -> HostState:
@@ -44,7 +44,7 @@ async def wait_host(client: Operations, host: str, boot_after: str, timeout: flo
 
 
 async def _change(client: Operations, changes: Following, host: str, last: HostState | None) -> None:
-    """Wait for a change of a host, but not for long if it is quiet."""
+    """Wait for a change of a host; if the host is quiet, at most ``_QUIET`` seconds."""
     scope = client.peer.timeout(_QUIET if last is not None and last.state == "quiet" else None)
     try:
         async with scope:

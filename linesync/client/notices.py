@@ -19,7 +19,7 @@ class Notices(User[P]):
         """The operations of the client, after it has connected."""
 
     def notice(self, text: str) -> None:
-        """A notice has arrived."""
+        """Handle a notice for the user."""
         raise NotImplementedError
 
     def session_down(self, peer: P, reason: str, restarted: bool) -> None:

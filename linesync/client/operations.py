@@ -37,7 +37,7 @@ __all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 _COMMAND_CHARS = 100
 _RUN_IDS = (1 << 24) - 1
 REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
-"""The command that reboots a host in order."""
+"""The command that reboots a host with a regular shutdown."""
 
 OutputCallback = Callable[[int, bytes], None]
 """A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
@@ -154,19 +154,19 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     @checked()
     async def check_policy(
-        self, from_host: str, to_host: str, permission: str, *, user: int | None = None, timeout: float | None = None
+        self, from_host: str, to_host: str, permission: str, *, uid: int | None = None, timeout: float | None = None
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
-        :param from_host: the host of the script that would do it; ``hub`` for a script on the controller.
-        :param to_host: the host that the operation works on.
+        :param from_host: the host of the script; ``hub`` for a script on the controller.
+        :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
-        :param user: the user id of a script on the controller; None if it would connect over a network.
+        :param uid: the user id of a script on the controller; None if it would connect over a network.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if user is None else user)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()
@@ -270,6 +270,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         stdin: bool = False,
         timeout: float | None = None,
         tell: bool = False,
+        user: str = "",
+        clear_env: bool = False,
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
         streams 1 and 2 are its stdout and stderr.
@@ -287,6 +289,9 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param stdin: whether the command reads stream 0; otherwise its stdin is empty.
         :param timeout: seconds after which the host ends the command, or None.
         :param tell: whether the host reports the command's pid in a separate message after 0.05 s.
+        :param user: the user of the command, with the groups, the environment and the home directory of that user; empty for
+            the user of the agent.
+        :param clear_env: of the agent's environment, the command inherits only HOME, USER, LOGNAME, SHELL and PATH.
         """
         import json
 
@@ -299,6 +304,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             timeout=timeout,
             tell=True,  # an older host does not keep the command, and its message shows that
             id=self._next_run_id(),
+            User=user,
+            Clear=clear_env,
         )
         began = self.peer.now()
 
@@ -367,6 +374,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         timeout: float | None = None,
         check: bool = False,
         on_output: OutputCallback | None = None,
+        user: str = "",
+        clear_env: bool = False,
     ) -> CommandResult:
         """Run a command on a host and wait for its end. A nonzero exit status is not an error unless ``check`` is true.
         Raises the errors of :meth:`finish`.
@@ -388,10 +397,21 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
+        :param user: as in :meth:`start`, also ``clear_env``.
         :raises CommandFailed: with ``check``: the command did not end with exit status 0. The error has the exit status
             and the output.
         """
-        stream = self.start(host, argv, cwd=cwd, env=env, stdin=stdin is not None, timeout=timeout, tell=True)
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin is not None,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+        )
         if stdin is not None:
             if stdin:
                 stream.send_nowait(0, stdin)

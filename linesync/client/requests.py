@@ -46,7 +46,7 @@ class Requests:
 
     @property
     def holds(self) -> bool:
-        """Whether this client has something that ends with its session: a hold, or a place in a group."""
+        """Whether this client has a hold or is a member of a group. Both end with its session."""
         return bool(self._holding or self.groups)
 
     def heard_revoked(self, text: str) -> bool:
@@ -106,8 +106,10 @@ class Requests:
         self, request: str, arrival: str, timeout: float | None, *, takes: bool, holds: bool = False
     ) -> protocol.Reply:
         """The same as :meth:`_wait`, with the text of the request."""
-        asked = request
-        async with limit(self.peer, timeout, lambda after: unanswered(asked, silence(after), deadline=timeout)):
+        unanswered_request = request
+        async with limit(
+            self.peer, timeout, lambda after: unanswered(unanswered_request, silence(after), deadline=timeout)
+        ):
             number, pending = self.peer.ask(request, (lambda _reply: self._holding.add(arrival)) if holds else None)
             try:
                 reply = await self._reply(request, pending)
@@ -121,8 +123,8 @@ class Requests:
 
                 self.validities[arrival] = Validity()  # before the commit, because its time counts from its creation
             if takes:
-                asked = protocol.encode(protocol.Commit(request=number, arrival=arrival))
-                await self._commit(asked, request, number, arrival)
+                unanswered_request = protocol.encode(protocol.Commit(request=number, arrival=arrival))
+                await self._commit(unanswered_request, request, number, arrival)
         if arrival and arrival not in self._holding:  # a hold keeps its arrival until it is given back
             self.peer.note(protocol.encode(protocol.Confirm(request=number, arrival=arrival)))
         return reply

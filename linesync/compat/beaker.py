@@ -30,15 +30,15 @@ _LONG = ("help", "state=", "machine=", "recipesetid=", "testorder=", "result_ser
 class Scope:
     """The states of one task of one recipe set.
 
-    :param asked: the options of the command line: option to its last value.
+    :param given_options: the options of the command line: option to its last value.
     :param environ: the environment variables.
     """
 
-    def __init__(self, asked: Mapping[str, str], environ: Mapping[str, str]) -> None:
-        self.recipe_set = _first(asked, ("-r", "--recipesetid")) or _first(
+    def __init__(self, given_options: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        self.recipe_set = _first(given_options, ("-r", "--recipesetid")) or _first(
             environ, ("RECIPESETID", "RSTRNT_RECIPESETID")
         )
-        self.order = _first(asked, ("-t", "--testorder")) or _first(
+        self.order = _first(given_options, ("-t", "--testorder")) or _first(
             environ, ("TASKORDER", "RSTRNT_TASKORDER", "TESTORDER")
         )
 
@@ -56,15 +56,15 @@ def _first(words: Mapping[str, str], names: Iterable[str]) -> str:
     return next((words[name] for name in names if words.get(name)), "")
 
 
-def _set(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
+def _set(program: str, given_options: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
     if machines:
         raise UsageError(
             f"there is one argument too many, {machines[0]!r}; {program} -s STATE sets the state of this machine"
         )
     state = states[-1]
-    scope = Scope(asked, os.environ)
+    scope = Scope(given_options, os.environ)
     with connect(program) as client:
-        named = _first(asked, ("-m", "--machine"))
+        named = _first(given_options, ("-m", "--machine"))
         names = [named] if named else dict.fromkeys([own_host(client), os.environ.get("HOSTNAME", "")])
         events = [scope.event(name, state) for name in names if name]
         client.set_events(*events, namespace=namespace("beaker"))
@@ -73,15 +73,15 @@ def _set(program: str, asked: Mapping[str, str], states: Sequence[str], machines
     return 0
 
 
-def _block(program: str, asked: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
+def _block(program: str, given_options: Mapping[str, str], states: Sequence[str], machines: Sequence[str]) -> int:
     machines = [machine for machine in machines if machine]
     if not machines:
         raise UsageError(f"there is no machine to wait for; usage: {_usage(program)}")
-    limit = asked.get("--timeout")
+    limit = given_options.get("--timeout")
     deadline = Deadline(None if limit is None else read_seconds(limit, "timeout"))
-    scope = Scope(asked, os.environ)
+    scope = Scope(given_options, os.environ)
     wanted = {machine: {scope.event(machine, state): state for state in states} for machine in machines}
-    if "--any" in asked:
+    if "--any" in given_options:
         waits = [{event: state for events in wanted.values() for event, state in events.items()}]
     else:  # the waits may follow one another, because a state stays set
         waits = list(wanted.values())
@@ -112,14 +112,14 @@ def main(program: str, argv: Sequence[str]) -> int:
     """
 
     def command(words: list[str]) -> int:
-        asked, machines = options(words, _SHORT, _LONG, _usage(program), mixed=True)
-        states = [value for option, value in asked if option in ("-s", "--state")]
-        if any(option in ("-h", "--help") for option, _ in asked):
+        given_options, machines = options(words, _SHORT, _LONG, _usage(program), mixed=True)
+        states = [value for option, value in given_options if option in ("-s", "--state")]
+        if any(option in ("-h", "--help") for option, _ in given_options):
             print(f"usage: {_usage(program)}")
             return 0
         if not all(states) or not states:
             raise UsageError(f"the state is missing; usage: {_usage(program)}")
         work = _set if program.endswith("set") else _block
-        return work(program, dict(asked), states, machines)
+        return work(program, dict(given_options), states, machines)
 
     return run(program, command, argv)

@@ -87,10 +87,10 @@ def parse(argv: Sequence[str]) -> Request:
 
     :raises UsageError: the arguments are not valid for dissem.
     """
-    asked, rest = options(argv, "A:p:Hvqh", _LONG, _USAGE)
+    given_options, arguments = options(argv, "A:p:Hvqh", _LONG, _USAGE)
     words: dict[str, str] = {}
     verbose, stays = 0, False
-    for option, value in asked:
+    for option, value in given_options:
         match option:
             case "-h" | "--help":
                 return Request(object="", name="", count=0)
@@ -112,7 +112,7 @@ def parse(argv: Sequence[str]) -> Request:
                 words["object"] = value
             case "--name" | "--count":
                 words[option[2:]] = value
-    kind, name, count = _object_of(words, rest)
+    kind, name, count = _object_of(words, arguments)
     if kind == _BARRIER and count < 1:
         raise UsageError(f"invalid count {count} of the barrier {name}: expected 1 or more parties")
     return Request(
@@ -141,8 +141,8 @@ def _object_of(words: Mapping[str, str], rest: Sequence[str]) -> tuple[str, str,
     return _OBJECTS[kind], name, _number("count", count)
 
 
-def _number(what: str, text: str, least: int = -(10**18), most: int = 10**18) -> int:
-    return read_whole(text, what, least, most)
+def _number(noun: str, text: str, least: int = -(10**18), most: int = 10**18) -> int:
+    return read_whole(text, noun, least, most)
 
 
 def _endpoint(words: Mapping[str, str]) -> str:

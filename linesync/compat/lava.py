@@ -262,10 +262,10 @@ def main(program: str, argv: Sequence[str]) -> int:
 
     def command(arguments: list[str]) -> int:
         nonlocal lenient
-        asked, words = options(arguments, "h", ("timeout=", "lava-bug-compat", "help"), usage)
+        given_options, words = options(arguments, "h", ("timeout=", "lava-bug-compat", "help"), usage)
         limit = setting("timeout", "lava")
         timeout = None if limit is None else read_seconds(str(limit), "timeout")
-        for option, value in asked:
+        for option, value in given_options:
             match option:
                 case "-h" | "--help":
                     print(f"usage: {usage}")

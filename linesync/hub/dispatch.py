@@ -168,6 +168,7 @@ def _cast(services: SyncServices, request: GroupCast, arrival: ArrivalId, client
         protocol.data_size(request.data),
         now,
         part=request.Part,
+        more=request.More,
         state=request.State,
     )
 

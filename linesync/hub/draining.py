@@ -2,9 +2,9 @@
 
 1. A drain belongs to its requests. If all requests for a drain end early (at their deadline, or with their client), the hub
    accepts work again.
-2. The hub waits for the channels of commands, copies and exchanges, because these channels end with the hub.
-3. The next hub continues the waits and the holds of a session whose replies are stored. The hub waits for the end of the waits
-   and holds of all other sessions, because they would be lost.
+2. The hub waits for the channels of commands and copies, because these channels end with the hub.
+3. The next hub continues the waits, the holds and the exchanges of a session whose replies are stored. The hub waits for the end
+   of the waits, holds and exchanges of all other sessions, because they would be lost.
 4. The reply is stored with the state, and is sent after the file and the sockets are closed. The next hub can therefore start
    as soon as the reply arrives. If the reply is lost, the next hub sends it again. Without the stored reply, the client would
    repeat the request and drain the next hub, too.
@@ -51,7 +51,7 @@ class Draining:
         self._keeps_open = keeps_open
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._asked: dict[tuple[HubSession, str], asyncio.TimerHandle | None] = {}  # bound: draining.DRAINS
+        self._requests: dict[tuple[HubSession, str], asyncio.TimerHandle | None] = {}  # bound: draining.DRAINS
         """The requests for a drain: (session, request id) to the timer of the deadline."""
         self._running: dict[asyncio.Task[None], str] = {}  # bound: limits.CHANNELS, limits.SESSIONS
         """The channels for whose end a drain waits: the task of the channel to a clause."""
@@ -77,7 +77,7 @@ class Draining:
 
         :raises LinesyncFailed: the hub is being drained.
         """
-        if self._asked:
+        if self._requests:
             raise LinesyncFailed(_REFUSAL)
 
     def waits_for(self) -> list[str]:
@@ -87,29 +87,29 @@ class Draining:
     @property
     def in_words(self) -> str:
         """The work for whose end the current drain waits, as a clause; empty if the hub is not being drained."""
-        return _listed(self.waits_for()) if self._asked else ""
+        return _listed(self.waits_for()) if self._requests else ""
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def begin(self, session: HubSession, number: str, timeout: float | None, who: str) -> None:
+    def begin(self, session: HubSession, number: str, timeout: float | None, sender: str) -> None:
         """Drain the hub for a request.
 
         :param number: the id of the request.
         :param timeout: seconds after which the request fails, or None.
-        :param who: the sender of the request, for the log.
+        :param sender: the sender of the request, for the log.
         :raises LinesyncFailed: too many such requests wait.
         """
-        if len(self._asked) >= DRAINS:
+        if len(self._requests) >= DRAINS:
             raise LinesyncFailed(f"{DRAINS} requests to drain the hub wait already; wait until one of them has ended")
-        self._report(f"{who} drains the hub; it waits for {_listed(self.waits_for())}", peer=session.endpoint)
-        self._asked[session, number] = None
+        self._report(f"{sender} drains the hub; it waits for {_listed(self.waits_for())}", peer=session.endpoint)
+        self._requests[session, number] = None
         self._look()
         if self.over or timeout is None:
             return
         if timeout == 0:
             self._too_late(session, number, timeout)
         else:
-            self._asked[session, number] = self._loop.call_later(timeout, self._too_late, session, number, timeout)
+            self._requests[session, number] = self._loop.call_later(timeout, self._too_late, session, number, timeout)
 
     def end(self, session: HubSession, why: str, *, number: str = "", script: str | None = None) -> None:
         """End requests of a session early.
@@ -118,10 +118,14 @@ class Draining:
         :param number: only the request with this id; empty for all.
         :param script: only the requests of this script behind the session's agent; None for all.
         """
-        for asker, asked in list(self._asked):
-            from_script = script is None or asked.partition(".")[2] == script
-            if asker is session and from_script and number in ("", asked):
-                self._end(asker, asked, LinesyncFailed(f"the drain of the hub was cancelled: {why}; drain it again"))
+        for requester, request_number in list(self._requests):
+            from_script = script is None or request_number.partition(".")[2] == script
+            if requester is session and from_script and number in ("", request_number):
+                self._end(
+                    requester,
+                    request_number,
+                    LinesyncFailed(f"the drain of the hub was cancelled: {why}; drain it again"),
+                )
 
     def _too_late(self, session: HubSession, number: str, timeout: float) -> None:
         waits = self.waits_for()
@@ -135,10 +139,10 @@ class Draining:
     def _end(self, session: HubSession, number: str, error: LinesyncError) -> None:
         if self.over:
             return  # the hub stops in any case
-        timer = self._asked.pop((session, number))
+        timer = self._requests.pop((session, number))
         if timer is not None:
             timer.cancel()
-        if not self._asked:
+        if not self._requests:
             self._report("the drain has ended, and the hub accepts work again", peer=session.endpoint)
         self._answer(session, number, protocol.encode_error(error))
 
@@ -146,15 +150,15 @@ class Draining:
 
     def changed(self) -> None:
         """Check soon whether the hub is drained, because some work has ended."""
-        if self._asked and not self.over and self._look_at is None:
+        if self._requests and not self.over and self._look_at is None:
             self._look_at = self._loop.call_later(_LOOK, self._look)
 
     def _look(self) -> None:
         self._look_at = None
-        if self.over or not self._asked or self.waits_for():
+        if self.over or not self._requests or self.waits_for():
             return
         self.over = True
-        for (session, number), timer in self._asked.items():
+        for (session, number), timer in self._requests.items():
             if timer is not None:
                 timer.cancel()
             if session.keeping:
@@ -164,8 +168,8 @@ class Draining:
 
     async def confirm(self) -> None:
         """Send the replies, and wait until they have arrived."""
-        peers = [session.peer for session, _ in self._asked]
-        for session, number in self._asked:
+        peers = [session.peer for session, _ in self._requests]
+        for session, number in self._requests:
             session.peer.answer(number, _OK)
         with suppress(TimeoutError):
             async with asyncio.timeout(_TO_ARRIVE):
@@ -174,7 +178,7 @@ class Draining:
 
     def close(self) -> None:
         """Stop the timers."""
-        for timer in (self._look_at, *self._asked.values()):
+        for timer in (self._look_at, *self._requests.values()):
             if timer is not None:
                 timer.cancel()
 

@@ -109,6 +109,7 @@ def _confirm(hub: Hub, asked: Asked) -> None:
 def _withdraw(hub: Hub, asked: Asked) -> None:
     arrival, client = asked.named()
     hub.tell(hub.services.withdraw(arrival, client, asked.now))
+    hub.tell(hub.services.groups.withdraw(arrival, client, asked.now))
     hub.draining.end(asked.session, "the client withdrew the request", number=asked.message.request)
 
 
@@ -176,6 +177,7 @@ def _namespaces(hub: Hub, asked: Asked) -> str:
 
 def _join(hub: Hub, asked: Asked) -> str:
     message, client = asked.message, asked.client
+    hub.services.namespaces.check(message.ns)
     member, outcomes = hub.services.groups.join(
         message.ns,
         message.name,
@@ -185,9 +187,10 @@ def _join(hub: Hub, asked: Asked) -> str:
         _services(message.Services),
         asked.now,
         passive=message.Passive,
+        arrival=asked.session.arrival(asked.number, ""),
     )
     hub.tell(outcomes)
-    return protocol.encode_ok(str(member.number), member.name, str(member.seen))
+    return protocol.encode_ok(str(member.number), member.name, str(member.sent))
 
 
 def _services(text: str) -> list[Announced]:
@@ -210,7 +213,7 @@ def _read_state(kind: type[S], text: str) -> S:
 def _leave(hub: Hub, asked: Asked) -> str:
     message, client = asked.message, asked.client
     member = f"{client.host}#{message.tag}" if message.tag else client.host
-    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now))
+    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now, message.member))
     return protocol.encode_ok()
 
 

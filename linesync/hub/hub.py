@@ -109,7 +109,8 @@ class Hub(User[Peer]):
         self._returning = Returning(self._reachable, self._requests.absent, lease)
         self._requests.on_connected = self._returning.host_changed
         self._draining = self._requests.draining
-        self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
+        state = durable.state if durable is not None else None
+        self._exchanging = Exchanging(self._requests, exchange_limit, self._report, state)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports = Ports()
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
@@ -130,6 +131,7 @@ class Hub(User[Peer]):
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
+            self._exchanging.unopened.restore()
             self._requests.restore(self._peer)
 
     def set_policy(self, policy: Policy) -> None:
@@ -213,6 +215,7 @@ class Hub(User[Peer]):
 
     async def _hand_over(self) -> None:
         """Close the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        self._exchanging.suspend()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
         self._requests.stop()
@@ -263,14 +266,14 @@ class Hub(User[Peer]):
         If all places for scripts are taken, the session may only register a host.
         """
         places, entered = self._entrance.places, self._entrance.peers
-        most = places - int(places * limits.AGENTS_ONLY)
-        crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), most)
-        full = len(entered) > most and len(self._sessions.scripts_among(entered)) > most
+        script_places = places - int(places * limits.AGENTS_ONLY)
+        crowded = self._entrance.crowded(session.peer, lambda: self._sessions.scripts_among(entered), script_places)
+        full = len(entered) > script_places and len(self._sessions.scripts_among(entered)) > script_places
         if not (crowded or full) or self._entrance.make_room():
             return
         session.refusal = crowded or (
-            f"the hub has no place for another script ({most} of {most} are taken, and {places - most} are reserved for"
-            " agents); end some scripts, or try again later"
+            f"the hub has no place for another script ({script_places} of {script_places} are taken, and"
+            f" {places - script_places} are reserved for agents); end some scripts, or try again later"
         )
         self._report(session.refusal, peer=session.endpoint, burst=1)
         session.give_up = asyncio.get_running_loop().call_later(limits.HANDSHAKE, self._turn_away, session)
@@ -399,19 +402,21 @@ class Hub(User[Peer]):
         with suppress(LinesyncError):  # a malformed request or note is refused when it is handled
             note = operations.read(text, operations.HUB, note=number == NOTE)
             if isinstance(note, ClientGone):
-                gone = protocol.encode_error(LinesyncFailed("the script is gone"))
+                ended_scripts = protocol.encode_error(LinesyncFailed("the script is gone"))
                 for dropped in peer.drop_requests(lambda number: Id.read(number).script == note.client):
-                    self._requests.answer(session, dropped, gone)
+                    self._requests.answer(session, dropped, ended_scripts)
 
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def channel(self, peer: Peer, stream: Stream) -> None:
         session = self._sessions.of(peer)
-        if session is None:
+        if session is None or self.drained:
             return
         task = self._tasks.start(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
-        self._draining.watch(task, operations.known_opening(stream.words))
+        opening = operations.known_opening(stream.words)
+        if not (isinstance(opening, ExchangeOpen) and opening.arrival and session.keeping):  # the next hub continues it
+            self._draining.watch(task, opening)
         if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
@@ -490,9 +495,9 @@ class Hub(User[Peer]):
         self._returning.host_changed()
         if isinstance(event, HostUp):
             session = self._sessions.host(event.host)
-            where = f" on {session.line}" if session is not None else ""
+            line = f" on {session.line}" if session is not None else ""
             again = f" ({event.again})" if event.again else ""
-            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{where}{again}", peer=event.host)
+            self._report(f"host {event.host} is {'back' if event.resumed else 'up'}{line}{again}", peer=event.host)
             return
         self._report(f"host {event.host} is lost: {event.cause} ({event.why})", peer=event.host)
         session = self._sessions.numbered(event.session)  # by number, because the host may have another session now

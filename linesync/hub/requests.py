@@ -93,6 +93,10 @@ class Requests:
         """Called with the old session of a host that has begun another session."""
         self.on_connected: Callable[[], None] = lambda: None
         """Called when a host continues its session."""
+        self.on_continued: Callable[[HubSession], None] = lambda session: None
+        """Called with a session that has continued after a restart of the hub."""
+        self.on_session_over: Callable[[HubSession], None] = lambda session: None
+        """Called with a session that has ended."""
         self.changes = Changes()
         self.draining = Draining(self.answer, lambda: ends_with_hub(self._services, sessions, durable), report)
         self._asked: Asked | None = None
@@ -250,23 +254,21 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End the clients that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and
-        the channels of exchanges."""
+        """End the clients that ended with the earlier hub process: scripts that cannot continue, and owners of namespaces."""
         clients = list(self._services.waits_by_client())
         for owner in self._services.namespaces.owners():
             if owner.pid and owner.host == HUB:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
-        clients += self._services.groups.clients()
+        members = self._services.groups.clients()
+        gone = [
+            one for one in members if one.host == HUB and self._sessions.numbered(Id.read(one.number).number) is None
+        ]
+        self.tell(self._services.groups.clients_gone(gone, f"{Cause.CLIENT_GONE}: {_RESTARTED}", now))
         for client in clients:
-            id_ = Id.read(client.number)
-            if id_.script.startswith("x"):  # an exchange, whose channel and data are lost
-                for arrival in self._services.arrivals_of(client):
-                    self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
-            elif client.host == HUB and self._sessions.numbered(id_.number) is None:
+            if client.host == HUB and self._sessions.numbered(Id.read(client.number).number) is None:
                 self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))
-        self._services.exchanges.forget_data()
 
     def _watch(self, owner: Owner) -> None:
         """Watch a process on this machine that owns a namespace."""
@@ -286,6 +288,7 @@ class Requests:
         if old.host:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
             self.on_connected()
+        self.on_continued(old)
         for reply_number in list(old.kept.replies):
             self.outbox.put(lambda reply_number=reply_number: old.send(reply_number))  # type: ignore[misc]
         return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
@@ -390,6 +393,7 @@ class Requests:
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
+        self.on_session_over(session)
         self._waiting.forget(lambda asker, _: asker is session)
         self._finish()
 
@@ -483,6 +487,12 @@ class Requests:
                 session.give_up.cancel()
 
 
-_NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
+_NEED_ROOM = (
+    protocol.Reset,
+    protocol.NamespaceBegin,
+    protocol.NamespaceEnd,
+    protocol.GroupJoin,
+    protocol.GroupRerun,
+)
 """The requests that are refused while the disk is full, in addition to new arrivals. Other requests end waits or holds. They
 are accepted, and their replies wait for space on the disk."""

@@ -39,21 +39,24 @@ class Ticks:
         """Set the time of the next deadline of the model, or None if there is no deadline."""
         if self._stopped:
             return
-        when = self._last + self._period
+        tick_at = self._last + self._period
         if deadline is not None:
-            when = min(deadline, when)
+            tick_at = min(deadline, tick_at)
         if self._timer is not None:
-            if self._timer_at <= when:
+            if self._timer_at <= tick_at:
                 return  # an early call takes less time than a new timer for each request
             self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(max(when - self.offset, self._loop.time()), self._tick), when
+        self._timer, self._timer_at = (
+            self._loop.call_at(max(tick_at - self.offset, self._loop.time()), self._tick),
+            tick_at,
+        )
 
     def _tick(self) -> None:
         self._timer = None
         now = self.now()
-        late = now - self._last > self._period + self._stall
+        overdue = now - self._last > self._period + self._stall
         self._last = now
-        self._work(now, late)
+        self._work(now, overdue)
 
     def stop(self) -> None:
         self._stopped = True

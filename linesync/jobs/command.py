@@ -29,7 +29,14 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     deadline = None if request.timeout is None else loop.time() + request.timeout
     try:
         async with asyncio.timeout_at(deadline):
-            process = await runner.start(request.argv, cwd=request.cwd, env=environment, stdin=request.stdin)
+            process = await runner.start(
+                request.argv,
+                cwd=request.cwd,
+                env=environment,
+                stdin=request.stdin,
+                user=request.User,
+                clear=request.Clear,
+            )
     except TimeoutError:
         raise _timed_out(request, gone=True) from None
     command = _Command(process, stream)

@@ -25,7 +25,7 @@ import time
 from .handover import begin_of, mark_of
 from .supervisor import Spec, ignore_signals, supervise, wakeup
 from .tree import Ending, become_subreaper, below, marked, set_name
-from .user import fill_environment
+from .user import BASIC, fill_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,9 +210,10 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
         pass  # the fork server was killed, but this job can run without it
     os.close(taken)
     sock, *streams, file = numbers
-    argv, env, cwd = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
+    argv, env, cwd, user, clear = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
     os.close(file)
-    return socket.socket(fileno=sock), Spec(argv, {**os.environb, **env}, cwd=cwd, streams=streams)
+    inherited = {} if user else {name: value for name, value in os.environb.items() if not clear or name in BASIC}
+    return socket.socket(fileno=sock), Spec(argv, {**inherited, **env}, cwd=cwd, user=user, streams=streams)
 
 
 def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:

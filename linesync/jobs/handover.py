@@ -20,6 +20,7 @@ From the supervisor:
 - ``p``: the command has started; the number is its pid.
 - ``d``: the working directory cannot be entered; the number is the errno.
 - ``f``: the command cannot be executed; the number is the errno.
+- ``a``: the command cannot run as this user; the number is the errno, or 0 if there is no such user.
 - ``x``: the command has ended; the number is its exit status, or -N for signal N.
 - ``l``: the supervisor ends the command, because its time limit is reached.
 - ``g``: no process of the command is left.
@@ -38,12 +39,16 @@ MARK = "LINESYNC_RUN"
 """The environment variable that identifies the processes of a command when their supervisor is gone."""
 
 
-def pack_command(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes) -> bytes:
+def pack_command(
+    argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, *, user: str = "", clear: bool = False
+) -> bytes:
     """Encode a command for a supervisor.
 
-    :param env: variables that are added to the owner's environment.
+    :param env: variables that are added to the environment.
+    :param user: the user of the command; empty for the owner's user.
+    :param clear: the command inherits only HOME, USER, LOGNAME, SHELL and PATH of the owner's environment.
     """
-    return marshal.dumps((argv, env, cwd))
+    return marshal.dumps((argv, env, cwd, user, clear))
 
 
 def mark_of(pid: int, name: str) -> str:

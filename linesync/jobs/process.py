@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import open_files
-from ..errors import CannotExecute, CommandNotFound, LinesyncFailed
+from ..errors import CannotExecute, CommandNotFound, LinesyncFailed, NotAllowed
 from .handover import MARK, PACKET, PATIENCE, SIGNALS, mark_of, pack_command
 
 if TYPE_CHECKING:
@@ -42,13 +42,17 @@ class Runner:
 
     :param name: the host's name, for messages and marks.
     :param report: called with a sentence for the log.
-    :ivar refusal: why it runs no commands for others, as a sentence; empty if it does.
+    :ivar refusal: the reason why it refuses the commands of other hosts, as a sentence; empty if it accepts them.
+    :ivar user: the name of this process's user, which commands have by default; it is needed only with ``users``.
+    :ivar users: the users that its commands may have; None for all.
     :ivar extra: environment variables for every command; those of a request take precedence.
     """
 
     def __init__(self, name: str, report: Callable[[str], None]) -> None:
         self.name = name
         self.refusal = ""
+        self.user = ""
+        self.users: frozenset[str] | None = None
         self.extra: dict[str, str] = {"LINESYNC_HOST": name}
         self._report = report
         self._control: socket.socket | None = None
@@ -60,6 +64,21 @@ class Runner:
         self._closed = False
         self._numbers = count(1)
         self._loop = asyncio.get_running_loop()
+
+    def check_user(self, user: str) -> None:
+        """Refuse a user that commands may not have.
+
+        :param user: the name of the user; empty for the user of this process.
+        :raises NotAllowed: the user is not in :attr:`users`.
+        """
+        if self.users is None:
+            return
+        name = user or self.user
+        if name not in self.users:
+            raise NotAllowed(
+                f"not allowed: the agent on {self.name} runs commands only as {', '.join(sorted(self.users))}, not as {name};"
+                " choose one of them with -u"
+            )
 
     def open(self) -> None:
         """Start the fork server, unless it already runs. The new fork server ends the commands of an earlier agent or hub
@@ -139,13 +158,23 @@ class Runner:
         self._reap()
 
     async def start(
-        self, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, stdin: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        user: str = "",
+        clear: bool = False,
     ) -> Process:
         """Start a command. A cancelled call first ends the processes that it has started.
 
-        :param cwd: the working directory; empty for the working directory of the agent.
+        :param cwd: the working directory; empty for the working directory of the agent, or for the home directory of
+            ``user``.
         :param env: environment variables that are added to those of the agent.
         :param stdin: whether stdin of the command is a pipe; otherwise it is /dev/null.
+        :param user: the user of the command, who gets the usual environment of that user; empty for the user of the agent.
+        :param clear: of the agent's environment, the command gets only HOME, USER, LOGNAME, SHELL and PATH.
         :raises CommandNotFound, CannotExecute: the command was not started.
         """
         mark = f"{self._mark}{next(self._numbers)}"
@@ -160,11 +189,13 @@ class Runner:
             [os.fsencode(argument) for argument in argv],
             {os.fsencode(key): os.fsencode(value) for key, value in variables.items()},
             os.fsencode(cwd),
+            user=user,
+            clear=clear,
         )
         process = Process(self, argv[0], mark)
         try:
             await process.launch(self._hand_over, spec, stdin=stdin)
-            await process.started(cwd)
+            await process.started(cwd, user)
         except BaseException:
             try:
                 await process.end_and_wait()
@@ -261,10 +292,11 @@ class Process:
                 os.close(number)
         self._loop.add_reader(self._sock, self._read_socket)
 
-    async def started(self, cwd: str) -> None:
+    async def started(self, cwd: str, user: str = "") -> None:
         """Wait until the command runs.
 
         :param cwd: the requested working directory, for errors.
+        :param user: the requested user, for errors.
         :raises CommandNotFound, CannotExecute: the command cannot be executed.
         """
         letter, number = await self._start
@@ -276,6 +308,12 @@ class Process:
         elif letter == b"d":
             reason = os.strerror(number)
             raise CannotExecute(f"the directory {cwd} on {host} cannot be entered: {reason}; choose another with -C")
+        elif letter == b"a" and number == 0:
+            raise CannotExecute(f"there is no user {user} on {host}; choose another with -u")
+        elif letter == b"a":
+            raise CannotExecute(
+                f"{program} cannot run as {user} on {host}: {os.strerror(number)}; run the agent there as root"
+            )
         elif letter == b"f" and number == 2:
             raise CommandNotFound(f"{program} was not found on {host}; check the name and the PATH of its agent")
         elif letter == b"f":

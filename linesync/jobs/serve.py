@@ -97,8 +97,10 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) 
 async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     try:
         request = operations.read_opening(stream.words)
-        if isinstance(request, Run) and runner.refusal:
-            raise NotAllowed(runner.refusal)
+        if isinstance(request, Run):
+            if runner.refusal:
+                raise NotAllowed(runner.refusal)
+            runner.check_user(request.User)
         await jobs.run(runner.name, lambda: _job(stream, request, runner))
     except asyncio.CancelledError as error:
         refuse(stream, LinesyncFailed(_cancel_reason(error, runner)))

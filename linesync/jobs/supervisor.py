@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .handover import PACKET, PATIENCE, boottime
+from .login import StartError, spawn_as
 from .tree import SUPERVISOR, Ending, become_subreaper, below, set_name
 
 TYPE_CHECKING = False
@@ -46,7 +47,8 @@ class Spec:
 
     :param argv: the program and its arguments.
     :param env: the complete environment.
-    :param cwd: the working directory; empty for the supervisor's.
+    :param cwd: the working directory; empty for the supervisor's, or for the home directory of ``user``.
+    :param user: the user of the command, whose environment ``env`` is added to; empty for the supervisor's.
     :param streams: the descriptors for its stdin, stdout and stderr; empty for the supervisor's.
     :param group: the process group of the command; 0 for a new session.
     :param until: the time of :func:`boottime`, in seconds, at which all of its processes must have ended; infinity for no
@@ -60,6 +62,7 @@ class Spec:
         env: Mapping[bytes, bytes],
         *,
         cwd: bytes = b"",
+        user: str = "",
         streams: Sequence[int] = (),
         group: int = 0,
         until: float = NO_LIMIT,
@@ -68,6 +71,7 @@ class Spec:
         self.argv = argv
         self.env = env
         self.cwd = cwd
+        self.user = user
         self.streams = streams
         self.group = group
         self.until = until
@@ -212,7 +216,7 @@ class _Supervisor:
     def _start(self) -> None:
         spec, letter = self._spec, b"f"
         try:
-            if spec.cwd:
+            if spec.cwd and not spec.user:
                 letter = b"d"
                 os.chdir(os.path.expanduser(spec.cwd))  # may block for long on a dead file server
                 letter = b"f"
@@ -222,6 +226,8 @@ class _Supervisor:
                 self._pid = _spawn(spec)
                 self._has_children = True
                 self._report(b"p", self._pid)
+        except StartError as error:
+            self._report(error.letter, error.number)
         except OSError as error:
             self._report(letter, error.errno or 0)
         for number in spec.streams:
@@ -296,7 +302,10 @@ def _spawn(spec: Spec) -> int:
     posix_spawn takes a third of the time of a fork, and its time does not depend on the memory of this process.
 
     :raises OSError: the command cannot be executed.
+    :raises StartError: the same, for a command with another user.
     """
+    if spec.user:
+        return spawn_as(spec.user, spec.argv, spec.env, cwd=spec.cwd, streams=spec.streams, defaults=_defaults)
     group_options: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ class Ending:
         self._find = find
         self._deadline = now + patience
         self._foreign: set[int] = set()
-        """Processes of another user (after sudo, for example), which we cannot end."""
+        """Processes of another user (after sudo, for example), which this process may not end."""
         for pid in find():
             if self._signal(pid, signal.SIGTERM):
                 self._signal(pid, signal.SIGCONT)  # a stopped process handles no other signal
@@ -128,7 +128,7 @@ class Ending:
         self._deadline = float("-inf")
 
     def check(self, now: float) -> bool:
-        """Kill the processes that still run after the deadline. Return True if no process is left that we can end.
+        """Kill the processes that still run after the deadline. Return True if no process remains that this process may end.
 
         :param now: monotonic seconds.
         """

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
-__all__ = ["fill_environment"]
+__all__ = ["BASIC", "environment_of", "fill_environment", "own_name"]
 
 _FALLBACK = {
     "HOME": "/",
@@ -20,6 +20,8 @@ _FALLBACK = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 }
 _NAMES = {"LOGNAME", "USER", *_FALLBACK}
+BASIC = frozenset(map(os.fsencode, _NAMES))
+"""The names of the variables that describe a user."""
 
 
 def fill_environment(
@@ -39,14 +41,29 @@ def fill_environment(
         from pwd import getpwuid  # imported only if a variable is unset
 
         find = getpwuid
-    found = dict(_FALLBACK)
     try:
-        user = find(os.geteuid())
+        found = environment_of(find(os.geteuid()))
     except (KeyError, OSError):
-        pass
-    else:
-        of_user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell}
-        found |= {name: value for name, value in of_user.items() if value}
+        found = dict(_FALLBACK)
     for name in missing:
         if name in found:
             environ[name] = found[name]
+
+
+def environment_of(user: pwd.struct_passwd) -> dict[str, str]:
+    """HOME, USER, LOGNAME, SHELL and PATH of a user.
+
+    :param user: the entry of the user in the user database.
+    """
+    own = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell}
+    return _FALLBACK | {name: value for name, value in own.items() if value}
+
+
+def own_name() -> str:
+    """The name of this process's user, or its user id if it has no name. The look-up may block."""
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(os.geteuid()).pw_name
+    except (KeyError, OSError):
+        return str(os.geteuid())

@@ -1,4 +1,4 @@
-"""Who may do what: the rules of a hub, and its decision for each operation.
+"""The policy of a hub: its rules, and its decision for each operation.
 
 1. A rule that denies decides first. Otherwise, a rule that allows decides.
 2. Without such a rule, everybody may use the synchronisation services and look at the state of the hub. The scripts of a host

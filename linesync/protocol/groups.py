@@ -5,7 +5,8 @@ grow by one; ``+N`` before an event adds N to its number. The first character of
 
 ====== ==================================================================================
 ``i``  ``init``, followed by the id of the service; the same for ``p`` (``process``), ``a`` (``activate``), ``s`` (``stop``)
-``m``  a message, followed by its sender; the next word is its data. ``n``: a part of a message; ``g``: the group's state
+``m``  a message, followed by its sender; the next word is its data. ``n``, ``o``, ``w``: the first, a further and the last
+       part of one; ``g``: the group's state
 ``v``  a view as JSON
 ``x``  ``abort``, followed by the reason; ``c``: ``completed``; ``f``: ``failed``; ``z``: ``stopped``; ``e``: the end
 ====== ==================================================================================
@@ -45,7 +46,9 @@ _LETTERS = {
     "activate": "a",
     "stop": "s",
     "message": "m",
-    "part": "n",
+    "first": "n",
+    "part": "o",
+    "last": "w",
     "state": "g",
     "view": "v",
     "abort": "x",
@@ -55,7 +58,7 @@ _LETTERS = {
     "end": "e",
 }
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
-_STEPS, _WITH_DATA = "ipas", "mng"
+_STEPS, _WITH_DATA = "ipas", "mnowg"
 
 
 class GroupJoin(Message):
@@ -82,6 +85,8 @@ class GroupLeave(Message):
     name: str
     ns: str = "default"
     tag: str = ""
+    member: int = 0
+    """The number of the member, which must belong to the client; 0 for any member with this name."""
 
 
 class GroupAnnounce(Message):
@@ -118,6 +123,8 @@ class GroupCast(Message):
     data: str
     """The data; ``b`` and base64, or ``t`` and text."""
     Part: bool = False
+    """It belongs to the parts that came before."""
+    More: bool = False
     """Other parts of the message follow."""
     State: bool = False
     """The message also replaces the state that newcomers get."""

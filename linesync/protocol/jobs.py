@@ -34,6 +34,10 @@ class Run(Message):
     """Seconds after which the host ends the command."""
     tell: bool = False
     """Whether the host reports the process id (Started)."""
+    User: str = ""
+    """Run the command as this user, with the groups, the environment and the home directory of the user."""
+    Clear: bool = False
+    """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
     id: int = 0
     """Identifies the command, so that its channel can continue on another channel (section 8.7); 0 if it cannot."""
     Got: int | None = None

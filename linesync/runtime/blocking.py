@@ -172,10 +172,12 @@ class BlockingPeer(Conversation):
             while True:
                 work.send(None)
                 now = self.now()
-                late = next((block for block in self.timeouts if block.when is not None and block.when <= now), None)
-                if late is not None:
-                    late.when, late.error = None, _Expired()
-                    work.throw(late.error)
+                expired_timer = next(
+                    (block for block in self.timeouts if block.when is not None and block.when <= now), None
+                )
+                if expired_timer is not None:
+                    expired_timer.when, expired_timer.error = None, _Expired()
+                    work.throw(expired_timer.error)
                 try:
                     self.turn(self._longest_turn())
                 except BrokenError:
@@ -291,8 +293,8 @@ class BlockingPeer(Conversation):
         else:
             poll.register(line.reader, select.POLLIN)
         if self._unsent:
-            both = line.writer == line.reader and not behind
-            poll.register(line.writer, select.POLLOUT | (select.POLLIN if both else 0))
+            same_device = line.writer == line.reader and not behind
+            poll.register(line.writer, select.POLLOUT | (select.POLLIN if same_device else 0))
         for descriptor, _ in poll.poll(min(waits) * 1000 + 0.5 if waits else None):
             if descriptor == line.reader and not behind:
                 self._receive(line, link)
@@ -322,7 +324,7 @@ class BlockingPeer(Conversation):
         """
         now = self.now()
         if now >= self._reconnect_by:
-            reason = f"{self.interrupted}, and the hub did not come back"
+            reason = f"{self.interrupted}, and the hub did not answer again"
             self._shut()
             self.cannot_continue(reason)
             raise BrokenError(reason)

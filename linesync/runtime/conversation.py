@@ -181,7 +181,7 @@ class Conversation(Driver):
     def _holds_back(self) -> bool:
         """Whether the requests of the peer must wait.
 
-        A listener lets them wait if the peer does not read its replies. A caller does not, because two ends that do so could
+        A listener delays them if the peer does not read its replies. A caller does not, because two ends that do so could
         wait for each other forever.
         """
         return (self.listens and self.congested) or self.user.holds_back(self)
@@ -203,16 +203,16 @@ class Conversation(Driver):
         if failure is not None:
             raise failure
 
-    def drop_requests(self, which: Callable[[str], bool]) -> list[str]:
+    def drop_requests(self, selects: Callable[[str], bool]) -> list[str]:
         """Remove waiting requests without handling them. The caller must answer them.
 
-        :param which: returns whether to remove the request with an id.
+        :param selects: returns whether to remove the request with an id.
         :return: the ids of the removed requests.
         """
         mux = self._current_mux()
         if mux is None or self._untaken is None:
             return []
-        dropped = self._untaken.remove(lambda number: number != NOTE and which(number))
+        dropped = self._untaken.remove(lambda number: number != NOTE and selects(number))
         for _, _, data in dropped:
             mux.consumed(0, data)
         return [number for number, _, _ in dropped]
@@ -429,9 +429,9 @@ class Conversation(Driver):
         return self.link.mux if self.link is not None and self.link.session is not None else None
 
     def _restarted(self, event: Restarted) -> None:
-        same = event.old_boot == event.new_boot
-        reason = "the peer began a new session" if same else "the peer restarted"
-        if same or not self.interrupt(reason):
+        same_boot = event.old_boot == event.new_boot
+        reason = "the peer began a new session" if same_boot else "the peer restarted"
+        if same_boot or not self.interrupt(reason):
             self._session_over(reason, restarted=True)
 
     def _session_ended(self, event: SessionEnded) -> None:
@@ -463,6 +463,16 @@ class Conversation(Driver):
 
     # -- continuing a session after a restart of the hub --------------------------------------------------------------
 
+    async def until_continued(self) -> None:
+        """Wait until an interrupted session continues or has ended."""
+        while self.interrupted:
+            await self.wait(self)
+
+    @property
+    def end_reason(self) -> str:
+        """Why the last session has ended or was interrupted."""
+        return self._end_reason
+
     def interrupt(self, reason: str) -> bool:
         """Keep the requests until the session continues. If the session cannot continue, change nothing and return False."""
         if self._kept_nonces is None:
@@ -476,7 +486,9 @@ class Conversation(Driver):
     def cannot_continue(self, reason: str) -> None:
         """Give up the continuation of the session, because the hub counts this end as lost. An interrupted session ends."""
         self._kept_nonces = None
-        if self.interrupted:
+        if self._continuing:  # the hub may continue it already, so it must be notified
+            self.end_session(reason)
+        elif self.interrupted:
             self._session_over(reason)
 
     def _ask_to_continue(self) -> None:
@@ -515,6 +527,16 @@ class Conversation(Driver):
         self.user.session_continued(self, reply)
         self._open_again()
         self.wake(self)
+
+    def end_session(self, reason: str) -> None:
+        """End the session but keep the line, on which a new session may follow.
+
+        Data of the session that has not arrived is lost. The peer is notified as soon as it can be reached.
+        """
+        if self.link is not None and self.link.session is not None:
+            self.link.session.broken = reason
+            self.handle(self.link.handle_timer(self.now()))
+            self.kick()
 
     def abandon(self, reason: str) -> None:
         """End the session at this end permanently. Open requests and channels fail with this reason, and its data is freed."""

@@ -205,18 +205,18 @@ class Peer(Conversation):
         if self._pipe and not exactly and not self._paused and link is not None and link.session is not None:
             self._set_pipe_timer(now)
             return
-        when = link.next_timer(now) if link is not None and self.line is not None else None
-        if when is None:
+        tick_at = link.next_timer(now) if link is not None and self.line is not None else None
+        if tick_at is None:
             return  # an unnecessary call of an existing timer is cheaper than cancelling the timer
         if self._paused:
-            when = max(when, now + _PAUSED_TICK)
-        if self._timer is None or self._timer_at > when:
-            self._call_at(when)
+            tick_at = max(tick_at, now + _PAUSED_TICK)
+        if self._timer is None or self._timer_at > tick_at:
+            self._call_at(tick_at)
 
-    def _call_at(self, when: float) -> None:
+    def _call_at(self, tick_at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(when, self._on_timer), when
+        self._timer, self._timer_at = self._loop.call_at(tick_at, self._on_timer), tick_at
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -307,10 +307,8 @@ class Peer(Conversation):
     def _handle_slice(self, link: Link, data: bytes | bytearray | memoryview = b"") -> None:
         """Handle received bytes until the end of a slice. The other bytes wait until this peer is scheduled again."""
         now = began = self._loop.time()
-        asked, self._flush_soon = (
-            self._flush_soon,
-            True,
-        )  # the answers must not cause a flush; one write below sends them all
+        flush_soon = self._flush_soon
+        self._flush_soon = True  # the answers must not cause a flush; one write below sends them all
         self._kicked = False
         try:
             self._take(link.receive_data(data, now, _PIECE))
@@ -318,7 +316,7 @@ class Peer(Conversation):
                 now = self._loop.time()
                 self._take(link.receive_data(b"", now, _PIECE))
         finally:
-            self._flush_soon = asked
+            self._flush_soon = flush_soon
         if self.link is not link:
             return  # another peer adopted the line
         if link.backlog and not self._behind and self.line is not None:
@@ -327,7 +325,7 @@ class Peer(Conversation):
             self._behind = True
             self.line.pause_reading()
             turns_of(self._loop).add(self._catch_up)
-        if asked:
+        if flush_soon:
             return  # a flush is scheduled
         if self._kicked or link.has_work(now):
             self._flush()
@@ -421,16 +419,6 @@ class Peer(Conversation):
         session = self.link.session if self.link is not None and not self.link.quiet else None
         if session is not None and not session.awaits_answer:
             session.ask()
-            self.kick()
-
-    def end_session(self, reason: str) -> None:
-        """End the session but keep the line, on which a new session may follow.
-
-        Data of the session that has not arrived is lost. The peer is notified as soon as it can be reached.
-        """
-        if self.link is not None and self.link.session is not None:
-            self.link.session.broken = reason
-            self._take(self.link.handle_timer(self.now()))
             self.kick()
 
     def dismiss(self, reason: str) -> None:

@@ -157,7 +157,7 @@ class Recorder:
         if not isinstance(data, bytes | bytearray | memoryview) or not data:
             self._fault(f"data_received got {data!r} and not a buffer with bytes")
         if self._closed:
-            self._fault("data_received came after we had closed the line")
+            self._fault("data_received was called after close()")
         if "eof" in self.calls:
             self._fault("data_received came after eof_received")
         self.data += data
@@ -171,7 +171,7 @@ class Recorder:
         if "eof" in self.calls:
             self._fault("eof_received came twice")
         if self._closed:
-            self._fault("eof_received came after we had closed the line")
+            self._fault("eof_received was called after close()")
         self._note("eof")
 
     def pause_writing(self) -> None:
@@ -192,7 +192,7 @@ class Recorder:
         elif error is not None and (not str(error) or "\n" in str(error)):
             self._fault(f"line_lost got {str(error)!r}, which is not a sentence")
         if self._closed and error is not None and not self.lost:
-            self._fault(f"line_lost got {error} although we had closed the line")
+            self._fault(f"line_lost got {error} although the line was closed with close()")
         self.error = error
         self._note("lost")
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters", "LineState", "decoder_for"]
 
-_ROUND_TRIP = 0.1  # seconds, assumed for rate changes until it is measured
-_ROUND_TRIP_MOST = 0.5
+_ROUND_TRIP = 0.1  # the round-trip time for rate changes until it is measured, in seconds
+_ROUND_TRIP_MOST = 0.5  # the maximum round-trip time for rate changes, in seconds
 _LONGER = 1.5  # the length of a frame with escapes divided by its length without escapes
-_STRANGE_SHARE = 0.3  # the share of bytes that are not text above which bytes are garbage
+_STRANGE_SHARE = 0.3  # if a greater share of the received bytes is not text, the bytes are garbage
 _PLAIN = bytes((7, 8, 9, 10, 12, 13, 27, *range(32, 127)))  # the bytes of text
 
 _COUNTED = (

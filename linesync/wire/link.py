@@ -1,11 +1,12 @@
 """The link: reliable, ordered channels on a line that may lose, change or add any bytes.
 
-This is the whole core behind one object, which does no I/O. :meth:`Link.receive_data` takes received bytes,
-:meth:`Link.data_to_send` gives bytes to send, and :meth:`Link.next_timer` says when to call :meth:`Link.handle_timer`.
-Results are lists of events. ``now`` is monotonic seconds from any clock. No input raises an exception here.
+:class:`Link` contains the complete core and does no I/O. :meth:`Link.receive_data` takes received bytes,
+:meth:`Link.data_to_send` returns bytes to send, and :meth:`Link.next_timer` returns the time at which
+:meth:`Link.handle_timer` must be called. Results are lists of events. ``now`` is the time of any monotonic clock, in
+seconds. No input from the line raises an exception here.
 
-The link outlives its line. When the line is lost, the session stays; it goes on after :meth:`Link.line_up`, as soon as
-the two ends have recognised each other on the new line.
+The session outlives its line. If the line is lost, the session waits. It continues after :meth:`Link.line_up`, as soon
+as the two ends have recognised each other on the new line.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ __all__ = ["Counters", "Link", "Trace"]
 class Link:
     """One end of a link.
 
-    :param local: what this end announces about itself.
-    :param tokens: gives a new nonce of eight random base64url digits on each call.
+    :param local: the parameters that this end announces in its hello.
+    :param tokens: returns a new nonce of eight random base64url digits on each call.
     """
 
     def __init__(self, local: LocalParameters, tokens: Callable[[], str]) -> None:
@@ -75,11 +76,14 @@ class Link:
         )
         self._events: list[Event] = []  # bound: call
         # bound: call
-        self._found: deque[Event] = deque()  # what the decoder found and :meth:`receive_data` has not handled yet
+        self._found: deque[Event] = deque()  # from the decoder, not yet handled by :meth:`receive_data`
 
     @property
     def trace(self) -> Trace | None:
-        """Called for each frame, and for each text of a compressed record as a frame without kind and length; or None."""
+        """A function that is called for each frame and for each text of a compressed record, or None.
+
+        A text is reported like a frame with an empty kind and the length 0.
+        """
         return self._scheduler.trace
 
     @trace.setter
@@ -100,9 +104,9 @@ class Link:
 
     @property
     def mux(self) -> Mux:
-        """The channels of the standing session.
+        """The channels of the session.
 
-        :raises RuntimeError: there is none; look at ``link.session`` first.
+        :raises RuntimeError: there is no session. Check ``link.session`` first.
         """
         if self.session is None:
             raise RuntimeError("there is no session")
@@ -110,28 +114,30 @@ class Link:
 
     @property
     def local(self) -> LocalParameters:
-        """What this end announces about itself."""
+        """The parameters that this end announces in its hello."""
         return self.handshake.local
 
     @property
     def quiet(self) -> bool:
-        """There is a session, but its peer is not heard on any line."""
+        """Whether there is a session whose peer is not heard on any line."""
         return self._liveness.quiet
 
     @property
     def heard_at(self) -> float:
-        """When the last frame of a session arrived, seconds; minus infinity before the first."""
+        """The time when the last frame of a session arrived, in seconds; minus infinity before the first frame."""
         return self._liveness.heard_at
 
     @property
     def acknowledged_at(self) -> float:
-        """The peer of the session has heard us at this time or later (:attr:`Session.acknowledged_at`), seconds; minus
-        infinity if there is no session, or it has acknowledged nothing yet."""
+        """A time at or after which the peer heard this end (:attr:`Session.acknowledged_at`), in seconds.
+
+        Minus infinity if there is no session, or if the peer has not acknowledged anything yet.
+        """
         return self.session.acknowledged_at if self.session is not None else float("-inf")
 
     @property
     def repaired(self) -> int:
-        """Frames received on this line in which one wrong bit was repaired."""
+        """The number of frames received on this line in which one wrong bit was repaired."""
         return self._line.decoder.repaired if self._line is not None else 0
 
     @property
@@ -149,11 +155,11 @@ class Link:
         baud: int = 0,
         rates: tuple[int, ...] = (),
     ) -> None:
-        """There is a line now.
+        """Begin to use a new line.
 
-        :param byte_rate: the bytes a second that it carries, or None for a line without a rate.
-        :param shared: others may speak on it, so a listener must be silent until it is called.
-        :param baud: the present rate, bits a second, if the port can be set to other ``rates``
+        :param byte_rate: the capacity of the line in bytes per second, or None for a line without a rate.
+        :param shared: whether other stations may send on the line, so that a listener must be silent until it is called.
+        :param baud: the current rate in bits per second, if the port can be set to other ``rates``
             (:mod:`linesync.wire.autobaud.controller`).
         """
         self._leave_line(now)  # the loss of the previous line may not have been reported
@@ -175,12 +181,15 @@ class Link:
         self._set_seeds()
 
     def line_down(self, now: float) -> list[Event]:
-        """The line was lost. The session stays. Bytes of the :attr:`backlog` that were not read yet are lost with it."""
+        """Stop using the line because it was lost. The session stays.
+
+        Bytes of the :attr:`backlog` that were not read yet are lost.
+        """
         self._leave_line(now)
         return self._take_events(now)
 
     def _leave_line(self, now: float) -> None:
-        """Drop everything that was received or sent only in part, or is in flight on the line."""
+        """Drop all frames that were received or sent only in part, or that are in flight on the line."""
         if self._line is not None:
             self._found.extend(self._line.decoder.receive_eof())
             while self._found:
@@ -195,30 +204,32 @@ class Link:
                     self._events.append(self._liveness.fall_quiet(now))
 
     def close(self, reason: str) -> None:
-        """End the session with a goodbye. Send what :meth:`data_to_send` gives until :attr:`departing` is false, and close
-        the line."""
+        """End the session with a goodbye frame.
+
+        Afterwards send the bytes of :meth:`data_to_send` until :attr:`departing` is false, and then close the line.
+        """
         if self.session is not None:
             self._scheduler.queue_goodbye(reason)
 
     @property
     def departing(self) -> bool:
-        """The goodbye of :meth:`close` was not handed over completely yet. A busy line accepts it a moment later."""
+        """Whether the goodbye of :meth:`close` still waits to be sent, completely or in part, because the line is busy."""
         return self._scheduler.departing
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
     @property
     def backlog(self) -> bool:
-        """Received bytes wait to be handled: call :meth:`receive_data` with no bytes to continue."""
+        """Whether received bytes wait to be handled. If so, call :meth:`receive_data` without bytes to continue."""
         if self._found or (self.session is not None and self.session.undelivered):
             return True
         return self._line is not None and self._line.decoder.stopped
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float, most: int = ALL) -> list[Event]:
-        """Take received bytes.
+        """Handle received bytes, and return the events that they cause.
 
-        :param most: the work after which to stop: a frame, a start character, a record and the comparison with a damaged
-            piece are one each. What was not handled is kept as the :attr:`backlog`.
+        :param most: the maximum number of steps. A step is a frame, a start character, a record or the comparison with
+            a damaged piece. Bytes that were not handled are kept as the :attr:`backlog`.
         """
         line = self._line
         if line is not None:
@@ -315,7 +326,10 @@ class Link:
     # -- the handshake ------------------------------------------------------------------------------------------------
 
     def start_new_session(self, hello: Hello, now: float) -> None:
-        """No link has the session that the hello of :class:`ResumeAsked` names: offer a new session to its speaker."""
+        """Offer a new session to the sender of a hello, because no link has the session that it wants to resume.
+
+        :param hello: the hello of :class:`ResumeAsked`.
+        """
         self._hello(hello, 0, now, adopt=True)
 
     def _hello(self, hello: Hello, length: int, now: float, *, adopt: bool) -> None:
@@ -345,7 +359,7 @@ class Link:
             if self.session is not None:
                 self.session.peer_asks()
                 self.session.round_trip.backoff = 0
-                self.session.ask()  # the peer did not hear us, so frames in flight may be lost too
+                self.session.ask()  # the peer did not hear this end, therefore frames in flight may be lost too
 
     def _set_seeds(self) -> None:
         if self._line is not None:
@@ -370,7 +384,7 @@ class Link:
         self._liveness.quiet = False
         self._heard(now)
         self._events.append(SessionUp(peer))
-        self.session.ask()  # proves to the peer that we are alive, and measures the round trip
+        self.session.ask()  # proves to the peer that this end is alive, and measures the round trip
         self._start_autobaud(peer, now)
 
     def _end_session(self, reason: str, now: float) -> None:
@@ -386,7 +400,7 @@ class Link:
             self._hello_timer.start(now + limits.CALL_SLOW)
 
     def _drop_unsent(self) -> None:
-        """The session changed: frames that wait, or were sent only in part, belong to the earlier session."""
+        """Drop the frames that wait or were sent only in part, because they belong to an earlier session."""
         self._scheduler.bye, self._scheduler.departing = None, False
         self._transmit_queue.drop()
         self._hello_timer.hellos.clear()
@@ -395,7 +409,7 @@ class Link:
     # -- sending ------------------------------------------------------------------------------------------------------
 
     def data_to_send(self, now: float) -> bytes:
-        """The bytes to hand to the line now; empty if there are none or the line is busy."""
+        """Return the bytes to hand to the line now; empty if there are none or the line is busy."""
         line = self._line
         if line is None or not self._liveness.may_speak(line, now):
             return b""
@@ -417,7 +431,7 @@ class Link:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def next_timer(self, now: float) -> float | None:
-        """The next deadline, or None: when to call :meth:`handle_timer` and then :meth:`data_to_send`."""
+        """Return the time when to call :meth:`handle_timer` and then :meth:`data_to_send`, in seconds, or None."""
         line = self._line
         if line is None:
             return None
@@ -436,11 +450,11 @@ class Link:
         return min((time for time in times if time is not None), default=None)
 
     def has_work(self, now: float) -> bool:
-        """Something waits to be sent as soon as the line accepts it."""
+        """Return whether a frame waits to be sent as soon as the line accepts it."""
         return self._scheduler.has_work(self._line, self.session, self._transmit_queue.half_sent, now)
 
     def handle_timer(self, now: float) -> list[Event]:
-        """Do everything that is due."""
+        """Do all work whose time has come, and return the events that it causes."""
         line = self._line
         if line is None:
             return self._take_events(now)
@@ -467,14 +481,16 @@ class Link:
         return self._take_events(now)
 
     def _frame_broke_off(self, now: float) -> None:
-        """The peer stopped in the middle of a frame, so the line may have failed. Poll now, because a listener can
-        answer only for a short time after a valid frame."""
+        """Poll the peer, which stopped in the middle of a frame, because the line may have failed.
+
+        The poll cannot wait: a listener may answer only for a short time after a valid frame.
+        """
         if self.session is not None and self.local.role == "c" and not self._liveness.quiet:
             self.session.ask()
             self.session.unanswered_since = self.session.unanswered_since or now
 
     def _become_quiet(self, line: LineState, now: float) -> None:
-        """The line exists, but the peer of the session is no longer heard on it."""
+        """Report that the peer of the session is no longer heard on the line, and start to call it with hellos."""
         self._events.append(self._liveness.fall_quiet(now))
         self._transmit_queue.drop()
         if self.session is not None:
@@ -486,12 +502,15 @@ class Link:
 
     @property
     def baud(self) -> int | None:
-        """The present rate, bits a second; None if the rate of the line never changes."""
+        """The current rate in bits per second; None if the rate of the line never changes."""
         autobaud = self._line.autobaud if self._line is not None else None
         return autobaud.standing if autobaud is not None else None
 
     def rate_changed(self, baud: int, now: float) -> list[Event]:
-        """The port has this rate now; it is the old rate if the port refused the one of :class:`RateWanted`."""
+        """Continue at the rate that the port has now, in bits per second.
+
+        This is the previous rate if the port refused the rate of :class:`RateWanted`.
+        """
         line = self._line
         if line is not None and line.autobaud is not None:
             for event in line.pace_by(baud, now):
@@ -501,13 +520,13 @@ class Link:
         return self._take_events(now)
 
     def _start_autobaud(self, peer: Hello, now: float) -> None:
-        """A session begins on the present line, or continues on it."""
+        """Start the search for a better rate, because a session begins or continues on the line."""
         if self._line is not None and self._line.autobaud is not None:
             leads = self.handshake.leads(peer)
             self._line.autobaud.session_up(leads=leads, able=hello_flags.AUTOBAUD in peer.flags, now=now)
 
     def _apply_autobaud(self, line: LineState, now: float) -> None:
-        """Do what the autobaud controller requests."""
+        """Execute the requests of the autobaud controller."""
         session, autobaud = self.session, line.autobaud
         if autobaud is None:
             return

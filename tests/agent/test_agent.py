@@ -272,11 +272,11 @@ def test_an_agent_announces_that_its_system_is_going_down(world: World, goes_dow
 
 
 def test_an_agent_that_does_not_get_a_reply_says_goodbye_after_half_a_second(world: World) -> None:
-    agent, before = world.hosts["a"].agent, world.now
+    agent, started = world.hosts["a"].agent, world.now
     assert agent is not None
     world.kill_hub()
     world.run(agent.announce_shutdown(lambda: True))
-    assert world.now - before <= 0.6
+    assert world.now - started <= 0.6
 
 
 @pytest.mark.parametrize("bulk", [0, 20_000])

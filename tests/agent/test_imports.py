@@ -47,8 +47,8 @@ def test_an_agent_imports_no_modules_of_the_hub(loaded: tuple[set[str], int]) ->
 
 def test_an_agent_loads_few_modules_and_needs_little_memory(loaded: tuple[set[str], int]) -> None:
     names, resident = loaded
-    own = sorted(name for name in names if name.startswith("linesync"))
-    assert len(own) <= _MOST_MODULES, f"{len(own)} modules of linesync: {own}"
+    of_linesync = sorted(name for name in names if name.startswith("linesync"))
+    assert len(of_linesync) <= _MOST_MODULES, f"{len(of_linesync)} modules of linesync: {of_linesync}"
     assert resident <= _MOST_MEMORY, f"{resident} KiB after the imports"
 
 

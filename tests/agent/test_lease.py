@@ -111,9 +111,9 @@ async def test_the_lease_counts_from_the_time_at_which_something_begins_to_depen
     assert command.cancelled()
     setup.holds = True
     await asyncio.sleep(19.7)
-    assert [at for at, _ in setup.lost] == [120.4]
+    assert [lost_at for lost_at, _ in setup.lost] == [120.4]
     await asyncio.sleep(0.4)
-    assert [at for at, _ in setup.lost] == [120.4, 140.4]
+    assert [lost_at for lost_at, _ in setup.lost] == [120.4, 140.4]
 
 
 @on_virtual_time
@@ -137,7 +137,7 @@ def test_a_lease_that_makes_no_sense_is_as_long_as_usual(seconds: str) -> None:
     async def test() -> None:
         setup = LeaseWithFakeLine(seconds)
         await asyncio.sleep(20.1)
-        assert [at for at, _ in setup.lost[:1]] == [20.0]
+        assert [lost_at for lost_at, _ in setup.lost[:1]] == [20.0]
 
     play(test)
 
@@ -156,7 +156,24 @@ async def test_a_new_session_is_watched_once() -> None:
     setup = LeaseWithFakeLine("40")
     setup.lease.begin("")
     await asyncio.sleep(20.1)
-    assert [at for at, _ in setup.lost] == [20.0]
+    assert [lost_at for lost_at, _ in setup.lost] == [20.0]
+
+
+@on_virtual_time
+async def test_the_lease_goes_on_while_the_session_continues_with_another_process_of_the_hub() -> None:
+    setup = LeaseWithFakeLine()
+    for _ in range(15):
+        await asyncio.sleep(2.0)
+        setup.acknowledged()
+    await asyncio.sleep(1.5)
+    setup.link.acknowledged_at = float("-inf")  # the new process has acknowledged nothing yet
+    await asyncio.sleep(1.5)
+    assert not setup.lost
+    assert 3.0 <= float(setup.lease.answer().split()[1]) < 5.0
+    setup.lease.continues("")
+    await asyncio.sleep(20.0)
+    ((at, why),) = setup.lost
+    assert 48.0 < at <= 50.0 and "acknowledged nothing" in why
 
 
 @on_virtual_time
@@ -183,8 +200,8 @@ async def test_a_hub_that_no_longer_hears_the_agent_is_lost_although_the_agent_s
     assert not lost, "the agent asks for acknowledgements"
     hub, agent = pair.listener.link, pair.caller.link
     assert isinstance(pair.pipe, Pipe) and hub is not None and agent is not None
-    pair.pipe.dead = True  # what the agent sends from now on is lost,
-    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and what the hub sends is late
+    pair.pipe.dead = True  # all further bytes of the agent are lost,
+    wake, pair.pipe._wake = pair.pipe._wake, lambda: None  # type: ignore[method-assign]  # and the bytes of the hub are delayed
     for _ in range(4):
         pair.listener.note("still here")
         await asyncio.sleep(1.0)

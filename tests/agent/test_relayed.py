@@ -13,7 +13,7 @@ from linesync.runtime.listening.reports import Reports
 
 
 class FakePeer:
-    """One end of a conversation: records what is sent, and lets the test answer."""
+    """One end of a conversation. It records the sent messages, and the test makes the replies."""
 
     def __init__(self) -> None:
         self.up = True

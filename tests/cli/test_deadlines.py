@@ -23,6 +23,8 @@ COMMANDS = {
     "reset": [],
     "drain": [],
     "namespace": ["list"],
+    "phases": ["status", "x"],
+    "group": ["join", "x"],
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],

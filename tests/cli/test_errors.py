@@ -1,4 +1,4 @@
-"""An error is one sentence that says what happened and what to do, with the right exit code."""
+"""An error is one sentence that names the cause and the remedy, with the right exit code."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def test_no_hub_at_an_address(site: Site) -> None:
 
 
 def test_another_program_listens_on_the_socket(site: Site) -> None:
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(site.socket("hub")))
-        other.listen()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.socket("hub")))
+        listener.listen()
         command = site.start("hub", "sem", "x", "0")
-        connection, _ = other.accept()
+        connection, _ = listener.accept()
         with connection:
             connection.sendall(b"220 mail.example ESMTP\r\n")
             wait_for(lambda: not command.running, "the end of the command", 20)
@@ -105,11 +105,11 @@ def test_another_program_listens_on_the_socket(site: Site) -> None:
 
 
 def test_another_program_closes_the_connection_immediately(site: Site) -> None:
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(site.socket("hub")))
-        other.listen()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.socket("hub")))
+        listener.listen()
         command = site.start("hub", "sem", "x", "0")
-        other.accept()[0].close()
+        listener.accept()[0].close()
         check_sentence(command.wait(), 125, "was lost")
 
 
@@ -246,13 +246,13 @@ def test_the_prompt_of_a_real_getty_is_recognised(site: Site) -> None:
     getty = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave)
     try:
         with pty_pair() as pair:
-            far = os.open(pair.right, os.O_RDWR | os.O_NOCTTY)
-            carry(far, master)
-            carry(master, far)
+            getty_end = os.open(pair.right, os.O_RDWR | os.O_NOCTTY)
+            carry(getty_end, master)
+            carry(master, getty_end)
             agent = site.agent("--port", pair.left)
             assert "systemctl mask" in agent.says("a login prompt")
             agent.kill()
-            os.close(far)
+            os.close(getty_end)
     finally:
         getty.kill()
         getty.wait()
@@ -263,12 +263,12 @@ def test_the_prompt_of_a_real_getty_is_recognised(site: Site) -> None:
 @pytest.mark.real
 def test_the_log_reports_a_tty_that_echoes(site: Site) -> None:
     with pty_pair() as pair:
-        far = os.open(pair.right, os.O_RDWR | os.O_NOCTTY)
-        carry(far, far, lambda data: data.replace(b"\n", b"\r\n"))
+        tty_end = os.open(pair.right, os.O_RDWR | os.O_NOCTTY)
+        carry(tty_end, tty_end, lambda data: data.replace(b"\n", b"\r\n"))
         agent = site.agent("--port", pair.left)
         assert "stty raw" in agent.says("our own bytes come back")
         agent.kill()
-        os.close(far)
+        os.close(tty_end)
 
 
 def test_an_agent_reports_a_silent_line_and_a_hub_sends_nothing_to_a_boot_loader(site: Site) -> None:

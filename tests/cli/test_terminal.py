@@ -1,4 +1,4 @@
-"""Every way in which a command ends restores the terminal and removes what the command created."""
+"""However a command ends, it restores the terminal and removes its temporary files and processes."""
 
 from __future__ import annotations
 

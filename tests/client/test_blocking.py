@@ -79,7 +79,9 @@ def test_after_thousands_of_operations_no_files_memory_or_processes_remain_in_us
         assert len(client.links()) == 2
     wait_for(lambda: open_files() <= files, f"as many open files as before ({files}, now {open_files()})", 5)
     wait_for(lambda: not any(commands_of(daemon.pid) for daemon in pair.daemons), "the end of all commands")
-    grown = [new - old for new, old in zip(resident(), pages, strict=True)]
+    grown = [
+        resources_after - resources_before for resources_after, resources_before in zip(resident(), pages, strict=True)
+    ]
     assert max(grown) * os.sysconf("SC_PAGE_SIZE") < 4_000_000, grown
 
 
@@ -113,8 +115,10 @@ def test_small_commands_import_few_modules(pair: Site, words: list[str]) -> None
         "linesync.wire.channels.compression",
     }
     assert not modules & heavy, modules & heavy
-    own = {name for name in modules if name.startswith("linesync.")}
-    assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.jobs")) for name in own), own
+    of_linesync = {name for name in modules if name.startswith("linesync.")}
+    assert not any(name.startswith(("linesync.hub", "linesync.agent", "linesync.jobs")) for name in of_linesync), (
+        of_linesync
+    )
 
 
 def test_a_small_command_takes_at_most_twelve_times_as_long_as_starting_python(pair: Site) -> None:

@@ -75,8 +75,8 @@ def test_two_members_of_one_host_meet_and_a_duplicate_is_refused(hosts: Hosts) -
     members = ("client1#1", "client1#2", "server")
     first = hosts.python("client1", MEET, "client1#1", "tags", "", *members)
     hosts.site.await_waiting("barriers", "autotest:11922:client1#1:tags", 1)
-    twin = hosts.python("client1", MEET, "client1#1", "tags", "", *members).wait()
-    assert "duplicate client" in twin.text
+    duplicate = hosts.python("client1", MEET, "client1#1", "tags", "", *members).wait()
+    assert "duplicate client" in duplicate.text
     second = hosts.python("client1", MEET, "client1#2", "tags", "", *members)
     third = hosts.python("server", MEET, "server", "tags", "", *members)
     assert [call.wait().text for call in (first, second, third)] == ["met\n"] * 3
@@ -147,12 +147,12 @@ def test_a_barrier_fails_for_all_when_a_host_dies_before_it_arrives(short_lease:
 
 
 def test_a_barrier_fails_for_all_when_a_host_dies_while_it_waits(short_lease: Hosts) -> None:
-    gone = short_lease.python("server", MEET, "server", "fatal", "", *NAMES)
+    dead_host = short_lease.python("server", MEET, "server", "fatal", "", *NAMES)
     waiting = short_lease.python("client1", MEET, "client1", "fatal", "", *NAMES)
     _await_arrivals(short_lease, "fatal", 2)
     _kill(short_lease, "server")
     assert waiting.wait(15).text.startswith("failed master lost client")
-    assert gone.wait(15).text.startswith("failed")
+    assert dead_host.wait(15).text.startswith("failed")
 
 
 def test_a_host_that_dies_after_it_gave_its_data_does_not_fail_the_session(short_lease: Hosts) -> None:

@@ -93,10 +93,12 @@ def test_an_address_and_a_port_name_a_hub_that_listens_there(shims: Path) -> Non
         port = free_port()
         place.hub("--listen", f"tcp://127.0.0.1:{port}").says("listening on")
         hosts = Hosts(place, shims)
-        alone = {"LINESYNC_HUB": ""}  # otherwise the variable would override -A and -p
-        done = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(port), "sem", "x", "1", env=alone)
+        no_variable = {"LINESYNC_HUB": ""}  # otherwise the variable would override -A and -p
+        done = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(port), "sem", "x", "1", env=no_variable)
         assert (done.code, done.text) == (0, "1\n")
-        lost = hosts.type("nowhere", "dissem", "-A", "127.0.0.1", "-p", str(free_port()), "sem", "x", "1", env=alone)
+        lost = hosts.type(
+            "nowhere", "dissem", "-A", "127.0.0.1", "-p", str(free_port()), "sem", "x", "1", env=no_variable
+        )
         assert lost.code == 3
         assert lost.err.startswith("dissem: ")
         hosts.close()

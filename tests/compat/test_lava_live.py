@@ -129,9 +129,9 @@ def test_a_command_waits_until_its_group_is_complete(shims: Path) -> None:
         place.await_host("board1")
         hosts = Hosts(place, shims)
         waiting = hosts.start("board1", "lava-group")
-        hopeless = hosts.type("board1", "lava-sync", "--timeout", "0.5", "x")
-        assert hopeless.code == 124
-        assert "1 of 2 hosts of the group 'job7' are known: board1" in hopeless.err
+        sync = hosts.type("board1", "lava-sync", "--timeout", "0.5", "x")
+        assert sync.code == 124
+        assert "1 of 2 hosts of the group 'job7' are known: board1" in sync.err
         assert waiting.running
         place.agent("--port", late.b, *_publish("board2"), name="board2")
         done = waiting.wait()

@@ -238,12 +238,12 @@ def test_the_log_names_the_sender_of_a_reset() -> None:
         hub = world.client()
         world.run(hub.set_events("ready"))
         world.run(hub.reset("ready", "other"))
-        who = "script 1 on hub, line unix:/hub#1 reset"
-        assert f"{who} ready, other of namespace 'default'; 0 waits failed" in world.transcript()
+        sentence = "script 1 on hub, line unix:/hub#1 reset"
+        assert f"{sentence} ready, other of namespace 'default'; 0 waits failed" in world.transcript()
         waiting = world.start(world.client().wait_events("never"))
         world.pass_time(0.1)
         world.run(hub.reset())
-        assert f"{who} all names of namespace 'default'; 1 wait failed" in world.transcript()
+        assert f"{sentence} all names of namespace 'default'; 1 wait failed" in world.transcript()
         assert isinstance(waiting.exception(), Aborted)
 
 

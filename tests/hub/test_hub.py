@@ -64,9 +64,9 @@ def service() -> Iterator[Service]:
 def open_channel(world: World, service: Service, host: str = "hub") -> tuple[Any, Stream, Stream]:
     """A channel from a script on ``host`` to host b: the script, its end, and b's end."""
     script = world.client(host)
-    near = script._peer.open(OPENING)
+    script_end = script._peer.open(OPENING)
     world.settle(lambda: bool(service.streams), what="the channel should reach host b")
-    return script, near, service.streams[0]
+    return script, script_end, service.streams[0]
 
 
 def received(world: World, stream: Stream) -> Item:
@@ -95,12 +95,12 @@ def agent_on_pipe(world: World, name: str = "p") -> tuple[Agent, asyncio.Task[No
 
 @pytest.mark.parametrize("host", ["hub", "a"])
 def test_a_channel_to_a_host_carries_data_in_both_directions(world: World, service: Service, host: str) -> None:
-    _, near, far = open_channel(world, service, host)
-    assert far.words == OPENING
-    near.send_nowait(0, b"there")
-    assert received(world, far) == Item(0, b"there")
-    far.send_nowait(1, b"back")
-    assert received(world, near) == Item(1, b"back")
+    _, script_end, host_end = open_channel(world, service, host)
+    assert host_end.words == OPENING
+    script_end.send_nowait(0, b"there")
+    assert received(world, host_end) == Item(0, b"there")
+    host_end.send_nowait(1, b"back")
+    assert received(world, script_end) == Item(1, b"back")
 
 
 def test_a_channel_to_an_unknown_host_is_refused_and_the_error_lists_all_hosts(world: World) -> None:
@@ -119,22 +119,22 @@ def test_a_channel_to_a_lost_host_is_refused_with_the_reason(world: World) -> No
 
 
 def test_a_channel_ends_when_the_lease_of_its_host_runs_out(world: World, service: Service) -> None:
-    _, near, _ = open_channel(world, service, "a")
+    _, script_end, _ = open_channel(world, service, "a")
     world.kill_agent("b")
     world.pass_time(15.0)
-    assert near.broken is None, "the host may connect again"
+    assert script_end.broken is None, "the host may connect again"
     world.pass_time(10.0)
     with pytest.raises(BrokenError, match=r"host b is lost: line lost"):
-        received(world, near)
+        received(world, script_end)
 
 
 def test_a_channel_ends_immediately_when_its_host_restarts(world: World, service: Service) -> None:
-    _, near, _ = open_channel(world, service, "a")
+    _, script_end, _ = open_channel(world, service, "a")
     world.kill_agent("b")
     world.agent("b")
     world.deliver()
     with pytest.raises(BrokenError, match="restarted"):
-        received(world, near)
+        received(world, script_end)
 
 
 def test_a_channel_ends_immediately_when_its_host_restarts_on_another_line(world: World, service: Service) -> None:
@@ -154,49 +154,49 @@ def test_a_channel_ends_immediately_when_its_host_restarts_on_another_line(world
 
 
 def test_a_host_is_notified_when_the_script_of_a_channel_is_killed(world: World, service: Service) -> None:
-    script, _, far = open_channel(world, service, "a")
+    script, _, host_end = open_channel(world, service, "a")
     world.kill(script)
     world.deliver()
-    assert far.broken is not None
+    assert host_end.broken is not None
 
 
 def test_a_channel_without_its_script_leaves_no_task(world: World, service: Service) -> None:
-    script, _, far = open_channel(world, service)
-    before = len(world.hub._tasks)
+    script, _, host_end = open_channel(world, service)
+    tasks_before = len(world.hub._tasks)
     world.kill(script)
     world.deliver()
-    assert far.broken is not None and len(world.hub._tasks) == before - 1
+    assert host_end.broken is not None and len(world.hub._tasks) == tasks_before - 1
 
 
 def test_a_host_that_does_not_read_stops_only_its_own_sender(world: World, service: Service) -> None:
-    _, near, far = open_channel(world, service)
+    _, script_end, host_end = open_channel(world, service)
     sent = 0
     data = world.random.randbytes(4000)
-    while near.send_nowait(0, data):
+    while script_end.send_nowait(0, data):
         sent += len(data)
         world.pass_time(0.01)
         assert sent < 2 * CREDIT_PIPE, "the sender should have been stopped"
     world.pass_time(60.0)
     mux = world.hub_peer(world.hosts["b"]).link.mux
     assert mux.queued(1) <= 2 * CREDIT_SERIAL, "the hub keeps little in memory"
-    assert near.full
+    assert script_end.full
     assert world.run(world.client("b").semaphore("s", 1), limit=2.0) == 1, "requests on the same line still work"
     got = 0
     while got < sent:
-        got += len(received(world, far).data)
+        got += len(received(world, host_end).data)
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_agent_with_a_name_is_refused(world: World) -> None:
-    twin, running = agent_on_pipe(world, "a")
+    second, running = agent_on_pipe(world, "a")
     world.pass_time(60.0)
     with pytest.raises(NotAllowed, match="'a'|host a"):
         running.result()
     assert world.take_events() == [], "host a has not changed"
     assert world.run(world.client("a").semaphore("s", 1)) == 1
-    world.run(twin.aclose())
+    world.run(second.aclose())
 
 
 def test_the_hubs_own_name_is_refused_immediately(world: World) -> None:
@@ -332,13 +332,13 @@ def test_the_console_of_an_unknown_host_is_refused_and_the_error_lists_all_names
 
 
 def test_a_hub_that_stops_sends_the_reason_to_all_waiting_clients(world: World, service: Service) -> None:
-    _, near, _ = open_channel(world, service)
+    _, script_end, _ = open_channel(world, service)
     waiting = world.start(world.client().barrier("go", 2))
     world.pass_time(0.1)
     world.run(world.hub.aclose("the hub is updated"))
     with pytest.raises(LinesyncFailed, match="the hub is updated"):
         waiting.result()
-    assert near.broken is not None
+    assert script_end.broken is not None
 
 
 def test_a_hub_that_stops_notifies_its_peers_before_its_jobs_have_ended(world: World) -> None:

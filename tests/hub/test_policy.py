@@ -1,4 +1,4 @@
-"""The hub enforces its policy for every operation that needs a permission, whatever a client or an agent sends."""
+"""The hub enforces its policy for every operation that needs a permission, for all messages of clients and agents."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def messages_to(host: str) -> list[Message]:
         if operation.permission in ("", operations.SYNC, operations.LOOK):
             continue
         names = operation.message.FIELDS
-        where = next((name for name in ("to", "host") if name in names), "")
-        if where or host == "hub":
-            values = {name: FIELDS[name] for name in names if name in FIELDS and name not in (where,)}
-            found.append(operation.message(**values, **({where: host} if where else {})))
+        field = next((name for name in ("to", "host") if name in names), "")
+        if field or host == "hub":
+            values = {name: FIELDS[name] for name in names if name in FIELDS and name not in (field,)}
+            found.append(operation.message(**values, **({field: host} if field else {})))
     return found
 
 

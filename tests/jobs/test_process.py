@@ -1,4 +1,4 @@
-"""Commands and their supervisors: a command starts, or fails with a reason; in the end none of its processes is left."""
+"""Commands and their supervisors: a command starts, or fails with a reason. At its end, all its processes have ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the searches run: 200 lives, 10,000 in a soak, fewer with less effort (tests/effort.py)."""
+"""The number of lives of the searches: 200 in a full run, 10,000 in a soak, fewer with less effort (tests/effort.py)."""
 
 from __future__ import annotations
 

@@ -17,17 +17,17 @@ def client(host: str, number: str = "1") -> Client:
 
 
 def granted(events: Iterable[Event]) -> dict[str, Value]:
-    """The value that each arrival got, by arrival id, in order."""
+    """Return the value that each arrival got, by arrival id, in order."""
     return {event.arrival: event.value for event in events if isinstance(event, Granted)}
 
 
 def failed(events: Iterable[Event]) -> dict[str, LinesyncError]:
-    """The error of each arrival that failed, by arrival id, in order."""
+    """Return the error of each arrival that failed, by arrival id, in order."""
     return {event.arrival: event.error for event in events if isinstance(event, Failed)}
 
 
 def only_error(events: Iterable[Event]) -> LinesyncError:
-    """The error of the only event, which must be a failure."""
+    """Return the error of the only event, which must be a failure."""
     (event,) = events
     assert isinstance(event, Failed)
     return event.error

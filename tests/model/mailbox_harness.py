@@ -43,7 +43,7 @@ class MailboxHarness:
         self.numbers: Iterator[int] = iter(range(100_000))
 
     def join(self, *hosts: str, group: str = "", size: int | None = None) -> list[Outcome]:
-        """Hosts, written as ``name`` or ``name=role``, register in a group."""
+        """Register hosts in a group. A host is written as ``name`` or ``name=role``."""
         for host in hosts:
             name, _, role = host.partition("=")
             self.hosts.where[name] = (group, role)
@@ -56,8 +56,8 @@ class MailboxHarness:
         return self.mailbox.host_lost(host, 1.0)
 
     def send(self, sender: str, *items: str, arrival: str = "", topic: str = "boot") -> list[Outcome]:
-        who = client(sender.partition("#")[0])
-        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, who, 0.0)
+        owner = client(sender.partition("#")[0])
+        return self.mailbox.send(arrival or f"s{next(self.numbers)}", "default", topic, items, sender, owner, 0.0)
 
     def receive(
         self,
@@ -71,8 +71,8 @@ class MailboxHarness:
         timeout: float | None = None,
         topic: str = "boot",
     ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, who, now, timeout)
+        owner = client(reader.partition("#")[0])
+        return self.mailbox.receive(arrival, "default", topic, first, most, others, reader, owner, now, timeout)
 
     def gather(
         self,
@@ -84,19 +84,19 @@ class MailboxHarness:
         timeout: float | None = None,
         topic: str = "boot",
     ) -> list[Outcome]:
-        who = client(reader.partition("#")[0])
-        return self.mailbox.receive_all(arrival, "default", topic, reader, role, who, now, timeout)
+        owner = client(reader.partition("#")[0])
+        return self.mailbox.receive_all(arrival, "default", topic, reader, role, owner, now, timeout)
 
     def reset(self, *topics: str) -> tuple[int, dict[str, LinesyncError]]:
-        """Returns how many topics were forgotten, and the errors of the waits that this ended."""
+        """Return (the number of topics that were forgotten, the errors of the waits that failed)."""
         forgotten, waits = self.mailbox.reset("default", topics or None, 0.0)
         return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
 
 
 def read(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """The messages that each arrival has read, each as ``number sender: items``."""
+    """Return the messages that each arrival has read, each as ``number sender: items``."""
     return {
-        arrival: [f"{one.number} {one.sender}: {' '.join(one.items)}" for one in value.messages]
+        arrival: [f"{message.number} {message.sender}: {' '.join(message.items)}" for message in value.messages]
         for arrival, value in granted(outcomes).items()
         if isinstance(value, Messages)
     }

@@ -23,7 +23,9 @@ def members_of(text: str) -> frozenset[str]:
 
 
 class SimulatedHub:
-    """A client is written as ``host`` or ``host/number``. Every method returns the events that it causes.
+    """The services, and a state of each host. Every method returns the events that it causes.
+
+    A client is written as ``host`` or ``host/number``.
 
     :ivar speaking: the hosts that send frames whenever time passes.
     :ivar answering: the hosts that answer the hub's questions immediately.
@@ -67,7 +69,7 @@ class SimulatedHub:
         within: str = "",
         ns: str = "default",
     ) -> list[Event]:
-        """``party`` is a count or a folded list of members."""
+        """Arrive at a barrier. ``party`` is a count or a folded list of members."""
         members = members_of(party) if isinstance(party, str) else None
         count = party if isinstance(party, int) else len(members or ())
         return self.follow_up(
@@ -99,7 +101,7 @@ class SimulatedHub:
         within: str = "",
         confirm: bool = True,
     ) -> list[Event]:
-        """Taken units are confirmed immediately, as a correct client does."""
+        """Change a semaphore. Taken units are confirmed immediately, as a correct client does."""
         client = self.client(who)
         events: list[Event] = [
             *self.services.semaphores.change(
@@ -129,7 +131,7 @@ class SimulatedHub:
         return self.follow_up(self.services.withdraw(arrival, self.client(who), self.now))
 
     def end(self, who: str, cause: Cause = Cause.CLIENT_GONE, why: str = "") -> list[Event]:
-        """A client goes away."""
+        """End a client."""
         client = self.client(who)
         self.clients[client.host].discard(client.number)
         return self.follow_up(self.services.client_gone(client, self.now, cause, why))
@@ -160,7 +162,7 @@ class SimulatedHub:
         )
 
     def restart(self, host: str) -> list[Event]:
-        """A host's agent restarts on the same line."""
+        """Restart the agent of a host on the same line."""
         self.clients[host].clear()
         self.lives[host] = self.lives.get(host, 0) + 1
         self.speaking.add(host)
@@ -172,7 +174,7 @@ class SimulatedHub:
         return Activity(self.commands[host], frozenset(self.clients[host]), frozenset(self.concurrent[host]))
 
     def answer(self, host: str) -> list[Event]:
-        """A host answers the hub's question."""
+        """Let a host answer the question of the hub."""
         events = self.services.heard(host, self.session(host), self.now) if host != "hub" else []
         return self.follow_up([*events, *self.services.answered(host, self.activity(host), self.now)])
 
@@ -207,5 +209,5 @@ class SimulatedHub:
 
 
 def error(events: list[Event], arrival: str) -> LinesyncError:
-    """The error of an arrival."""
+    """Return the error of an arrival."""
     return failed(events)[arrival]

@@ -15,12 +15,12 @@ NETWORK = Principal(line="tcp://x", host="hub", script="3")
 SUT = Principal(line="/dev/ttyS0", host="sut", script="4")
 
 
-def allowed(policy: Policy, who: Principal, to: str) -> set[str]:
-    return {permission for permission in PERMISSIONS if policy.decide(who, permission, to).allowed}
+def allowed(policy: Policy, principal: Principal, to: str) -> set[str]:
+    return {permission for permission in PERMISSIONS if policy.decide(principal, permission, to).allowed}
 
 
 @pytest.mark.parametrize(
-    ("who", "to", "expected"),
+    ("principal", "to", "expected"),
     [
         (ROOT, "hub", set(PERMISSIONS)),
         (ROOT, "sut", set(PERMISSIONS)),
@@ -32,22 +32,22 @@ def allowed(policy: Policy, who: Principal, to: str) -> set[str]:
         (SUT, "sut", set(PERMISSIONS) - {"admin"}),
     ],
 )
-def test_without_rules_the_defaults_decide(who: Principal, to: str, expected: set[str]) -> None:
-    assert allowed(Policy(), who, to) == expected
+def test_without_rules_the_defaults_decide(principal: Principal, to: str, expected: set[str]) -> None:
+    assert allowed(Policy(), principal, to) == expected
 
 
 def test_the_user_of_the_hub_may_do_everything() -> None:
     assert allowed(Policy(owners=frozenset((0, 1000))), ALICE, "sut") == set(PERMISSIONS)
 
 
-def test_a_rule_allows_what_it_names_and_nothing_else() -> None:
+def test_a_rule_allows_only_the_permissions_that_it_names() -> None:
     policy = Policy((Rule(allow=True, source="su*", to="build[12]", do=("run", "files")),))
     assert allowed(policy, SUT, "build1") == {"sync", "look", "run", "files"}
     assert allowed(policy, SUT, "build3") == {"sync", "look"}
     assert allowed(policy, ALICE, "build1") == {"sync", "look"}
 
 
-def test_a_rule_with_users_fits_only_principals_with_these_user_ids() -> None:
+def test_a_rule_with_users_matches_only_principals_with_these_user_ids() -> None:
     policy = Policy((Rule(allow=True, users=frozenset((1000,)), do=("run",)),))
     assert "run" in allowed(policy, ALICE, "sut")
     assert "run" not in allowed(policy, NETWORK, "sut")

@@ -43,11 +43,11 @@ def test_the_json_has_the_fields_in_their_order_and_lists_for_tuples() -> None:
     assert plain["arrived"] == [{"name": "a", "client": "7", "waiting": 2.5}] and plain["members"] == ["a", "b"]
 
 
-def test_each_wait_of_a_topic_is_read_as_its_own_kind() -> None:
-    one = Reader(name="a", client="1", waiting=1.0, first=3, others=True)
-    other = GroupReader(name="b", client="1", waiting=1.0, group="g", role="", missing=("c",))
-    topic = TopicState(namespace="n", name="t", messages=0, senders=(), waiting=(one, other))
-    assert TopicState.from_json(topic.as_json()).waiting == (one, other)
+def test_each_wait_of_a_topic_is_read_as_an_object_of_its_kind() -> None:
+    reader = Reader(name="a", client="1", waiting=1.0, first=3, others=True)
+    group_reader = GroupReader(name="b", client="1", waiting=1.0, group="g", role="", missing=("c",))
+    topic = TopicState(namespace="n", name="t", messages=0, senders=(), waiting=(reader, group_reader))
+    assert TopicState.from_json(topic.as_json()).waiting == (reader, group_reader)
 
 
 def test_a_reader_ignores_fields_that_it_does_not_know() -> None:

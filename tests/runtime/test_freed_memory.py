@@ -21,11 +21,11 @@ def test_memory_is_returned_once_after_the_end_of_sessions_with_much_data(
     async def test() -> None:
         pairs = [await Pair.joined() for _ in range(2)]
         for pair in pairs:
-            near, far = await pair.channel("x")
-            sending = asyncio.ensure_future(near.send(0, bytes(size)))
+            opener, acceptor = await pair.channel("x")
+            sending = asyncio.ensure_future(opener.send(0, bytes(size)))
             left = size
             while left:
-                left -= len((await far.receive()).data)
+                left -= len((await acceptor.receive()).data)
             await sending
         for pair in pairs:
             await pair.caller.aclose("done")

@@ -16,9 +16,9 @@ from .peers import pause, play
 def test_a_connection_that_is_closed_with_a_refusal_is_lost_for_the_reason_in_the_refusal() -> None:
     async def test() -> None:
         caller = Peer(User(), "c", token())
-        _, far = Pipe.pair("unix:/s", caller.receiver, lambda: Recorder("listener"))
-        far.write(refusal("the hub has no place"))
-        far.close()
+        _, acceptor = Pipe.pair("unix:/s", caller.receiver, lambda: Recorder("listener"))
+        acceptor.write(refusal("the hub has no place"))
+        acceptor.close()
         await pause()
         assert isinstance(caller.lost_why, LinesyncFailed) and str(caller.lost_why) == "the hub has no place"
 

@@ -1,4 +1,4 @@
-"""``keep_connected``: when it opens a line again, and what it reports."""
+"""``keep_connected``: the times at which it opens a line again, and its reports."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_five_similar_sentences_a_minute_are_written_and_the_others_are_counted(
     assert sum(log.admits(f"the peer requires {chr(65 + n % 26)}, which", "tcp", n / 1000) for n in range(10_000)) == 5
     assert log.handle_timer(59.0) == []
     assert log.handle_timer(60.0) == [
-        "9995 similar lines were left out of the log; the last one: the peer requires P, which"
+        "9995 similar lines were omitted from the log; the last line: the peer requires P, which"
     ]
 
 
@@ -42,7 +42,7 @@ def test_while_similar_sentences_continue_only_their_number_is_written_each_minu
     assert admitted(log, "x 1", 7) == 5
     assert len(log.handle_timer(60.0)) == 1
     assert admitted(log, "x 2", 1, now=61.0) == 0
-    assert log.handle_timer(120.0) == ["1 similar line was left out of the log; the last one: x 2"]
+    assert log.handle_timer(120.0) == ["1 similar line was omitted from the log; the last line: x 2"]
     assert log.handle_timer(180.0) == [] and log.next_timer() is None
     assert admitted(log, "x 3", 9, now=181.0) == 5
 
@@ -81,10 +81,10 @@ def test_the_log_writes_the_number_of_omitted_sentences_each_minute_and_at_the_e
             log("x", peer="tcp", burst=1)
         assert lines == ["x"]
         await pause(60.0)
-        assert lines == ["x", "8 similar lines were left out of the log; the last one: x"]
+        assert lines == ["x", "8 similar lines were omitted from the log; the last line: x"]
         log("x", peer="tcp", burst=1)
         log.close()
-        assert lines[2:] == ["1 similar line was left out of the log; the last one: x"]
+        assert lines[2:] == ["1 similar line was omitted from the log; the last line: x"]
 
     play(test)
 
@@ -96,6 +96,6 @@ def test_log_records_with_similar_first_lines_are_limited() -> None:
         records = [logging.LogRecord("asyncio", 40, "", 0, f"a task failed\ntask {n}", (), None) for n in range(20)]
         assert sum(repeat_filter.filter(record) for record in records) == limits.LOG_BURST
         await pause(61.0)
-        assert lines == ["15 similar lines were left out of the log; the last one: a task failed"]
+        assert lines == ["15 similar lines were omitted from the log; the last line: a task failed"]
 
     play(test)

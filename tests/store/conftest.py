@@ -1,4 +1,4 @@
-"""A directory in which a sync takes no time, so that tests with many of them are quick."""
+"""A directory in which ``fsync`` takes no time, so that tests that call it often are quick."""
 
 from __future__ import annotations
 

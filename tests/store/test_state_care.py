@@ -25,7 +25,7 @@ def path(folder: Path) -> Path:
 
 
 def write_state(path: Path, count: int = 50, *, closed: bool = True) -> Database:
-    """A state file with rows and a blob. If it is not closed, the last of them are only in its write-ahead log."""
+    """A state file with rows and a blob. If it is not closed, the last rows are only in its write-ahead log."""
     database = Database(str(path))
     database.apply({("a", f"{number:04}"): f'"{"x" * 100}"' for number in range(count)}, [(1, 0, b"data")])
     if closed:
@@ -46,7 +46,7 @@ def copy_of_killed_hub(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {one.name: one.read_bytes() for one in folder.iterdir()}
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def check_refused(path: Path, sentence: str) -> None:
@@ -134,7 +134,7 @@ def test_a_damaged_page_in_the_log_of_a_killed_hub_ends_the_log_there(path: Path
     log = place / "hub.db-wal"
     log.write_bytes(log.read_bytes()[:-1])
     database = Database(str(place / "hub.db"))
-    assert database.rows() == [], "its last transaction is not complete, so nothing reported it as stored"
+    assert database.rows() == [], "its last transaction is not complete, therefore it was never reported as stored"
     database.close()
 
 
@@ -193,7 +193,7 @@ def test_a_file_appears_only_when_it_is_complete(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
-def test_the_files_of_a_killed_creation_are_replaced(path: Path) -> None:
+def test_the_files_of_a_hub_that_was_killed_during_the_creation_are_replaced(path: Path) -> None:
     for end in ("", "-journal"):
         Path(f"{path}.new{end}").write_bytes(b"half")
     write_state(path)
@@ -239,7 +239,9 @@ def test_an_old_file_is_upgraded_when_a_hub_opens_it(
         assert check(str(old)).version == 2
 
 
-def test_a_new_file_has_the_tables_of_an_upgraded_one(path: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+def test_a_new_file_has_the_tables_of_an_upgraded_file(
+    path: Path, folder: Path, request: pytest.FixtureRequest
+) -> None:
     def tables(place: Path) -> list[tuple[str]]:
         Database(str(place)).close()
         with state_care.reading(str(place)) as connection:

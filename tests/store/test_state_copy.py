@@ -63,10 +63,10 @@ def test_the_export_of_a_killed_hubs_file_includes_its_log_and_changes_nothing(p
     for end in ("", "-wal"):
         (place / f"hub.db{end}").write_bytes(Path(f"{path}{end}").read_bytes())
     database.close()
-    before = {one.name: one.read_bytes() for one in place.iterdir()}
+    before = {file.name: file.read_bytes() for file in place.iterdir()}
     assert lines_of(place / "hub.db") == lines_of(path)
     assert check(str(place / "hub.db")).rows == 3
-    assert {one.name: one.read_bytes() for one in place.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in place.iterdir()} == before
 
 
 def test_an_import_does_not_replace_a_file(path: Path) -> None:

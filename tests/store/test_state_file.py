@@ -55,7 +55,7 @@ def path(folder: Path) -> Path:
     return folder / "hub.db"
 
 
-def test_rows_come_back_in_the_order_of_kind_and_key(path: Path) -> None:
+def test_rows_are_read_back_in_the_order_of_kind_and_key(path: Path) -> None:
     async def work(state: State) -> None:
         await state.commit([("lock", "b", "1"), ("é", "x", '"ü"'), ("lock", "a", "2"), ("Z", "z", "3"), ("", "", "4")])
         await state.commit([("lock", "b", "5"), ("Z", "z", None), ("none", "none", None)])
@@ -170,7 +170,7 @@ def test_close_stores_waiting_commits_and_later_commits_fail(path: Path) -> None
         asked = [state.commit([("a", f"{number:02}", "1")]) for number in range(50)]
         await state.close()
         await state.close()
-        assert all(one.done() and one.exception() is None for one in asked)
+        assert all(commit.done() and commit.exception() is None for commit in asked)
         for late in (state.commit([("a", "late", "1")]), state.append(1, 0, b""), state.read(1, 0, 1)):
             with pytest.raises(LinesyncFailed, match="closed"):
                 await late
@@ -195,7 +195,7 @@ def test_an_open_that_is_cancelled_closes_the_file(path: Path) -> None:
 
 def test_rows_that_were_read_or_stored_are_not_kept_in_memory(path: Path) -> None:
     class Text(str):
-        """A text that can be watched."""
+        """A text to which a weak reference is possible."""
 
     async def work(state: State) -> None:
         value = Text("1" * 1000)
@@ -317,7 +317,7 @@ STATEMENTS = ("INSERT INTO rows", "BEGIN", "COMMIT")
 
 
 def changes(at: str, key: str) -> list[Change]:
-    """A change of a row, for a commit that makes this statement."""
+    """Return a change of a row whose commit executes this statement."""
     return [("a", key, "1"), *([] if at.startswith("INSERT") else [("a", "none", None)])]
 
 
@@ -330,14 +330,14 @@ async def outcome(asked: Awaitable[object]) -> type | None:
 
 
 @pytest.mark.parametrize("at", STATEMENTS)
-def test_a_full_disk_fails_the_waiting_commits_and_not_later_ones(path: Path, at: str) -> None:
+def test_a_full_disk_fails_the_waiting_commits_and_not_later_commits(path: Path, at: str) -> None:
     async def work(state: State) -> None:
         await state.commit([("a", "1", "1")])
         fail(state, sqlite3.SQLITE_FULL, at)
         waiting = [state.commit(changes(at, f"2-{number}")) for number in range(20)]
         with pytest.raises(NotStored, match=f"the hub's disk is full, .* free space on the disk of {path}"):
             await waiting[0]
-        assert {await outcome(one) for one in waiting} == {NotStored}
+        assert {await outcome(commit) for commit in waiting} == {NotStored}
         assert state.failed is None
         await state.commit([("a", "3", "1")])
 
@@ -360,7 +360,7 @@ def test_commits_made_before_the_loop_knows_of_the_full_disk_fail_too(
     async def work(state: State) -> None:
         first = state.commit([("a", "1", "1")])
         while not calls:
-            pass  # the event loop does not run, so it does not get the error
+            pass  # the event loop does not run, therefore it does not get the error
         second = state.commit([("a", "2", "1")])
         assert [await outcome(first), await outcome(second)] == [NotStored, NotStored] and calls == [1]
         await state.commit([("a", "3", "1")])
@@ -380,7 +380,7 @@ def test_after_a_failed_write_nothing_is_confirmed_or_tried_again(path: Path, at
         assert isinstance(state, StateFile) and state._database is not None
         state._database._pages = 5_000  # a checkpoint is due
         asked = [state.commit(changes(at, f"2-{number}")) for number in range(3)]
-        outcomes = [await outcome(one) for one in asked]
+        outcomes = [await outcome(commit) for commit in asked]
         assert set(outcomes) <= {None, StateFailed} and (at.startswith("PRAGMA") or StateFailed in outcomes)
         async with asyncio.timeout(10):
             while state.failed is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -144,9 +144,7 @@ def programs() -> Iterator[list[Program]]:
     """Runners start these programs during the block. Returns those that were started."""
     started: list[Program] = []
 
-    async def start(
-        self: Runner, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, stdin: bool = False
-    ) -> Program:
+    async def start(self: Runner, argv: Sequence[str], *, stdin: bool = False, **_: object) -> Program:
         await asyncio.sleep(0.003)
         started.append(Program(argv, stdin=stdin))
         return started[-1]

@@ -30,8 +30,8 @@ def test_progress_counts_bytes_that_have_arrived_not_bytes_that_were_queued(tmp_
     assert target.read_bytes() == source.read_bytes()
     assert took > 200_000 / 11520
     assert len(seen) > took / 2, "a report about every second"
-    for at, done, total in seen:
-        assert total == 200_000 and done <= 11520 * (at + 0.1), "not more than the line can have carried"
+    for reported_at, done, total in seen:
+        assert total == 200_000 and done <= 11520 * (reported_at + 0.1), "not more than the line can have carried"
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
     assert seen[-1][1] == 200_000
 

@@ -43,24 +43,24 @@ class _Count:
 
 
 async def _arrive_last(client: Client, other: Client) -> None:
-    late = asyncio.create_task(other.barrier("up", 2))
+    wait = asyncio.create_task(other.barrier("up", 2))
     await asyncio.sleep(0.3)
     await client.barrier("up", 2)
-    await late
+    await wait
 
 
 async def _arrive_first(client: Client, other: Client) -> None:
-    early = asyncio.create_task(client.barrier("up", 2))
+    wait = asyncio.create_task(client.barrier("up", 2))
     await asyncio.sleep(0.3)
     await other.barrier("up", 2)
-    await early
+    await wait
 
 
 async def _wait_for_a_unit(client: Client, other: Client) -> None:
-    early = asyncio.create_task(client.semaphore("slots", -1))
+    wait = asyncio.create_task(client.semaphore("slots", -1))
     await asyncio.sleep(0.3)
     await other.semaphore("slots", 1)
-    await early
+    await wait
 
 
 OPERATIONS: dict[str, _Operation] = {
@@ -101,7 +101,7 @@ def test_an_operation_takes_at_most_forty_bytes_each_way_and_its_commit_eighteen
             count.take()
             world.run(operate())
             costs.append(count.take())
-        # Sometimes a full acknowledgement is sent instead of a short one.
+        # Sometimes a full acknowledgement is sent instead of a short acknowledgement.
         assert sorted(out for out, _ in costs)[-2] <= 40 + commit, world.transcript()
         assert sorted(received for _, received in costs)[-2] <= 40 + commit, world.transcript()
         assert sum(map(sum, costs)) / len(costs) <= 75 + 2 * commit, costs

@@ -42,6 +42,21 @@ def test_a_lock_stays_with_its_holder_when_the_hub_is_killed(world: World, host:
     assert waiter.result().value > held.value
 
 
+def test_an_agent_whose_lease_ends_while_it_asks_to_continue_registers_again(world: World) -> None:
+    waiting = world.start(world.client("a").barrier("boot", 2))
+    world.pass_time(1.0)
+    agent = world.hosts["a"].agent
+    assert agent is not None
+    world.kill_hub()
+    world.settle(lambda: bool(agent._uplink._continuing))
+    world.pass_time(0.015)  # the hub has the request
+    agent._uplink.cannot_continue("the hub acknowledged nothing for 20 s")
+    world.deliver()
+    assert isinstance(waiting.exception(), LinesyncError)
+    assert world.status()["barriers"] == []
+    assert world.run(world.client("a").semaphore("units", 1), limit=2.0) == 1
+
+
 def test_a_barrier_is_released_by_a_party_that_arrives_after_the_restart(world: World) -> None:
     first = world.start(world.client("a").barrier("boot", 2, timeout=100.0))
     world.pass_time(1.0)
@@ -156,41 +171,3 @@ def _continue(world: World):  # type: ignore[no-untyped-def]
     from linesync.protocol import Continue
 
     return Continue(hub="xxxxxxxx", own="yyyyyyyy")
-
-
-def test_an_exchange_fails_for_all_members_when_the_hub_is_killed_and_can_be_repeated(world: World) -> None:
-    """The hub does not store the data of an exchange, so it must not use other data in its place."""
-    a, b, hub = world.client("a"), world.client("b"), world.client()
-    members = ["a", "b"]
-    gives = world.start(a.exchange("keys", members, b"old"))
-    world.pass_time(2.0)
-    world.kill_hub()
-    world.settle(gives.done)
-    assert "may have got the data" in str(gives.exception())
-    with pytest.raises(LinesyncError, match="the hub has restarted"):
-        world.run(b.exchange("keys", members, b"B"))
-    other = world.start(hub.exchange("other", ["hub", "b"], b"not for them"))
-    world.pass_time(1.0)
-    again = [world.start(client.exchange("keys", members, data)) for client, data in ((b, b"B"), (a, b"new"))]
-    world.settle(lambda: all(task.done() for task in again))
-    assert [task.result() for task in again] == [{"a": b"new", "b": b"B"}] * 2
-    assert not other.done()
-
-
-def test_data_of_a_member_that_had_left_is_not_used_after_the_hub_was_killed(world: World) -> None:
-    a, b, hub = world.client("a"), world.client("b"), world.client()
-    left = world.start(a.exchange("keys", ["a", "b"], b"old"))
-    world.pass_time(1.0)
-    world.kill(a)
-    world.settle(left.done)
-    assert left.exception()
-    world.pass_time(1.0)
-    world.kill_hub()
-    world.deliver()
-    world.start(hub.exchange("other", ["hub", "x"], b"not for b"))
-    got = world.start(b.exchange("keys", ["a", "b"], b"B"))
-    world.pass_time(5.0)
-    assert not got.done()
-    world.run(world.client("a").exchange("keys", ["a", "b"], b"new"))
-    world.settle(got.done)
-    assert got.result() == {"a": b"new", "b": b"B"}

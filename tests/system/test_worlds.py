@@ -70,10 +70,10 @@ def test_the_loop_stops_at_the_limit_and_continues_from_there() -> None:
 def test_a_loop_that_spins_is_an_error() -> None:
     loop = VirtualLoop()
 
-    def again() -> None:
-        loop.call_soon(again)
+    def spin() -> None:
+        loop.call_soon(spin)
 
-    again()
+    spin()
     with pytest.raises(RuntimeError, match="endless loop"):
         loop.run_until(None, 2000.0)
     loop.close()
@@ -230,9 +230,9 @@ def test_an_exchange_that_an_agent_ended_does_not_fail_the_others_and_can_be_rep
     world.hosts["a"].wire.plug()
     world.deliver()
     assert not other.done(), "no host died"
-    again = world.run(world.client("a").exchange("keys", ["a", "b"], b"of a"))
+    repeated = world.run(world.client("a").exchange("keys", ["a", "b"], b"of a"))
     world.deliver()
-    assert other.result() == again == {"a": b"of a", "b": b"of b"}
+    assert other.result() == repeated == {"a": b"of a", "b": b"of b"}
 
 
 def test_a_script_can_cancel_an_exchange_and_immediately_repeat_it(make: Make) -> None:

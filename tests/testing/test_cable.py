@@ -43,7 +43,7 @@ def assert_sums_up(line: FaultyLine) -> None:
 
 
 def through(line: FaultyLine, data: bytes, *, until: float = 1e6) -> bytes:
-    """All that arrives until ``until`` when ``data`` is fed at time 0."""
+    """Return the bytes that arrive until ``until`` (seconds) if ``data`` is sent at time 0."""
     line.feed(data, 0.0)
     out = line.take(until)
     assert_sums_up(line)
@@ -51,7 +51,7 @@ def through(line: FaultyLine, data: bytes, *, until: float = 1e6) -> bytes:
 
 
 def arrivals(line: FaultyLine, until: float = 100.0) -> Iterator[tuple[float, bytes]]:
-    """(time, bytes) for a receiver that takes bytes at each time that the line names."""
+    """Yield (time in seconds, bytes) for a receiver that takes bytes at each time that the line requests."""
     while (when := line.next_time()) is not None and when <= until:
         yield when, line.take(when)
 
@@ -170,7 +170,7 @@ def test_a_burst_replaces_up_to_its_longest_length() -> None:
     assert sum(1 for code in out if code) <= line.counters.garbled
 
 
-def test_bytes_sent_during_a_cut_vanish_and_the_others_arrive() -> None:
+def test_bytes_sent_during_a_cut_are_lost_and_the_other_bytes_arrive() -> None:
     line = FaultyLine(Faults(cuts=((0.005, 0.010), (0.014, 0.002))), byte_rate=1000.0)
     line.feed(bytes(range(30)), 0.0)
     assert line.take(1.0) == bytes(range(5)) + bytes(range(16, 30))
@@ -265,7 +265,7 @@ def test_kernel_messages_arrive_on_an_idle_line_at_its_rate() -> None:
     assert len(rest) < 100
 
 
-# -- the same again ------------------------------------------------------------------------------------------
+# -- reproducibility -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [RATE, None], ids=["paced", "unpaced"])
@@ -326,7 +326,7 @@ def test_faults_in_the_two_directions_are_independent() -> None:
     assert cable.take("a", 0.0) != cable.take("b", 0.0)
 
 
-def test_with_echo_an_end_receives_what_it_sent_as_the_other_end_does() -> None:
+def test_with_echo_an_end_receives_its_own_bytes_as_the_other_end_does() -> None:
     cable = Cable(Faults(ber=1e-2), echo=True, byte_rate=RATE, seed=3)
     cable.feed("a", b"x" * 200, 0.0)
     at_b = cable.take("b", 1.0)

@@ -12,7 +12,7 @@ TEXT = bytes(range(256)) * 4
 
 
 def carried(rates: CableRates, cable: Cable, begin: float, data: bytes = TEXT) -> tuple[bytes, float]:
-    """What arrives of ``data`` that a sends to b, and after how many seconds the last of it arrives."""
+    """Return (the bytes that arrive at b if a sends ``data``, the seconds until the last of them arrives)."""
     cable.feed("a", data, begin)
     now, out, came = begin, b"", begin
     while now < begin + 3:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.live
 
 
 class Honest:
-    """Passes every call on; each subclass does one thing wrong."""
+    """Forwards every call to the receiver. Each subclass breaks one rule."""
 
     def __init__(self, receiver: LineReceiver) -> None:
         self.receiver = receiver
@@ -105,7 +105,7 @@ class HidesFailures(Honest):
         (MakesTwice, "line_made came again|58 bytes arrived"),
         (FlipsABit, "at byte 127 of 256 it was 0x00 and not 0x80"),
         (DropsAByteOfMany, "received bytes that differ|should have received"),
-        (ReportsAnErrorAfterClose, "although we had closed the line|reported something happened"),
+        (ReportsAnErrorAfterClose, "although the line was closed|reported something happened"),
         (ReportsNoEnd, "eof_received should precede line_lost"),
         (PausesTwice, "pause_writing came twice in a row"),
         (DeliversAfterTheEnd, "data came after line_lost"),

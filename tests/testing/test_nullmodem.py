@@ -37,7 +37,7 @@ def opened(*paths: str) -> Iterator[list[int]]:
 
 
 def read_for(descriptor: int, seconds: float, count: int = 1 << 30) -> bytes:
-    """The bytes that arrive within ``seconds``; returns early when there are ``count`` bytes."""
+    """Return the bytes that arrive within ``seconds``, or earlier the first ``count`` bytes."""
     deadline, data = time.monotonic() + seconds, b""
     while len(data) < count and (left := deadline - time.monotonic()) > 0:
         if select.select([descriptor], [], [], left)[0]:

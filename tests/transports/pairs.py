@@ -93,7 +93,7 @@ async def unix_pair(first: ReceiverFactory, second: ReceiverFactory) -> AsyncIte
 
 
 def _relay_pair(command: Callable[[str], list[str]]) -> MakePair:
-    """An ``exec:`` line to a command that joins its stdin and stdout to a unix socket, our second line."""
+    """An ``exec:`` line to a command that joins its stdin and stdout to a unix socket, the second line."""
 
     @asynccontextmanager
     async def make(first: ReceiverFactory, second: ReceiverFactory) -> AsyncIterator[Pair]:
@@ -123,7 +123,10 @@ exec_pair = _relay_pair(lambda path: ["socat", "-", f"UNIX-CONNECT:{path}"])
 
 
 def stdio_pair(prefix: list[str] | None = None) -> MakePair:
-    """The command is a process that runs our own ``stdio:`` line, behind ssh if ``prefix`` says so."""
+    """Pairs whose command runs a ``stdio:`` line of linesync.
+
+    :param prefix: the argv of ssh, if the command runs through ssh.
+    """
 
     def command(path: str) -> list[str]:
         bridge = [*BRIDGE, path]

@@ -1,4 +1,4 @@
-"""A small RFC 2217 server over a serial device, after pyserial's own example, for one client."""
+"""A small RFC 2217 server over a serial device, after an example of pyserial, for one client."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Rfc2217Server:
         try:
             while not self._over.is_set() and (data := client.recv(4096)):
                 self._serial.write(b"".join(manager.filter(data)))
-        except (OSError, TypeError):  # the client or the pty is gone
+        except (OSError, TypeError):  # the client has disconnected, or the pty is closed
             pass
         self._over.set()
         client.close()

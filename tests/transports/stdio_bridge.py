@@ -10,7 +10,7 @@ from linesync.transports import Line, connect
 
 
 class Relay:
-    """Writes what arrives on its own line to the other relay's line."""
+    """Writes the bytes that it receives to the line of the other relay."""
 
     def __init__(self) -> None:
         self.line: Line | None = None

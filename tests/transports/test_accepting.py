@@ -80,7 +80,7 @@ class AcceptorSetup:
 
 
 async def received(client: socket.socket) -> bytes:
-    """The bytes that a client receives until the end of its connection."""
+    """Return the bytes that a client receives until the end of its connection."""
     data = b""
     async with asyncio.timeout(10.0):
         while piece := await asyncio.get_running_loop().sock_recv(client, 4096):

@@ -1,4 +1,4 @@
-"""A command as a line: its exit status is reported, and none of its processes is left behind."""
+"""A command as a line: its exit status is reported, and all its processes end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.real import free_port, require
 
 
 def run(command: str) -> Recorder:
-    """The command's line, after the command has ended."""
+    """Run a command as a line until it has ended."""
 
     async def scenario() -> Recorder:
         line = Recorder("command's")

@@ -1,4 +1,4 @@
-"""Opening and closing leaves nothing behind: no descriptor, no thread, no process."""
+"""After the opening and closing of a line, no descriptor, no thread and no process remains."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.real import pty_pair
 
 CYCLES = 50
 SLOW_CYCLES = 5
-"""The number for ports whose close takes pyserial a third of a second."""
+"""The number of cycles for ports, because pyserial needs a third of a second to close a port."""
 
 
 def resources() -> tuple[int, int, int]:
-    """The numbers of this process's open descriptors, threads and children. Threads of pools do not count,
+    """Return the numbers of this process's open descriptors, threads and children. Threads of pools do not count,
     because pools grow up to their bound."""
     gc.collect()  # pyserial's spy:// leaves its log file to the garbage collector
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
@@ -39,7 +39,7 @@ async def cycle(endpoint: str, number: int) -> None:
 
 
 async def cycles(endpoint: str, count: int) -> None:
-    await cycle(endpoint, 0)  # the first cycle makes things that stay: an executor's thread, a shared buffer
+    await cycle(endpoint, 0)  # the first cycle creates objects that stay: an executor's thread, a shared buffer
     await asyncio.sleep(0.05)
     before = resources()
     for number in range(count):

@@ -20,7 +20,7 @@ from tests.real import free_port
 
 
 def failure(endpoint: str, *, listening: bool = False, **options: str) -> LinesyncError:
-    """The error that opening the endpoint raises."""
+    """Return the error that is raised when the endpoint is opened."""
 
     async def attempt() -> None:
         if listening:
@@ -34,7 +34,7 @@ def failure(endpoint: str, *, listening: bool = False, **options: str) -> Linesy
     return caught.value
 
 
-def test_a_refused_connection_says_where_to_look() -> None:
+def test_the_error_of_a_refused_connection_suggests_a_check() -> None:
     for host in ("127.0.0.1", "localhost"):
         error = failure(f"tcp://{host}:{free_port()}")
         assert type(error) is LinesyncFailed
@@ -68,7 +68,7 @@ def test_a_socket_without_a_listener_is_named(tmp_path: Path) -> None:
     assert "no process listens on" in str(failure(f"unix:{tmp_path}/s"))
 
 
-def test_a_socket_without_permission_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_socket_without_permission_has_an_instruction(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
 
@@ -144,7 +144,7 @@ def test_only_the_owner_may_use_a_unix_socket_unless_a_group_is_named(tmp_path: 
     asyncio.run(scenario())
 
 
-def test_a_stale_socket_is_replaced_but_a_live_one_is_not(tmp_path: Path) -> None:
+def test_a_stale_socket_is_replaced_but_a_live_socket_is_not(tmp_path: Path) -> None:
     leave_stale(tmp_path / "s")
 
     async def scenario() -> None:

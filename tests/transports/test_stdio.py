@@ -51,7 +51,7 @@ ECHO = textwrap.dedent(
 
 
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-"""Without PYTHONUNBUFFERED, so that text printed before the line opens is still in a buffer at that time."""
+"""The environment without PYTHONUNBUFFERED. Text that is printed before the line opens is then still in a buffer."""
 
 
 def start(**descriptors: Any) -> subprocess.Popen[bytes]:
@@ -85,17 +85,17 @@ def test_the_flags_of_shared_descriptors_do_not_change() -> None:
 
 
 def test_one_socket_carries_both_directions_and_stays_blocking_for_others() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        child = start(stdin=theirs, stdout=theirs)
-        assert ours.recv(100) == b"ready:private;"
-        assert os.get_blocking(theirs.fileno())
+    socket_, other_end = socket.socketpair()
+    with socket_, other_end:
+        child = start(stdin=other_end, stdout=other_end)
+        assert socket_.recv(100) == b"ready:private;"
+        assert os.get_blocking(other_end.fileno())
         big = b"x" * 1_000_000
-        writer = threading.Thread(target=_send_all, args=(ours, big))
+        writer = threading.Thread(target=_send_all, args=(socket_, big))
         writer.start()
-        theirs.close()
+        other_end.close()
         got = b""
-        while piece := ours.recv(1 << 16):
+        while piece := socket_.recv(1 << 16):
             got += piece
         writer.join()
         _out, shown = child.communicate()

@@ -1,6 +1,7 @@
 """The work for each byte is bounded, even for hostile or damaged bytes, and no call exceeds its limit of work.
 
-The tests count work: steps of the decoder, bytes that repairs check, and records. So they do not depend on the machine.
+The tests count work: steps of the decoder, bytes that repairs check, and records. Therefore they do not depend on the speed
+of the machine.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def test_damaged_frames_without_pause_exhaust_the_budget_and_frames_after_a_paus
 
 class _Pair(Pipes):
     def take(self, at: int, events: list[Event]) -> None:
-        """The events of the handshake do not matter."""
+        """Ignore the events of the handshake."""
 
 
 def _attacked() -> tuple[Pipes, int]:
@@ -164,7 +165,7 @@ def test_a_payload_of_many_records_is_taken_in_parts(lane: Lane) -> None:
     assert calls >= 100 and parts.work == whole.work == 1001
 
 
-def test_long_texts_count_as_more_work_than_short_ones() -> None:
+def test_long_texts_count_as_more_work_than_short_texts() -> None:
     mux = _mux()
     payload = _message(b"x" * 200_000) * 3
     assert 0 < mux.receive_some(Lane.PROMPT, payload, 0, 5) < len(payload) // 2

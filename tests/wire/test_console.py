@@ -1,4 +1,4 @@
-"""The console text of a line: text in order, and the remains of damaged frames apart from it."""
+"""The console text of a line: the foreign text in order, without the remains of damaged frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_text_is_reported_immediately_and_a_word_at_its_end_soon() -> None:
     assert console.next_timer() is None
 
 
-def test_a_damaged_piece_is_held_until_its_good_copy_comes() -> None:
+def test_a_damaged_piece_is_held_until_its_good_copy_arrives() -> None:
     console = Console()
     piece = b"^" + _FRAME[1:50] + b"#" + _FRAME[51:100] + _PRINTK + _FRAME[100:]
     assert console.sort(Damaged(piece), 0.0) == []
@@ -45,7 +45,7 @@ def test_a_damaged_piece_is_held_until_its_good_copy_comes() -> None:
     assert not console.holds and console.pending == 0
 
 
-def test_a_damaged_piece_whose_good_copy_never_comes_is_noise() -> None:
+def test_a_damaged_piece_whose_good_copy_never_arrives_is_noise() -> None:
     console = Console()
     console.sort(Damaged(b"^d garbage \n"), 0.0)
     assert console.handle_timer(limits.HELD_TIME - 0.01) == []
@@ -56,13 +56,13 @@ def test_a_damaged_control_frame_is_noise_immediately() -> None:
     assert Console().sort(Damaged(b"^KAzzzzzz\n"), 0.0) == [Noise(b"^KAzzzzzz\n")]
 
 
-def test_a_frame_with_a_damaged_start_is_not_text_if_its_good_copy_comes() -> None:
+def test_a_frame_with_a_damaged_start_is_not_text_if_its_good_copy_arrives() -> None:
     console = Console()
     events = console.sort(ForeignText(_FRAME[1:]), 0.0) + console.good_copy(_GOOD)
     assert _text(events + console.flush()) == b""
 
 
-def test_text_that_resembles_a_frame_is_reported_in_the_end() -> None:
+def test_text_that_resembles_a_frame_is_reported_after_a_time() -> None:
     console = Console()
     line = b"d41d8cd98f00b204e9800998ecf8427e  empty\n"
     events = console.sort(ForeignText(line), 0.0)

@@ -23,7 +23,7 @@ def make_line(faults: Faults | None = None) -> VirtualLine:
 
 
 def shares(line: VirtualLine, end: VirtualEnd, channels: list[int], seconds: float) -> list[float]:
-    """The share of the line that each channel gets from now on, measured at the receiving end."""
+    """Return the share of the line that each channel gets from now on, measured at the receiving end."""
     began = line.now
     line.run(seconds)
     came = dict.fromkeys(channels, 0)
@@ -59,7 +59,7 @@ def flood(line: VirtualLine, end: VirtualEnd, size: int) -> list[int]:
 
 
 def message_bytes(end: VirtualEnd, channels: list[int], since: float) -> int:
-    """The bytes of messages that arrived on these channels after a time."""
+    """Return the number of bytes of messages that arrived on these channels after a time."""
     return sum(
         len(event.data)
         for when, event in end.events

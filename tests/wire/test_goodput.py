@@ -13,7 +13,7 @@ GRAIN = 0.008  # seconds between two reads at an end, as with ports that buffer 
 
 
 def _goodput(ber: float, *, both: bool, seconds: float = 15.0) -> list[float]:
-    """The goodput of random bytes as a share of the line's rate: at b, and with ``both`` also at a."""
+    """Return the goodput of random bytes as a share of the line's rate: at b, and with ``both`` also at a."""
     line = ready(5, faults=Faults(ber=ber), grain=GRAIN)
     ends = line.ends if both else (line.a,)
     for end in ends:

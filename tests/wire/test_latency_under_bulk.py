@@ -1,5 +1,8 @@
-"""The latency of control frames under bulk load, on virtual time. Round trips take hardly longer than on an idle line at every
-rate, and the sender is never far ahead of the line. The ends have the flags that real ends have on a serial line."""
+"""The latency of control frames under bulk load, on virtual time.
+
+At every rate, round trips take only a little longer than on an idle line, and the sender is never far ahead of the line.
+The ends have the flags that real ends have on a serial line.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ TEXT = b"Permission is hereby granted, free of charge, to any person obtaining a
 
 
 def make_line(baud: int, faults: Faults | None = None) -> VirtualLine:
-    """A line after its frames have reached their full length; b answers messages."""
+    """Return a line whose frames have reached their full length. End b answers messages."""
     line = ready(settle=3 + 50_000 / baud, byte_rate=baud / 10, faults=faults, local=REAL_FLAGS)
     answer_pings(line.b)
     return line

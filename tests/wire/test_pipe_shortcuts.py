@@ -1,4 +1,7 @@
-"""The shortcuts for clean pipes give the same result as the general code. One reads frames, the other sends prompt data."""
+"""The shortcuts for clean pipes give the same result as the general code.
+
+One shortcut reads frames. The other shortcut sends prompt data.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A transfer continues soon after a cut line is back, in both directions."""
+"""A transfer continues soon after the end of a cut of the line, in both directions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REAL_FLAGS = {"flags": local_end("c", clean=False).flags}
 @pytest.mark.parametrize("sender", ["a", "b"])
 @pytest.mark.parametrize("seconds", [1.5, 3.0, 3.3, 5.0])
 @pytest.mark.parametrize("start", [6.0, 6.07, 6.13, 6.29])
-def test_a_transfer_continues_within_300_ms_after_a_cut_line_is_back(sender: str, seconds: float, start: float) -> None:
+def test_a_transfer_continues_within_300_ms_after_the_end_of_a_cut(sender: str, seconds: float, start: float) -> None:
     line = ready(9, settle=3, faults=Faults(cuts=((start, seconds),)), local=REAL_FLAGS, grain=0.004)
     end, other = (line.a, line.b) if sender == "a" else (line.b, line.a)
     endless_bulk(line, end)

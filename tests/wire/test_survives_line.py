@@ -22,7 +22,7 @@ _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device number %d using xh
 
 
 def _sent_bytes(line: VirtualLine) -> dict[str, bytearray]:
-    """The bytes that each end hands to the line from now on."""
+    """Return the bytes that each end hands to the line from now on."""
     sent = {"a": bytearray(), "b": bytearray()}
     feed = line.cable.feed
 
@@ -96,7 +96,7 @@ def test_a_foreign_line_inside_an_inner_frame_and_both_frames_are_found(outer_at
         assert not any(isinstance(event, Damaged) for event in events), (at, events)
 
 
-def test_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes() -> None:
+def test_text_inside_a_damaged_frame_is_reported_when_the_good_copy_arrives() -> None:
     line = ready()
     channel = line.a.link.mux.open(Lane.BULK, b"bulk")
     line.a.link.mux.send(channel, 0, line.random.randbytes(6000))
@@ -109,7 +109,7 @@ def test_text_inside_a_damaged_frame_is_reported_when_the_good_copy_comes() -> N
 
 
 @pytest.mark.long
-def test_hardly_any_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
+def test_little_text_is_lost_and_none_is_doubled_under_bulk_load() -> None:
     printed = lost = 0
     for seed in range(5):
         line = ready(seed)
@@ -148,7 +148,7 @@ def test_the_remains_of_damaged_frames_are_counted_as_noise() -> None:
 # -- echo --------------------------------------------------------------------------------------------------------------
 
 
-def test_our_own_frames_that_return_are_ignored_and_counted_as_echo() -> None:
+def test_frames_that_return_to_their_sender_are_ignored_and_counted_as_echo() -> None:
     line = VirtualLine(2, echo=True, grain=0.02)
     line.establish()
     for number in range(20):

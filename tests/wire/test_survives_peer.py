@@ -35,7 +35,7 @@ from .kit.traffic import answer_pings, endless_bulk, percentile, ready, received
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_a_peer_that_restarts_ends_the_session_and_begins_another(name: str) -> None:
+def test_a_peer_that_restarts_ends_the_session_and_begins_a_new_session(name: str) -> None:
     line = ready()
     survivor, restarting = (line.b, line.a) if name == "a" else (line.a, line.b)
     channel = survivor.link.mux.open(Lane.BULK, b"run")
@@ -51,7 +51,7 @@ def test_a_peer_that_restarts_ends_the_session_and_begins_another(name: str) -> 
     assert restarting.messages(0)[-1:] == [b"new session"]
 
 
-def test_a_hub_that_restarts_under_traffic_has_its_agent_back_within_2_s() -> None:
+def test_a_hub_that_restarts_under_traffic_has_a_session_with_its_agent_within_2_s() -> None:
     for seed in range(8):
         line = ready(seed)
         endless_bulk(line, line.a)
@@ -70,7 +70,7 @@ def test_an_agent_that_restarts_after_minutes_of_silence_is_answered() -> None:
 
 
 @pytest.mark.parametrize("disconnected", ["a", "b", "ab"])
-def test_the_session_continues_after_a_lost_line_is_back(disconnected: str) -> None:
+def test_the_session_continues_after_a_lost_line_is_restored(disconnected: str) -> None:
     line = ready()
     nonce = line.a.link.session.nonce
     channel = endless_bulk(line, line.a)
@@ -95,7 +95,7 @@ def test_a_session_moves_to_another_line_if_its_owner_has_it() -> None:
     line.a.line_down()
     line.b.line_down()
     line.run(1)
-    line.a.line_up()  # the agent is back, on a line where the hub has a new link
+    line.a.line_up()  # the agent uses a line where the hub has a new link
     session, old = line.b.link.session, line.b.link
     stranger = line.b._new_link()
     stranger.line_up(line.now, byte_rate=line.nominal, shared=True)
@@ -201,7 +201,7 @@ def test_control_frames_are_sent_between_the_bytes_of_bulk_frames(
             line.run(12 if baud < 20_000 else 6)
             line.a.ahead = line.b.ahead = 0
         times.append(round_trips(line, count, gap))
-    idle, busy = (percentile(one, 0.99) for one in times)
+    idle, busy = (percentile(delays, 0.99) for delays in times)
     assert busy <= idle + 0.045, f"{baud} baud: idle {idle * 1e3:.1f} ms, busy {busy * 1e3:.1f} ms"
     if baud > 20_000:
         assert max(line.a.ahead, line.b.ahead) / (baud / 10) < 0.020
@@ -315,7 +315,7 @@ def test_each_byte_is_counted_by_cause() -> None:
     assert counters.bytes_in == framed + inserted + explained + counters.text + counters.noise
 
 
-def test_a_malformed_record_ends_the_session_and_another_one_begins() -> None:
+def test_a_malformed_record_ends_the_session_and_a_new_session_begins() -> None:
     line = ready()
     session = line.a.link.session
     bad = frames.data_body(session.senders[Lane.PROMPT].next_seq, 0, b"?nonsense", eight=False)
@@ -329,7 +329,7 @@ def test_a_malformed_record_ends_the_session_and_another_one_begins() -> None:
     assert len(line.b.seen(SessionEnded)) == 1
 
 
-# -- not linesync at all -----------------------------------------------------------------------------------------------
+# -- peers without linesync --------------------------------------------------------------------------------------------
 
 
 def test_a_listener_is_silent_before_and_3_s_after_valid_frames() -> None:

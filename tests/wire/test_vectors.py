@@ -1,4 +1,4 @@
-"""Run each case of tests/vectors/*.json with our code, and with an endpoint that was written from docs/protocol.md alone."""
+"""Run each case of tests/vectors/*.json with linesync, and with an endpoint that was written from docs/protocol.md alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _load(name: str) -> Case:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_is_exactly_what_its_generator_writes(name: str) -> None:
+def test_each_file_is_exactly_the_output_of_its_generator(name: str) -> None:
     made = protocol_vectors.as_text(FILES[name]())
     assert (FOLDER / f"{name}.json").read_text() == made, "run python -m tools.protocol_vectors --write"
 
@@ -41,7 +41,7 @@ def test_each_file_has_a_generator_and_a_mention_in_the_readme() -> None:
     assert all(f"`{name}.json`" in readme for name in FILES)
 
 
-# -- our code ----------------------------------------------------------------------------------------------------------
+# -- linesync ----------------------------------------------------------------------------------------------------------
 
 
 def test_numbers_agree_with_the_vectors() -> None:
@@ -118,7 +118,7 @@ def test_bodies_agree_with_the_vectors() -> None:
         assert frames.read_data(case["kind"].encode(), bytes.fromhex(case["body"])) is None, case
 
 
-def test_frames_agree_with_the_vectors_and_bad_ones_are_not_found() -> None:
+def test_frames_agree_with_the_vectors_and_bad_frames_are_not_found() -> None:
     vectors = _load("frames")
     options = {"longest": 127, "eight": False, "seed": vectors["seed"], "echo": "00000001"}
     for case in vectors["good"]:

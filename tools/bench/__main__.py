@@ -80,10 +80,10 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
     much work for two processors.
     """
     works = [work for work in WORKLOADS if work.name in ("clean", "BER 1e-5")]
-    who = ("client", "zmodem")
+    programs = ("client", "zmodem")
     plan: Plan = {
         "latency": lambda found: latency(found, bauds=(115200,), trips=20, bulk_seconds=4.0),
-        "goodput": lambda found: goodput(found, baud=115200, size=64 << 10, works=works, who=who, at_once=3),
+        "goodput": lambda found: goodput(found, baud=115200, size=64 << 10, works=works, programs=programs, at_once=3),
         "members": lambda found: members(found, count=200, lines=2, rounds=1),
         "tcp": lambda found: sockets(found, seconds=0.6, file_size=16 << 20, clients=100),
         "startup": lambda found: startup(found, runs=5),
@@ -93,12 +93,12 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
 
 def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> None:
     names = args.workloads.split(",") if args.workloads else [work.name for work in WORKLOADS]
-    who = args.who.split(",") if args.who else WHO
+    programs = args.who.split(",") if args.who else WHO
 
     def files(found: Report, baud: int, size: int, wanted: tuple[str, ...], at_once: int) -> None:
         works = [work for work in WORKLOADS if work.name in names and work.name in wanted]
         size = (args.size or size) << 10
-        goodput(found, baud=baud, size=size, works=works, seeds=args.seeds, who=who, at_once=at_once)
+        goodput(found, baud=baud, size=size, works=works, seeds=args.seeds, programs=programs, at_once=at_once)
 
     plan: Plan = {
         "latency": lambda found: latency(found, bauds=_BAUDS, trips=60, bulk_seconds=30.0),

@@ -11,28 +11,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...model.state.hosts import HostState
 
-HELP = "wait until a host is up, reboot a host, or show everything that the hub knows about it"
+HELP = "wait until a host is up, reboot a host, or show its state"
 EXAMPLES = """\
   linesync host wait sut --timeout 60
       wait until sut is up
   linesync host wait sut --boot-after 5c1b2f9e
-      wait until sut is up in another boot than this one (see SYSTEM in 'linesync hosts')
+      wait until sut is up and its boot id is not this id (see SYSTEM in 'linesync hosts')
   linesync host reboot sut --wait --timeout 300
       reboot sut, and wait until it is up again
   linesync host reboot board --cmd 'echo b > /proc/sysrq-trigger' --wait
-      reboot it by another command
+      reboot board with another command
   linesync host show sut
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="wait|reboot|show", choices=("wait", "reboot", "show"), help="what to do")
+    parser.add_argument("action", metavar="wait|reboot|show", choices=("wait", "reboot", "show"), help="the action")
     parser.add_argument("host", metavar="HOST", help="the host")
     parser.add_argument(
         "--boot-after",
         metavar="BOOT",
         default="",
-        help="with wait: an id in the column BOOT or SYSTEM of 'linesync hosts'; the host must have another one",
+        help="with wait: an id in the column BOOT or SYSTEM of 'linesync hosts'; the host must have another id",
     )
     parser.add_argument("--wait", action="store_true", help="with reboot: wait until the host is up again")
     parser.add_argument(

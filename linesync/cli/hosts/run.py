@@ -26,6 +26,8 @@ EXAMPLES = """\
   linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is missing
   linesync run sut -i -- tar xf - < rootfs.tar  pass stdin to the command
   linesync run sut --wait 120 -- dmesg          wait until sut is up
+  linesync run sut -u tester -e DISPLAY -- xterm
+      as another user, with a variable from here
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
@@ -35,8 +37,8 @@ _NAMED = 12  # hosts that one error names
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
-linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
-                    [--wait S] -- CMD [ARG ...]"""
+linesync run HOST[,HOST...] [-i] [-u USER] [-C DIR] [-e K[=V]]...
+                    [--clear-env] [--timeout S] [--wait S] -- CMD [ARG ...]"""
     parser.add_argument("hosts", metavar="HOST[,HOST...]", help="the hosts, as in sut[1-8]; 'hub' is the controller")
     parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass stdin to the command")
@@ -44,10 +46,22 @@ linesync run HOST[,HOST...] [-i] [-C DIR] [-e K=V]... [--timeout S]
     parser.add_argument(
         "-e",
         dest="env",
-        metavar="K=V",
+        metavar="K[=V]",
         action="append",
         default=[],
-        help="set an environment variable; may be repeated",
+        help="set an environment variable, without =V to its value here; may be repeated",
+    )
+    parser.add_argument(
+        "--clear-env",
+        action="store_true",
+        help="of the agent's environment, pass only HOME, USER, LOGNAME, SHELL and PATH to the command",
+    )
+    parser.add_argument(
+        "-u",
+        dest="user",
+        metavar="USER",
+        default="",
+        help="run the command as this user of the host, in the home directory and with the environment of the user",
     )
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the command after S seconds")
     parser.add_argument(
@@ -60,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
-    env = _inherited() | dict(_pair(item) for item in args.env)
+    env = inherited() | dict(pair for item in args.env if (pair := _pair(item)) is not None)
     with connection(args) as client:
         if args.wait is not None:
             _wait_for(client, hosts, args.wait)
@@ -128,17 +142,20 @@ def check_available(hosts: Sequence[str], known: Sequence[HostState]) -> None:
         )
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """The variables that the remote command inherits: it belongs to the same run."""
     name = "LINESYNC_NAMESPACE"
     return {name: os.environ[name]} if name in os.environ else {}
 
 
-def _pair(item: str) -> tuple[str, str]:
+def _pair(item: str) -> tuple[str, str] | None:
+    """The name and the value of a variable; None if it has no value here."""
     key, equals, value = item.partition("=")
-    if not equals or not key:
-        raise UsageError(f"invalid value for -e {item}: expected K=V")
-    return key, value
+    if not key:
+        raise UsageError(f"invalid value for -e {item}: expected K=V, or K for the value here")
+    if equals:
+        return key, value
+    return (key, os.environ[key]) if key in os.environ else None
 
 
 class _Job:
@@ -164,7 +181,15 @@ class _Job:
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
         self.stream = client.operations.start(
-            host, argv, cwd=args.cwd, env=env, stdin=args.stdin, timeout=args.deadline.left, tell=True
+            host,
+            argv,
+            cwd=args.cwd,
+            env=env,
+            stdin=args.stdin,
+            timeout=args.deadline.left,
+            tell=True,
+            user=args.user,
+            clear_env=args.clear_env,
         )
         self._running = Running(self.stream)
 

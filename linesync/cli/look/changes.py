@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from ...model.state.change import Change
     from ...model.state.status import Status
 
-__all__ = ["in_words", "watch"]
+__all__ = ["following", "in_words", "watch"]
 
 _NUMBERS = {
     "barrier": "generation",
     "exchange": "generation",
     "lock": "token",
     "message": "number",
+    "round": "epoch",
     "semaphore": "value",
+    "service": "service",
+    "view": "epoch",
 }
 """The meaning of a change's value, by the first word of the change's kind."""
 _SOONEST = 0.5  # least seconds between two drawings of the tables
@@ -40,20 +43,30 @@ _LATEST = 5.0  # seconds after which the tables are drawn again without a change
 _RECENT = 5  # the number of changes that are shown below the tables
 
 
-def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, *, as_json: bool) -> int:
+def watch(
+    client: BlockingClient,
+    show: Callable[[Status], None],
+    deadline: Deadline,
+    *,
+    as_json: bool,
+    wanted: Callable[[Change], bool] = lambda change: True,
+) -> int:
     """Print each change as a line, until the hub ends the channel. On a terminal, print the state again after changes.
 
     :param show: prints the state.
+    :param wanted: whether to print a change.
     :return: exit code 0.
     :raises TimedOut: the deadline has passed.
     """
     if not as_json and sys.stdout.isatty():
-        return _redraw(client, show, deadline)
+        return _redraw(client, show, deadline, wanted)
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         client.peer.watch(1, _reader_left)  # otherwise, only the next change would show that the reader has left
-    with _following(client, deadline) as following:
+    with following(client, deadline) as followed:
         while True:
-            while (change := following.next_nowait()) is not None:
+            while (change := followed.next_nowait()) is not None:
+                if not wanted(change):
+                    continue
                 if as_json:
                     print_json(change.as_json())
                 else:
@@ -65,7 +78,7 @@ def watch(client: BlockingClient, show: Callable[[Status], None], deadline: Dead
 
 
 @contextlib.contextmanager
-def _following(client: BlockingClient, deadline: Deadline) -> Iterator[Following]:
+def following(client: BlockingClient, deadline: Deadline) -> Iterator[Following]:
     """Follow the changes during a block, which also ends when the hub ends the channel."""
     following: Following = client.run_coroutine(client.operations.changes(timeout=deadline.left))
     try:
@@ -95,20 +108,23 @@ def in_words(change: Change) -> str:
         parts.append(f"{number} {change.value}".strip())
     facts = ", ".join(part for part in parts if part)
     why = f"; {change.why}" if change.why else ""
-    by = f"; by {change.by}" if change.by is not None else ""
-    return f"{change.time} {change.kind}: {facts}{why}{by}"
+    author = f"; by {change.by}" if change.by is not None else ""
+    return f"{change.time} {change.kind}: {facts}{why}{author}"
 
 
-def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: Deadline) -> int:
+def _redraw(
+    client: BlockingClient, show: Callable[[Status], None], deadline: Deadline, wanted: Callable[[Change], bool]
+) -> int:
     recent: deque[str] = deque(maxlen=_RECENT)
     drawn, changed = float("-inf"), True
-    with _following(client, deadline) as following:
+    with following(client, deadline) as followed:
         while True:
-            while (change := following.next_nowait()) is not None:
-                recent.append(in_words(change))
-                changed = True
-            since = time.monotonic() - drawn
-            if since >= (_SOONEST if changed else _LATEST):
+            while (change := followed.next_nowait()) is not None:
+                if wanted(change):
+                    recent.append(in_words(change))
+                    changed = True
+            elapsed = time.monotonic() - drawn
+            if elapsed >= (_SOONEST if changed else _LATEST):
                 text = io.StringIO()
                 with contextlib.redirect_stdout(text):
                     show(client.status(timeout=deadline.left))
@@ -116,7 +132,7 @@ def _redraw(client: BlockingClient, show: Callable[[Status], None], deadline: De
                 drawn, changed = time.monotonic(), False
                 continue
             deadline.check("the state")
-            wait = (_SOONEST if changed else _LATEST) - since
+            wait = (_SOONEST if changed else _LATEST) - elapsed
             client.peer.turn(wait if deadline.left is None else min(wait, deadline.left))
     return 0
 
@@ -125,10 +141,10 @@ def _draw(lines: list[str]) -> None:
     """Replace the contents of the terminal. Lines that do not fit are cut, so that the terminal does not scroll."""
     size = shutil.get_terminal_size()
     if len(lines) >= size.lines:
-        kept = max(size.lines - 2, 0)
+        visible_rows = max(size.lines - 2, 0)
         lines = [
-            *lines[:kept],
-            f"... {len(lines) - kept} more lines; enlarge the terminal, or use 'linesync status'",
+            *lines[:visible_rows],
+            f"... {len(lines) - visible_rows} more lines; enlarge the terminal, or use 'linesync status'",
         ]
     shown = "".join(f"{line[: max(size.columns - 1, 1)]}\x1b[K\n" for line in lines)
     sys.stdout.write(f"\x1b[H{shown}\x1b[J")

@@ -75,11 +75,15 @@ class _Pieces:
 
 
 def copy_out(
-    client: BlockingClient, stream: Stream, what: str, deadline: Deadline, show: Callable[[bytes], None] | None = None
+    client: BlockingClient,
+    stream: Stream,
+    text_name: str,
+    deadline: Deadline,
+    show: Callable[[bytes], None] | None = None,
 ) -> int:
     """Print the text that a channel delivers, until the channel ends.
 
-    :param what: the name of the text, for errors.
+    :param text_name: the name of the text, for errors.
     :param show: prints a piece of the text; called without bytes at the end. By default, the text is printed unchanged.
     :return: exit code 0.
     :raises TimedOut: the channel did not end before the deadline.
@@ -100,7 +104,7 @@ def copy_out(
                     show(item.data)
             if deadline.over:
                 show(b"")
-                deadline.check(what)
+                deadline.check(text_name)
             client.peer.turn(deadline.left)
     except EndOfStream:
         show(b"")
@@ -108,7 +112,7 @@ def copy_out(
     except BrokenError as error:
         show(b"")
         raise BrokenError(
-            f"{what} cannot be shown any more: {error.message}; check the hub and the line, and repeat the command"
+            f"{text_name} cannot be shown any more: {error.message}; check the hub and the line, and repeat the command"
         ) from None
 
 
@@ -160,7 +164,7 @@ class _Escape:
         self._tilde = False
 
     def take(self, data: bytes) -> None:
-        out = bytearray()
+        taken = bytearray()
         for byte in data:
             if self._tilde:
                 self._tilde = False
@@ -171,11 +175,11 @@ class _Escape:
                     self._stream.send_message("break")
                     continue
                 if byte != ord("~"):
-                    out += b"~"
+                    taken += b"~"
             elif byte == ord("~") and self._line_start:
                 self._tilde = True
                 continue
-            out.append(byte)
+            taken.append(byte)
             self._line_start = byte in b"\r\n"
-        if out:
-            self._stream.send_nowait(0, bytes(out))
+        if taken:
+            self._stream.send_nowait(0, bytes(taken))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...model.state.barrier import BarrierState
     from ...model.state.event import EventState
     from ...model.state.exchange import ExchangeState
+    from ...model.state.group import GroupState
     from ...model.state.hosts import HostState
     from ...model.state.lock import LockState
     from ...model.state.record import Waiting
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from ...model.state.status import Status
     from ...model.state.topic import TopicState
 
-    Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState
+    Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState | GroupState
 
-HELP = "show the hosts, and who waits for what: barriers, semaphores, locks, exchanges, events, messages"
+HELP = "show the hosts, the groups, and who waits or holds: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers
@@ -61,6 +62,7 @@ def _show(status: Status) -> None:
     _table(("LOCK", "TOKEN", "OWNER", "WAITING"), map(rows.lock, status.locks))
     _table(("EXCHANGE", "GAVE", "OF", "WHO", "ABSENT"), map(_exchange, status.exchanges))
     _table(("EVENT", "STATE", "WAITING"), map(rows.event, status.events))
+    _table(("GROUP", "RING", "MEMBERS", "ROUND", "WAITS FOR"), map(_group, status.groups))
     _table(("MESSAGES", "COUNT", "FROM", "WAITING"), map(rows.topic, status.topics))
 
 
@@ -127,3 +129,11 @@ class _Rows:
 def _exchange(exchange: ExchangeState) -> tuple[object, ...]:
     given = ", ".join(exchange.given) or "-"
     return _name(exchange), len(exchange.given), exchange.count, given, _absent(exchange.missing)
+
+
+def _group(group: GroupState) -> tuple[object, ...]:
+    members = ", ".join(member.name + (" (slow)" if member.slow else "") for member in group.members) or "-"
+    if group.short:
+        members += f"; missing: {_absent(group.missing)}"
+    turn = "" if group.round.service is None else f" of service {group.round.service}"
+    return _name(group), group.ring, members, group.round.state + turn, ", ".join(group.round.waits_for) or "-"

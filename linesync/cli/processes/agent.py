@@ -54,6 +54,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="publish a value that all hosts can see; may be repeated",
     )
     option(parser, "agent", "no-run", flag=True, help="run no commands for other hosts")
+    option(
+        parser,
+        "agent",
+        "allow-users",
+        many=True,
+        metavar="USER",
+        help="run commands only as this user (run -u USER); may be repeated",
+    )
     socket_options(parser, "agent")
 
 
@@ -83,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ...agent.agent import Agent
     from ...agent.shutdown import system_goes_down
+    from ...jobs.user import own_name
     from ...model.names import check_host
     from ...runtime.identity import system_boot
     from ...transports import parse_endpoint
@@ -102,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"invalid value for --publish {item}: expected K=V")
     name = os.uname().nodename.partition(".")[0] if args.name is None else args.name
     check_host(name)
-    system = system_boot()
+    system, user = system_boot(), own_name()
 
     async def work(stop: asyncio.Event) -> None:
         agent = Agent(
@@ -112,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
             report=log,
             system=system,
         )
+        if users := option_values(args, "allow_users"):
+            agent.runner.users, agent.runner.user = frozenset(users), user
         if args.no_run:
             agent.runner.refusal = (
                 f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"

@@ -97,7 +97,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "hub",
         "policy",
         metavar="FILE",
-        help=f"the rules about who may do what on which host (default: {DEFAULT_POLICY}, if it exists); SIGUSR1 reads it again",
+        help=f"the file with the permissions of scripts (default: {DEFAULT_POLICY}, if it exists); SIGUSR1 reads it again",
     )
     option(
         parser,

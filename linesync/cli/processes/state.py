@@ -20,7 +20,7 @@ EXAMPLES = """\
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "action", metavar="check|export|import", choices=("check", "export", "import"), help="what to do"
+        "action", metavar="check|export|import", choices=("check", "export", "import"), help="the action"
     )
     parser.add_argument("file", metavar="FILE", help="the state file; import creates it from the JSON lines on stdin")
 
@@ -80,5 +80,5 @@ def _lines() -> Iterator[bytes]:
         yield line
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

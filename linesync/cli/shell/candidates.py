@@ -11,39 +11,39 @@ import re
 from collections.abc import Callable, Sequence
 
 from . import values
-from .values import Found, Known
+from .values import Found, HubNames
 
 __all__ = ["complete"]
 
 _NUMBER = re.compile(r"-\d")
 
 
-def complete(words: Sequence[str], known: Callable[[str], Known] = Known) -> Found:
+def complete(words: Sequence[str], hub_names: Callable[[str], HubNames] = HubNames) -> Found:
     """Complete the last word.
 
     :param words: the words after the program's name, up to the cursor.
-    :param known: makes the :class:`Known` for the hub at an endpoint. An empty endpoint means the default endpoint.
+    :param hub_names: makes the :class:`HubNames` for the hub at an endpoint. An empty endpoint means the default endpoint.
     :raises LinesyncError: the settings file is wrong.
     """
-    *before, text = words
-    return _complete(before, text, known).matching(text)
+    *earlier_words, text = words
+    return _complete(earlier_words, text, hub_names).matching(text)
 
 
-def _complete(before: Sequence[str], text: str, known: Callable[[str], Known]) -> Found:
+def _complete(earlier_words: Sequence[str], text: str, hub_names: Callable[[str], HubNames]) -> Found:
     from ..main import COMMANDS, command_parser, is_verbatim, root_parser
 
     line = _Line(root_parser())
-    rest = line.read(before, stop=True)
+    rest = line.read(earlier_words, stop=True)
     if not line.arguments:
         if line.at_argument(text):
             return Found(list(COMMANDS.items()))
-        return line.complete("", text, known(line.values.get("hub", "")))
+        return line.complete("", text, hub_names(line.values.get("hub", "")))
     command = line.arguments[0]
     if command not in COMMANDS:
         return Found()
     inner = _Line(command_parser(command), line)
     inner.read(rest, verbatim=is_verbatim(command))
-    return inner.complete(command, text, known(inner.values.get("hub", "")))
+    return inner.complete(command, text, hub_names(inner.values.get("hub", "")))
 
 
 class _Line:
@@ -88,9 +88,9 @@ class _Line:
         name, equals, value = word.partition("=")
         action = self._option(name)
         if action is None and not word.startswith("--"):  # several short options in one word, as in -if
-            for at in range(1, len(word)):
-                action = self._option(f"-{word[at]}")
-                equals = value = word[at + 1 :]
+            for position in range(1, len(word)):
+                action = self._option(f"-{word[position]}")
+                equals = value = word[position + 1 :]
                 if action is None or action.nargs is None:
                     break
         if action is None:
@@ -113,18 +113,18 @@ class _Line:
         """Whether a text at the cursor is an argument, and not an option or the value of an option."""
         return self._pending is None and (self._ended or not text.startswith("-"))
 
-    def complete(self, command: str, text: str, known: Known) -> Found:
+    def complete(self, command: str, text: str, hub_names: HubNames) -> Found:
         """Complete the word at the cursor."""
         if self._pending is not None:
-            return self._value(command, self._pending, text, known)
+            return self._value(command, self._pending, text, hub_names)
         if self.at_argument(text):
-            return self._argument(command, text, known)
+            return self._argument(command, text, hub_names)
         name, equals, value = text.partition("=")
         if equals:
             action = self._option(name)
             if action is None or action.nargs is not None:
                 return Found()
-            return self._value(command, action, value, known).with_prefix(f"{name}=")
+            return self._value(command, action, value, hub_names).with_prefix(f"{name}=")
         return Found(self._options())
 
     def _options(self) -> list[tuple[str, str]]:
@@ -139,31 +139,31 @@ class _Line:
                     found.append((option, _summary(action.help or "")))
         return found
 
-    def _argument(self, command: str, text: str, known: Known) -> Found:
-        at = 0
+    def _argument(self, command: str, text: str, hub_names: HubNames) -> Found:
+        position = 0
         for action in self._actions:
             if action.option_strings:
                 continue
             if action.nargs not in (None, "?"):
-                return self._rest(command, action, at, text, known)
-            if at == len(self.arguments):
-                return self._value(command, action, text, known)
-            at += 1
+                return self._rest(command, action, position, text, hub_names)
+            if position == len(self.arguments):
+                return self._value(command, action, text, hub_names)
+            position += 1
         return Found([] if self._ended or text else self._options())
 
-    def _rest(self, command: str, action: argparse.Action, first: int, text: str, known: Known) -> Found:
+    def _rest(self, command: str, action: argparse.Action, first: int, text: str, hub_names: HubNames) -> Found:
         """Complete an argument that takes all following words, the first of them at the index ``first``."""
         if action.metavar != "CMD":
-            return self._value(command, action, text, known)
+            return self._value(command, action, text, hub_names)
         if not self._ended:
             return Found([("--", "the command follows")] if not text else [])
         return Found(also="commands" if len(self.arguments) == first and "/" not in text else "files")
 
-    def _value(self, command: str, action: argparse.Action, text: str, known: Known) -> Found:
+    def _value(self, command: str, action: argparse.Action, text: str, hub_names: HubNames) -> Found:
         if action.choices is not None:
             return Found([(str(choice), "") for choice in action.choices])
         kind = values.kind(command, str(action.metavar))
-        return kind(values.Asked(text, self.values.get("namespace", ""), command, self.arguments, known))
+        return kind(values.Query(text, self.values.get("namespace", ""), command, self.arguments, hub_names))
 
 
 def _summary(text: str) -> str:

@@ -54,6 +54,6 @@ def _print_candidates(words: list[str]) -> None:
         print("nothing\t")
         return
     print(f"{found.also}\t{found.prefix}")
-    for word, about in found.words:
+    for word, description in found.words:
         if not any(byte < " " for byte in word):
-            print(f"{word}\t{about}")
+            print(f"{word}\t{description}")

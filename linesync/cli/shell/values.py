@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["NOT_COMPLETED", "VALUES", "Asked", "Found", "Known", "kind"]
+__all__ = ["NOT_COMPLETED", "VALUES", "Found", "HubNames", "Query", "kind"]
 
 _PATIENCE = 1.0  # seconds for which the shell waits for the hub
 CONTROLLER = "hub"
@@ -45,7 +45,7 @@ class Found:
         return Found([row for row in self.words if row[0].startswith(text)], also=self.also, prefix=self.prefix)
 
 
-class Known:
+class HubNames:
     """The names that the hub knows. The lists are empty if the hub does not answer in time.
 
     :param endpoint: the endpoint of the hub or agent; empty for the default.
@@ -68,7 +68,7 @@ class Known:
         The kind is the name of the list in ``status``, as in ``barriers``.
         """
         status = self._ask(lambda client: client.status())
-        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics")
+        kinds = ("barriers", "semaphores", "locks", "exchanges", "events", "topics", "groups")
         return [(kind, state.namespace, state.name) for kind in kinds for state in getattr(status, kind, ())]
 
     def namespaces(self) -> list[tuple[str, str]]:
@@ -103,20 +103,20 @@ class Known:
         return found[0] if found else None
 
 
-class Asked:
+class Query:
     """A word to complete.
 
     :ivar text: the beginning of the word, up to the cursor.
     :ivar command: the name of the command.
     :ivar arguments: the arguments before the word.
-    :ivar known: the names that the hub knows.
+    :ivar hub_names: the names that the hub knows.
     """
 
-    def __init__(self, text: str, namespace: str, command: str, arguments: Sequence[str], known: Known) -> None:
+    def __init__(self, text: str, namespace: str, command: str, arguments: Sequence[str], hub_names: HubNames) -> None:
         self.text = text
         self.command = command
         self.arguments = arguments
-        self.known = known
+        self.hub_names = hub_names
         self._namespace = namespace
 
     @property
@@ -124,110 +124,119 @@ class Asked:
         return self._namespace or str(setting("namespace", self.command) or "default")
 
 
-Kind = Callable[[Asked], Found]
+Kind = Callable[[Query], Found]
 
 
-def _nothing(asked: Asked) -> Found:
+def _nothing(query: Query) -> Found:
     return Found()
 
 
-def _files(asked: Asked) -> Found:
+def _files(query: Query) -> Found:
     return Found(also="files")
 
 
-def _directories(asked: Asked) -> Found:
+def _directories(query: Query) -> Found:
     return Found(also="directories")
 
 
 def _words(*words: str) -> Kind:
-    return lambda asked: Found([(word, "") for word in words])
+    return lambda query: Found([(word, "") for word in words])
 
 
 def _named(kind: str) -> Kind:
     """Complete the names of this kind in the namespace. An empty kind means the names of all kinds."""
 
-    def find(asked: Asked) -> Found:
-        namespace = asked.namespace
-        found = {name for of, space, name in asked.known.names() if space == namespace and kind in ("", of)}
-        return Found((name, "") for name in sorted(found - {*asked.arguments}))
+    def find(query: Query) -> Found:
+        namespace = query.namespace
+        found = {
+            name for name_kind, space, name in query.hub_names.names() if space == namespace and kind in ("", name_kind)
+        }
+        return Found((name, "") for name in sorted(found - {*query.arguments}))
 
     return find
 
 
-def _hosts(asked: Asked) -> Found:
-    return Found((name, state) for name, state, _ in asked.known.hosts())
+def _hosts(query: Query) -> Found:
+    return Found((name, state) for name, state, _ in query.hub_names.hosts())
 
 
-def _lines(asked: Asked) -> Found:
+def _lines(query: Query) -> Found:
     """Complete a host with a line, or a port of the hub. A port is often a file."""
-    return Found([row for row in _hosts(asked).words if row[0] != CONTROLLER], also="files")
+    return Found([row for row in _hosts(query).words if row[0] != CONTROLLER], also="files")
 
 
-def _host_list(asked: Asked) -> Found:
+def _host_list(query: Query) -> Found:
     """Complete a list of hosts with commas. Hosts that are already in the list are omitted."""
-    head, comma, asked.text = asked.text.rpartition(",")
+    head, comma, query.text = query.text.rpartition(",")
     listed = head.split(",")
-    return Found((head + comma + name, state) for name, state in _hosts(asked).words if name not in listed)
+    return Found((head + comma + name, state) for name, state in _hosts(query).words if name not in listed)
 
 
-def _place(asked: Asked) -> Found:
+def _place(query: Query) -> Found:
     """Complete a local path, or the host of ``HOST:PATH``. Paths on other hosts are not completed."""
-    host, colon, _ = asked.text.partition(":")
+    host, colon, _ = query.text.partition(":")
     if "/" in host:
         return Found(also="files")
     if colon:
         return Found()
-    return Found([(f"{name}:", state) for name, state in _hosts(asked).words], also="files")
+    return Found([(f"{name}:", state) for name, state in _hosts(query).words], also="files")
 
 
-def _endpoint(asked: Asked) -> Found:
-    if asked.text.startswith("unix:"):
+def _endpoint(query: Query) -> Found:
+    if query.text.startswith("unix:"):
         return Found(also="files", prefix="unix:")
     words = [("unix:", "the path of a socket"), ("tcp://", "host:port")]
-    if asked.command == "agent":
+    if query.command == "agent":
         words.append(("auto", "search for the line"))
     return Found(words, also="files")
 
 
-def _namespaces(asked: Asked) -> Found:
-    return Found(sorted(asked.known.namespaces()))
+def _namespaces(query: Query) -> Found:
+    return Found(sorted(query.hub_names.namespaces()))
 
 
-def _namespaces_to_end(asked: Asked) -> Found:
+def _namespaces_to_end(query: Query) -> Found:
     """Complete a namespace that has an owner, for ``namespace end``."""
-    return Found([row for row in _namespaces(asked).words if row[1] and asked.arguments == ["end"]])
+    return Found([row for row in _namespaces(query).words if row[1] and query.arguments == ["end"]])
 
 
-def _roles(asked: Asked) -> Found:
-    return Found((role, "") for role in sorted({role for _, _, role in asked.known.hosts() if role}))
+def _file_or_group(query: Query) -> Found:
+    """Complete a file for ``phases check`` and ``run``, and a group for its other actions."""
+    if query.arguments[:1] in (["check"], ["run"]):
+        return Found(also="files")
+    return _named("groups")(query)
 
 
-def _permissions(asked: Asked) -> Found:
+def _roles(query: Query) -> Found:
+    return Found((role, "") for role in sorted({role for _, _, role in query.hub_names.hosts() if role}))
+
+
+def _permissions(query: Query) -> Found:
     from ...protocol.operations import PERMISSIONS
 
     return Found((name, "") for name in PERMISSIONS)
 
 
-def _users(asked: Asked) -> Found:
+def _users(query: Query) -> Found:
     from pwd import getpwall
 
     return Found((user.pw_name, "") for user in getpwall())
 
 
-def _unix_groups(asked: Asked) -> Found:
+def _unix_groups(query: Query) -> Found:
     from grp import getgrall
 
     return Found((group.gr_name, "") for group in getgrall())
 
 
-def _drop_in(asked: Asked) -> Found:
+def _drop_in(query: Query) -> Found:
     from ..compat import MODULES
 
     return Found([("install", "install all of them"), *((name, "") for name in MODULES)])
 
 
-def _drop_in_arguments(asked: Asked) -> Found:
-    if asked.arguments[:1] != ["install"]:
+def _drop_in_arguments(query: Query) -> Found:
+    if query.arguments[:1] != ["install"]:
         return Found(also="files")
     return Found([("--force", "replace other files")], also="directories")
 
@@ -240,7 +249,9 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "ENDPOINT": _endpoint,
     "F": _files,
     "FILE": _files,
+    "FILE|GROUP": _file_or_group,
     "G": _unix_groups,
+    "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
     "HOW": _words("cyclic", "once", "linger="),
@@ -252,6 +263,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "SRC": _place,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
+    "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
     "install|NAME": _drop_in,
     ("barrier", "NAME"): _named("barriers"),
     ("event", "NAME"): _named("events"),
@@ -263,25 +275,12 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     ("policy", "FROM"): _hosts,
     ("policy", "TO"): _hosts,
     ("policy", "DO"): _permissions,
-    ("policy", "USER"): _users,
+    "USER": _users,
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    "BOOT",
-    "C",
-    "COMMAND",
-    "COUNT",
-    "DATA",
-    "DELTA",
-    "DIR",
-    "K=V",
-    "MIB",
-    "N",
-    "NAME",
-    "PID",
-    "REASON",
-    "S",
-    "TOKEN",
+    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
+    *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

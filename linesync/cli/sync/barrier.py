@@ -13,7 +13,7 @@ EXAMPLES = """\
   linesync barrier booted 3
       on three machines: all three continue together
   linesync barrier booted 3 --timeout 60
-      after a minute: exit 124, and print who is missing
+      after a minute: exit 124, and print the missing parties
   linesync barrier up --members hub,sut[1-8]
       one arrival of each member; exit 4 as soon as one of them is lost
       or restarts after it has arrived

@@ -17,7 +17,7 @@ EXAMPLES = """\
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="set|wait|clear", choices=("set", "wait", "clear"), help="what to do")
+    parser.add_argument("action", metavar="set|wait|clear", choices=("set", "wait", "clear"), help="the action")
     parser.add_argument("names", metavar="NAME", nargs="+", help="the events' names; the first use creates an event")
     parser.add_argument("--any", action="store_true", help="wait for any of the events instead of all")
     timeout_option(parser, "event")

@@ -29,7 +29,7 @@ _PID_MAX = 2**22  # of Linux
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="new|end|list", choices=("new", "end", "list"), help="what to do")
+    parser.add_argument("action", metavar="new|end|list", choices=("new", "end", "list"), help="the action")
     parser.add_argument(
         "name",
         metavar="NAME",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ...errors import LinesyncFailed
+from ...errors import LinesyncFailed, UsageError
 from ...model.groups.services import HEALTHY
-from ..common import print_json, table
+from ..common import namespace_option, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,16 +16,69 @@ if TYPE_CHECKING:
 HELP = "start the services of a group on all its hosts in order"
 EXAMPLES = """\
   linesync phases check nfs.toml         check the declarations and print the order
+  linesync phases run nfs.toml           on each host: run its services until the
+                                         group is stopped
+  linesync phases run nfs.toml --hosts sut[1-3]
+      on the controller: run the commands on hosts that have only an agent
+  linesync phases status storage         the state of each service on each host
+  linesync phases status storage --watch
+  linesync phases log storage            the last rounds
+  linesync phases rerun storage          begin a new round
+  linesync phases rerun storage nfs-client
+  linesync phases stop storage           stop the services, the last one first
 """
+_ACTIONS = ("check", "run", "status", "log", "rerun", "stop")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="check", choices=("check",), help="what to do")
-    parser.add_argument("file", metavar="FILE", help="the file with the declarations of the services")
+    parser.add_argument("action", metavar="|".join(_ACTIONS), choices=_ACTIONS, help="the action")
+    parser.add_argument("target", metavar="FILE|GROUP", help="for check and run: the declarations; else the group")
+    parser.add_argument("service", metavar="SERVICE", nargs="?", help="for rerun: the only service to run again")
+    parser.add_argument(
+        "--hosts", metavar="A,B,...", help="for run: run the commands on these hosts, through their agents"
+    )
+    parser.add_argument("--tag", metavar="TAG", help="for run: be the member HOST#TAG, for a second one on this host")
+    parser.add_argument("-w", "--watch", action="store_true", help="for status: follow the changes until Ctrl-C")
+    timeout_option(parser)
+    namespace_option(parser, "phases")
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"check": _check}[args.action](args)
+    for name, action in (("service", "rerun"), ("hosts", "run"), ("tag", "run"), ("watch", "status")):
+        if getattr(args, name) not in (None, False) and args.action != action:
+            shown = "SERVICE" if name == "service" else f"--{name}"
+            raise UsageError(f"{shown} is for 'phases {action}' only, not for 'phases {args.action}'")
+    if args.action == "check":
+        return _check(args)
+    if args.action == "run":
+        return _run(args)
+    from . import phases_state
+
+    return {
+        "status": phases_state.status,
+        "log": phases_state.log,
+        "rerun": phases_state.rerun,
+        "stop": phases_state.stop,
+    }[args.action](args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    file = read_file(args.target)
+    if args.hosts is not None and args.tag is not None:
+        raise UsageError("--hosts and --tag were both given; the tags of the members are the names of the hosts")
+    hosts: tuple[str, ...] = ()
+    if args.hosts is not None:
+        from ...model.hosts.members import unfold
+        from ...model.names import check_host
+
+        hosts = unfold(args.hosts)
+        for host in hosts:
+            check_host(host)
+        if not hosts:
+            raise UsageError("the list of --hosts is empty; name at least one host")
+    from .phases_running import run_services
+
+    return run_services(args, file, hosts)
 
 
 def read_file(path: str) -> ServicesFile:
@@ -48,7 +101,7 @@ def read_file(path: str) -> ServicesFile:
 def _check(args: argparse.Namespace) -> int:
     from ...model.groups.order import places
 
-    file = read_file(args.file)
+    file = read_file(args.target)
     ordered = places(file.services)
     if args.json:
         terms = {name: value for name, value in file.as_dict().items() if name not in ("services", "commands")}

@@ -31,7 +31,8 @@ KEYS: dict[str, dict[str, str]] = {
         "audit": TEXT,
     }
     | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG} | _SOCKET,
+    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG, "allow-users": TEXTS}
+    | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
     "lock": _WAIT,
@@ -39,8 +40,10 @@ KEYS: dict[str, dict[str, str]] = {
     "wait": {"as": TEXT} | _WAIT,
     "wait-all": {"as": TEXT} | _WAIT,
     "event": _WAIT,
+    "group": _WAIT,
     "reset": _WAIT,
     "exchange": {"as": TEXT} | _WAIT,
+    "phases": _NAMESPACE,
     "lava": _WAIT,
     "dissem": _NAMESPACE,
     "beaker": _NAMESPACE,
@@ -80,8 +83,8 @@ def read_settings(path: str) -> dict[str, Any]:
 def _check_top(path: str, key: str, value: Any) -> None:
     kinds = {keys[key] for keys in (*KEYS.values(), _ONLY_AT_THE_TOP) if key in keys}
     if not kinds:
-        known = {*_ONLY_AT_THE_TOP, *(key for keys in KEYS.values() for key in keys)}
-        raise UsageError(f"unknown key {key!r} in {path}; {near(key, known, 'the keys are')}")
+        known_keys = {*_ONLY_AT_THE_TOP, *(key for keys in KEYS.values() for key in keys)}
+        raise UsageError(f"unknown key {key!r} in {path}; {near(key, known_keys, 'the keys are')}")
     if not any(_fits(value, kind) for kind in kinds):
         raise _wrong_type(path, key, sorted(kinds)[-1])
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from ..kept.groups import KeptGroupMember, KeptStep
 from ..participants import Client
 from ..state.group import Announced
-from .log import ACTIVATE, STOP
+from .log import ACTIVATE, STEPS, STOP
 
 __all__ = ["Member", "Step"]
+
+UNREPORTED = 1.0  # seconds: a member reports a step that took longer before it begins the next one
+STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because nobody can join meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class Member:
     :ivar number: grows in the order in which members joined.
     :ivar name: ``host`` or ``host#tag``.
     :ivar client: the client that joined.
+    :ivar arrival: the id of the request with which it joined.
     :ivar passive: its host owns it, so it gets no events.
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
-    :ivar seen: the number of the last event that it has received.
     :ivar sent: the number of the last event that was sent to it.
+    :ivar taking: its services that take part in the present round.
     :ivar steps: the steps that it has not reported, in order.
     :ivar began: when the first of them could begin.
     :ivar active: the services that it was asked to activate, and that it has not stopped.
@@ -46,16 +50,18 @@ class Member:
     :ivar cast: the arrival id of its message whose reply waits for room; empty if there is none.
     :ivar cast_number: the number of that message.
     :ivar partial: the bytes of the parts of a message whose last part has not come.
+    :ivar ended: the services that have ended by themselves since their last step, each with the reason.
     """
 
     number: int
     name: str
     client: Client
+    arrival: str
     passive: bool
     services: dict[int, Announced]
     since: float
-    seen: int
     sent: int
+    taking: set[int] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
     began: float = 0.0
     active: set[int] = field(default_factory=set)
@@ -63,18 +69,22 @@ class Member:
     cast: str = ""
     cast_number: int = 0
     partial: int = 0
+    ended: dict[int, str] = field(default_factory=dict)
 
     def announce(self, services: Iterable[Announced]) -> None:
         """Replace the services. Steps of services that have disappeared are skipped."""
         self.services = {one.id: one for one in services}
         self.steps = [step for step in self.steps if step.service in self.services]
         self.active &= self.services.keys()
+        self.ended = {service: why for service, why in self.ended.items() if service in self.services}
+        self.taking &= self.services.keys()
 
     def owe(self, step: Step, now: float) -> None:
         """It was asked to run a step."""
         if not self.steps:
             self.began = now
         self.steps.append(step)
+        self.ended.pop(step.service, None)
         if step.kind == ACTIVATE:
             self.active.add(step.service)
 
@@ -90,9 +100,15 @@ class Member:
 
     @property
     def deadline(self) -> float | None:
-        """When the steps must be done, or None. The member reports the last of several steps only, so it has the time of all."""
-        limits = [self.services[step.service].timeout for step in self.steps]
-        return self.began + sum(limits) if limits and all(limits) else None
+        """When the first of the owed steps must be done, or None.
+
+        A member reports a short step together with the next one, so that it has a little longer for each of several steps.
+        """
+        if not self.steps:
+            return None
+        first = self.steps[0]
+        limit = self.services[first.service].timeout or (STOP_TIME if first.kind == STOP else 0.0)
+        return self.began + limit + UNREPORTED * (len(self.steps) - 1) if limit else None
 
     def kept(self) -> KeptGroupMember:
         client = self.client
@@ -101,11 +117,12 @@ class Member:
             client.host,
             client.number,
             client.principal,
+            self.arrival,
             self.passive,
             tuple(self.services.values()),
             self.since,
-            self.seen,
             self.sent,
+            tuple(sorted(self.taking)),
             tuple([KeptStep(step.number, step.kind, step.service) for step in self.steps]),
             self.began,
             tuple(sorted(self.active)),
@@ -113,19 +130,25 @@ class Member:
             self.cast,
             self.cast_number,
             self.partial,
+            {str(service): why for service, why in self.ended.items()},
         )
 
     @classmethod
     def restore(cls, number: int, kept: KeptGroupMember, client: Client, shift: float) -> Member:
+        """Make a member from its record; raises ValueError."""
+        services = {one.id for one in kept.services}
+        if not all(step.service in services and step.kind in STEPS for step in kept.steps):
+            raise ValueError("it has a step of a service that it has not announced")
         return cls(
             number,
             kept.member,
             client,
+            kept.arrival,
             kept.passive,
             {one.id: one for one in kept.services},
             kept.since + shift,
-            kept.seen,
             kept.sent,
+            set(kept.taking),
             [Step(step.number, step.kind, step.service) for step in kept.steps],
             kept.began + shift,
             set(kept.active),
@@ -133,4 +156,5 @@ class Member:
             kept.cast,
             kept.cast_number,
             kept.partial,
+            {int(service): why for service, why in kept.ended.items()},
         )

@@ -43,7 +43,8 @@ class Place(Record):
 
 
 def in_order(declared: Iterable[Declaration]) -> list[Declaration]:
-    """Check the declarations together, and return them sorted by id. Each one then has an id.
+    """Check the declarations together, and return them sorted by id. Each one then has an id instead of ``after`` and
+    ``before``.
 
     :raises UsageError: two services have the same name or id; some have an id and others do not; one names a service that is
         not declared; the order has a circle; or one needs a service that comes later. The error names both services.
@@ -126,7 +127,7 @@ def _by_neighbours(services: Mapping[str, Declaration]) -> list[Declaration]:
         if ready is None:
             raise _circle(earlier, done)
         done[ready] = None
-    return [services[name].but(id=SPACING * n) for n, name in enumerate(done, 1)]
+    return [services[name].but(id=SPACING * n, after=(), before=()) for n, name in enumerate(done, 1)]
 
 
 def _circle(earlier: Mapping[str, Mapping[str, None]], done: Mapping[str, None]) -> UsageError:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__ = ["ServicesFile", "read_services"]
+__all__ = ["SERVICE", "TOP", "ServicesFile", "read_services"]
 
 QUORUM_MAX = 10_000
 RETRIES_MAX = 1_000_000
@@ -58,15 +58,19 @@ def read_services(text: str, path: str) -> ServicesFile:
         document = tomllib.loads(text)
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}; correct the file") from None
-    top = _Table(path, "", document, _TOP)
+    top = _Table(path, "", document, TOP)
     commands: dict[str, dict[str, tuple[str, ...]]] = {}
     declared = []
     for name, table in top.values.get("service", {}).items():
         if not isinstance(table, dict):
             raise top.wrong(f"service.{name}", table, "a table, as in [service.network]")
-        found = _Table(path, f"service.{name}.", table, _SERVICE)
+        found = _Table(path, f"service.{name}.", table, SERVICE)
         commands[name] = {step: found.values[step] for step in STEPS if step in found.values}
         declared.append(_declaration(name, found))
+        if declared[-1].keystone and not declared[-1].checked:
+            raise top.wrong(
+                f"service.{name}.keystone", True, "a check in the same table, which notices the end of the service"
+            )
     try:
         check_name("group", top.values.get("group", "services"))
         services = tuple(in_order(declared))
@@ -209,7 +213,7 @@ _LIST = 'a list of services, as in ["network"]'
 _SECONDS: _Rule = (_seconds, "more than 0 seconds")
 _FLAG: _Rule = (_flag, "true or false")
 _COMMAND: _Rule = (_command, 'a command: a list of words, as in ["mount", "/srv"], or a text for /bin/sh')
-_TOP: dict[str, _Rule] = {
+TOP: dict[str, _Rule] = {
     "group": (_text, 'a text, as in group = "storage"'),
     "quorum": (_whole(QUORUM_MAX), f"a number of members from 0 to {QUORUM_MAX}"),
     "init": (_one_of("first", "in-turn"), '"first" or "in-turn"'),
@@ -219,7 +223,8 @@ _TOP: dict[str, _Rule] = {
     "backoff": _SECONDS,
     "service": (_table, "tables of services, as in [service.network]"),
 }
-_SERVICE: dict[str, _Rule] = {
+"""The keys at the top of the file, each with its rule."""
+SERVICE: dict[str, _Rule] = {
     "id": (_whole(ID_MAX), f"a whole number from 0 to {ID_MAX}"),
     "after": (_names, _LIST),
     "before": (_names, _LIST),
@@ -234,6 +239,7 @@ _SERVICE: dict[str, _Rule] = {
     "keystone": _FLAG,
     **dict.fromkeys(STEPS, _COMMAND),
 }
+"""The keys of the table of a service, each with its rule."""
 _FIELDS = {
     "id": "id",
     "after": "after",

@@ -47,7 +47,7 @@ class Terms(State):
     activate: str = "after"
     """``after`` or ``before`` the barrier of the service"""
     on_failure: str = "retry"
-    """what follows a failed step: ``retry``, ``exclude`` (the member) or ``stop``"""
+    """the reaction to a failed step: ``retry``, ``exclude`` (the member) or ``stop``"""
     retries: int = 5
     """the most further rounds after failed ones"""
     backoff: float = 1.0
@@ -63,7 +63,7 @@ class Announced(State):
     """its name"""
     version: str = ""
     """its version; members with different versions are named"""
-    timeout: float = 0.0
+    timeout: float = 300.0
     """seconds for each step; 0 without a limit"""
     serialize: bool = False
     """whether its ``process`` runs on one member at a time"""
@@ -100,9 +100,12 @@ class GroupServiceState(State):
     version: str
     """its version"""
     state: str
-    """``waiting``, ``init``, ``process``, ``done``, ``activate``, ``active``, ``aborted``, ``failed``, ``stop`` or ``stopped``"""
+    """``waiting``, ``init``, ``process``, ``done``, ``activate``, ``active``, ``aborted``, ``failed``, ``ended`` (by itself),
+    ``stop`` or ``stopped``"""
     seconds: float | None
     """seconds since the present step began; ``null`` if no step runs"""
+    why: str = ""
+    """why it has failed or ended; else empty"""
 
 
 class GroupMemberState(State):

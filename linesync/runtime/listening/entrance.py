@@ -55,7 +55,7 @@ def _senders(peer: Peer) -> list[tuple[str, float]]:
 class Entrance:
     """Accepts or refuses new lines. It implements :class:`linesync.transports.Door`.
 
-    :param who: the name of this process for sentences: ``the hub``, or the agent and its host.
+    :param own_name: the name of this process for sentences: ``the hub``, or the agent and its host.
     :param report: writes to the log.
     :param idle: returns whether a peer may be closed because it is silent.
     :param close: closes a peer for a reason.
@@ -64,7 +64,7 @@ class Entrance:
 
     def __init__(
         self,
-        who: str,
+        own_name: str,
         report: Report,
         idle: Callable[[Peer], bool],
         close: Callable[[Peer, str], None],
@@ -73,7 +73,7 @@ class Entrance:
         self.peers: set[Peer] = set()  # bound: limits.SESSIONS
         """The peers of the accepted lines."""
         self.places = places() if most is None else most
-        self._who = who
+        self._own_name = own_name
         self._report = report
         self._idle = idle
         self._close = close
@@ -92,10 +92,10 @@ class Entrance:
         if len(self.peers) < self.places or self.make_room():
             return b""
         sentence = (
-            f"{self._who} has no place for another connection ({len(self.peers)} of {self.places} are taken); end some"
+            f"{self._own_name} has no place for another connection ({len(self.peers)} of {self.places} are taken); end some"
             " scripts, or try again later"
         )
-        self._report(sentence, peer=self._who, burst=1)
+        self._report(sentence, peer=self._own_name, burst=1)
         return refusal(sentence)
 
     def exhausted(self, error: OSError) -> bytes:
@@ -103,8 +103,8 @@ class Entrance:
         advice = (
             f", or start it with a higher limit than {open_files.most()} (ulimit -n)" if error.errno in _FILES else ""
         )
-        sentence = f"{self._who} cannot accept another connection: {why}; end some scripts{advice}"
-        self._report(sentence, peer=self._who, burst=1)
+        sentence = f"{self._own_name} cannot accept another connection: {why}; end some scripts{advice}"
+        self._report(sentence, peer=self._own_name, burst=1)
         self.make_room()
         return refusal(sentence)
 
@@ -131,8 +131,8 @@ class Entrance:
                 continue
             if sum(1 for script in scripts() if (sender, share) in _senders(script)) > allowed:
                 return (
-                    f"{self._who} has no place for another connection of {sender} ({allowed} of its {allowed} places are taken,"
-                    " and the others are for other users); end some of its scripts, or try again later"
+                    f"{self._own_name} has no place for another connection of {sender} ({allowed} of its {allowed} places are"
+                    " taken, and the others are for other users); end some of its scripts, or try again later"
                 )
         return ""
 
@@ -142,7 +142,7 @@ class Entrance:
             self.enter(peer)
 
     def replace(self, peer: Peer, known: Peer) -> None:
-        """A known peer takes over the line of another one, and its place if that was accepted."""
+        """Replace a peer by a known peer, which gets its line. If the line was accepted, it also gets its place."""
         accepted = peer in self.peers
         self.leave(peer)
         self.leave(known)

@@ -36,15 +36,15 @@ class FairQueue:
             self._queues[sender] = queue
         return first
 
-    def remove(self, which: Callable[[str], bool]) -> list[Waiting]:
+    def remove(self, selects: Callable[[str], bool]) -> list[Waiting]:
         """Remove and return the requests that a function selects.
 
-        :param which: called with the id of each request; returns whether to remove it.
+        :param selects: called with the id of each request; returns whether to remove it.
         """
         removed = []
         for sender, queue in list(self._queues.items()):
-            removed += [waiting for waiting in queue if which(waiting[0])]
-            kept = deque(waiting for waiting in queue if not which(waiting[0]))
+            removed += [waiting for waiting in queue if selects(waiting[0])]
+            kept = deque(waiting for waiting in queue if not selects(waiting[0]))
             if kept:
                 self._queues[sender] = kept
             else:

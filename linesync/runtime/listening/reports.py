@@ -69,15 +69,15 @@ class LogLimit:
         while self._windows and (first := next(iter(self._windows.values()))).ends <= now and not first.left_out:
             self._windows.popitem(last=False)
         kind = self._window((kind_of(sentence) if peer else sentence, peer), now)
-        whole = self._window(("", peer), now) if peer else kind
-        for window, most in ((kind, burst), (whole, burst if whole is kind else burst * _ALL_KINDS)):
-            if window.written >= most:
+        all_kinds = self._window(("", peer), now) if peer else kind
+        for window, limit in ((kind, burst), (all_kinds, burst if all_kinds is kind else burst * _ALL_KINDS)):
+            if window.written >= limit:
                 window.left_out += 1
                 window.last = sentence
                 return False
         kind.written += 1
-        if whole is not kind:
-            whole.written += 1
+        if all_kinds is not kind:
+            all_kinds.written += 1
         return True
 
     def _window(self, key: tuple[str, str], now: float) -> _Window:
@@ -113,7 +113,7 @@ class LogLimit:
 
 def _left_out(window: _Window) -> str:
     lines = "1 similar line was" if window.left_out == 1 else f"{window.left_out} similar lines were"
-    return f"{lines} left out of the log; the last one: {window.last}"
+    return f"{lines} omitted from the log; the last line: {window.last}"
 
 
 class Reports:
@@ -140,9 +140,9 @@ class Reports:
         return admitted
 
     def _set_timer(self) -> None:
-        when = self._limit.next_timer()
-        if self._timer is None and when is not None:
-            self._timer = self._loop.call_at(when, self._on_timer)
+        period_end = self._limit.next_timer()
+        if self._timer is None and period_end is not None:
+            self._timer = self._loop.call_at(period_end, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

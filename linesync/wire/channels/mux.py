@@ -1,12 +1,13 @@
 """The multiplexer: many channels in one session (section 6 of docs/protocol.md).
 
-The payload of a data frame is a sequence of records: a kind (:mod:`linesync.wire.channels.record_kinds`), the number of
-the channel, the length of the body (both counted numbers) and the body. Compressed records are explained in
-:mod:`linesync.wire.channels.compression`.
+The payload of a data frame is a sequence of records. A record consists of its kind
+(:mod:`linesync.wire.channels.record_kinds`), the number of the channel, the length of the body (both counted numbers)
+and the body. Compressed records are explained in :mod:`linesync.wire.channels.compression`.
 
-Channel 0 always exists and carries requests and replies. The side with the greater nonce opens odd numbers, the other
-side even numbers; no number is used twice in a session. All records of a channel travel in its own lane and arrive in
-order, except credit, which travels in the prompt lane. The channels of a lane take turns, one frame each.
+Channel 0 always exists and carries requests and replies. The side with the greater nonce opens channels with odd numbers,
+the other side opens channels with even numbers. No number is used twice in a session. All records of a channel are sent
+in the lane of the channel and arrive in order, except grants of credit, which are sent in the prompt lane. The channels
+of a lane take turns, one frame each.
 """
 
 from __future__ import annotations
@@ -45,23 +46,23 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "Mux"]
 
 ALL = 1 << 60
-"""More steps than any payload needs."""
-_PIECE_BITS = 14  # 16 KiB of text count as much as a record
-_LEAST_RECORD = 8  # bytes of room below which no record is started
-_CREDIT_WORTH = 1024  # bytes of credit below which nothing is compressed: records are short then
+"""A number of steps that is enough for any payload."""
+_PIECE_BITS = 14  # 16 KiB of text count as one step
+_LEAST_RECORD = 8  # no record is started if less room than this is free, in bytes
+_CREDIT_WORTH = 1024  # with less credit than this, in bytes, records are short and are not compressed
 _ENCODED_MAX = 4 << 20  # while the unread records need more bytes than this, new data does not keep its encoded text
 
 
 class Mux:
     """The channels of one session.
 
-    :param odd: we open odd numbers.
-    :param send_credit: the credit that the peer gives each channel, bytes.
-    :param receive_window: the credit that we give each channel, bytes.
-    :param compress: we send compressed records, which the peer accepts.
-    :param expand: we accept compressed records.
-    :param zstd: data streams are compressed with Zstandard instead of deflate.
-    :param whole: long data fills frames of its own, so that a hub between two lines can forward such a frame unchanged.
+    :param odd: whether this end opens channels with odd numbers.
+    :param send_credit: the credit that the peer grants to each channel, in bytes.
+    :param receive_window: the credit that this end grants to each channel, in bytes.
+    :param compress: whether this end sends compressed records.
+    :param expand: whether this end accepts compressed records.
+    :param zstd: whether data streams are compressed with Zstandard instead of deflate.
+    :param whole: whether long data is sent in separate frames, which a hub between two lines can forward unchanged.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Mux:
         self._send_credit = send_credit
         self._receive_window = receive_window
         self.high_water = max(receive_window // 4, 16384)
-        """Queued bytes of one channel above which its writer should wait for :class:`ChannelWritable`."""
+        """If more bytes than this are queued on a channel, its writer should wait for :class:`ChannelWritable`."""
         self._next = 1 if odd else 2
         self._writers: dict[Lane, TextCompressor] | None = None
         if compress and send_credit >= _CREDIT_WORTH:
@@ -93,13 +94,13 @@ class Mux:
         self._rounds: dict[Lane, deque[Channel]] = {lane: deque() for lane in Lane}  # bound: limits.CHANNELS
         self._grants: dict[int, int] = {}  # bound: limits.CHANNELS
         self._opening: dict[int, bytearray] = {}  # bound: limits.CHANNELS, limits.PIECES_MAX
-        self._pieces = 0  # bytes in all half-received messages and openings
-        self._opening_bytes = 0  # bytes in the openings of the peer's open channels
-        self._unread = 0  # the memory of the unread records of all channels that are not closed
+        self._pieces = 0  # the number of bytes of all messages and openings that were received only in part
+        self._opening_bytes = 0  # the number of bytes of the openings of the channels that the peer opened
+        self._unread = 0  # the memory for the unread records of all channels that are not closed, in bytes
         self.discarded = 0
-        """Bytes of records for channels that are over."""
+        """The number of bytes of records for channels that do not exist any more."""
         self.work = 0
-        """The work of receiving so far: one for each record, and one for each 16 KiB of its text."""
+        """The number of steps for received records so far: one for each record and one for each 16 KiB of its text."""
         self.events: list[Event] = []  # bound: call
 
     def _channel(self, number: int, lane: Lane) -> Channel:
@@ -114,10 +115,10 @@ class Mux:
     # -- calls of the user ---------------------------------------------------------------------------------------------
 
     def open(self, lane: Lane, words: bytes) -> int:
-        """Open a channel. The peer learns of it before everything that is sent on it.
+        """Open a channel. The opening is sent before all other records of the channel.
 
-        :param words: the opening message: what the channel is for.
-        :returns: its number.
+        :param words: the text of the opening, which tells the peer the purpose of the channel.
+        :returns: the number of the channel.
         """
         number = self._next
         self._next += 2
@@ -128,11 +129,11 @@ class Mux:
         return number
 
     def send(self, number: int, stream: int, data: bytes | bytearray | memoryview) -> bool:
-        """Queue bytes on a stream. The caller must not change them afterwards. Bytes for a channel that is over, or that
-        we ended, are dropped.
+        """Queue bytes on a stream. Bytes for a channel that is closed, or that this end has ended, are dropped.
 
-        :param stream: 0..3
-        :returns: False if the channel is now full: wait for :class:`ChannelWritable`.
+        :param stream: 0 to 3.
+        :param data: the bytes. The caller must not change them afterwards.
+        :returns: False if the channel is full now, and the caller should wait for :class:`ChannelWritable`.
         """
         return self._user_put(number, DATA[stream : stream + 1], data) if data else True
 
@@ -141,7 +142,7 @@ class Mux:
         return self._user_put(number, MESSAGE, data)
 
     def end(self, number: int) -> None:
-        """Send no more on this channel, and notify the peer."""
+        """Tell the peer that this end sends no more records on a channel."""
         channel = self._channels.get(number)
         if channel is not None and number and not channel.ending and channel.state != CLOSED:
             channel.ending = True
@@ -161,7 +162,7 @@ class Mux:
             self._forget(channel)
 
     def consumed(self, number: int, data: bytes) -> None:
-        """The user consumed the data of an event, so the peer gets its credit back."""
+        """Grant the credit of the data of an event to the peer again, because the user has consumed the data."""
         channel = self._channels.get(number)
         if channel is None:
             return
@@ -173,17 +174,17 @@ class Mux:
             self._grants[number] = self._grants.get(number, 0) + amount
 
     def is_open(self, number: int) -> bool:
-        """The channel exists and is not closed."""
+        """Return whether a channel exists and is not closed."""
         channel = self._channels.get(number)
         return channel is not None and channel.state != CLOSED
 
     def queued(self, number: int) -> int:
-        """Bytes that wait to be sent on a channel; 0 if it is over."""
+        """Return the number of bytes that wait to be sent on a channel; 0 if the channel does not exist."""
         channel = self._channels.get(number)
         return channel.queued if channel else 0
 
     def full(self, number: int) -> bool:
-        """Whether the writer of a channel should wait for :class:`ChannelWritable`."""
+        """Return whether the writer of a channel should wait for :class:`ChannelWritable`."""
         channel = self._channels.get(number)
         return channel is not None and channel.full
 
@@ -193,7 +194,7 @@ class Mux:
         return len(self._channels) - 1
 
     def close_all(self, reason: str) -> list[Event]:
-        """The session ended: close every channel with this reason."""
+        """Close all channels at the end of the session, and return the events."""
         numbers = [n for n, channel in self._channels.items() if n and channel.state != CLOSED]
         self._channels = {0: self._channels[0]}
         return [ChannelClosed(number, reason) for number in numbers]
@@ -201,11 +202,14 @@ class Mux:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def wants(self, lane: Lane) -> bool:
-        """A record can be sent in this lane."""
+        """Return whether a record can be sent in a lane."""
         return bool(self._rounds[lane]) or (lane is Lane.PROMPT and bool(self._grants))
 
     def next_payload(self, lane: Lane, room: int) -> bytes:
-        """Fill the payload of one frame with records; empty if there is nothing to send."""
+        """Return the payload of the next frame of a lane; empty if there are no records to send.
+
+        :param room: the maximum length in bytes.
+        """
         out: list[bytes] = []
         recalled = False  # whether the last record is a recalled text
         served: Channel | None = None
@@ -231,9 +235,9 @@ class Mux:
                     self.texts.watch("out", channel.number, bytes(channel.last_text))
                 self._after_record(channel, kind)
             if not channel.ready:
-                continue  # it is over and no longer ready
+                continue  # it was closed with this record
             if not channel.sendable:
-                if channel.ready:  # otherwise it is over
+                if channel.ready:
                     channel.ready = False
                     round_.popleft()
             elif not record or alone or room < _LEAST_RECORD:
@@ -287,7 +291,10 @@ class Mux:
         return not channel.full
 
     def _advance(self, channel: Channel, event: str) -> bool:
-        """Make a transition of a channel; False, without a change, if it is illegal. A closed channel has nothing unread."""
+        """Change the state of a channel after an event. Return False, without a change, if the event is not allowed.
+
+        The unread records of a channel that is closed now are no longer counted.
+        """
         if not channel.advance(event):
             return False
         if channel.state == CLOSED:
@@ -306,15 +313,15 @@ class Mux:
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     def receive(self, lane: Lane, payload: bytes) -> bool:
-        """Take one payload, in the order of its lane; False if the peer violates the protocol."""
+        """Handle the next payload of a lane. Return False if it violates the protocol."""
         return self.receive_some(lane, payload, 0, ALL) >= 0
 
     def receive_some(self, lane: Lane, payload: bytes, at: int, most: int) -> int:
-        """Take records of a payload, and stop after a certain amount of work.
+        """Handle records of a payload, and stop after a certain number of steps (:attr:`work`).
 
-        :param at: the offset of the first record.
-        :param most: the work after which to stop.
-        :returns: the offset of the next record; -1 if the peer violates the protocol.
+        :param at: the offset of the first record, in bytes.
+        :param most: the maximum number of steps. The last record may exceed it.
+        :returns: the offset of the next record, in bytes; -1 if the payload violates the protocol.
         """
         last = self.work + most
         while at < len(payload) and self.work < last:
@@ -336,7 +343,7 @@ class Mux:
             body: bytes
             whole = kind in DATA and begun == 0 and at + length == len(payload)
             if whole and isinstance(payload, Encoded) and self._unread < _ENCODED_MAX:
-                body = payload.behind(at)  # it can be forwarded unchanged, but needs twice the memory
+                body = payload.behind(at)  # keeps the encoded text for forwarding, and needs twice the memory
             else:
                 body = payload[at : at + length]
             at += length
@@ -355,15 +362,15 @@ class Mux:
         if kind in (OPEN, OPEN_PIECE):
             return self._opened(lane, number, kind, body)
         if kind == RESET:
-            self._pieces -= len(self._opening.pop(number, b""))  # its opening is incomplete
+            self._pieces -= len(self._opening.pop(number, b""))  # an opening that was received only in part
         channel = self._channels.get(number)
         if channel is None or (channel.state == CLOSED and kind != CREDIT):
-            self.discarded += len(body)  # it was on its way when we closed the channel
+            self.discarded += len(body)  # the peer sent it before it knew that the channel is closed
             return True
         return self._record(channel, kind, body)
 
     def _room(self, kind: bytes, number: int) -> int:
-        """The most bytes that the peer may send now in a text of this kind."""
+        """Return the maximum number of bytes that the peer may send now in a text of this kind."""
         if kind in (OPEN, OPEN_PIECE):
             return limits.OPEN_MAX
         channel = self._channels.get(number)
@@ -373,8 +380,8 @@ class Mux:
         words = self._opening.setdefault(number, bytearray())
         words += body
         self._pieces += len(body)
-        ours = number % 2 == self._next % 2
-        if number == 0 or ours or number in self._channels or len(words) > limits.OPEN_MAX:
+        wrong_side = number % 2 == self._next % 2
+        if number == 0 or wrong_side or number in self._channels or len(words) > limits.OPEN_MAX:
             return False
         if kind == OPEN:
             del self._opening[number]
@@ -384,7 +391,7 @@ class Mux:
             channel.opening_size = len(words)
             self._opening_bytes += len(words)
             if len(self._channels) > 2 * limits.CHANNELS:
-                return False  # the peer does not read our refusals
+                return False  # the peer ignores the refusals
             if len(self._channels) > limits.CHANNELS:
                 self.reset(number, f"too many channels are open; at most {limits.CHANNELS} at once")
             elif self._opening_bytes > limits.OPENINGS_MAX:
@@ -433,7 +440,7 @@ class Mux:
             self._pieces += len(body)
             if self._pieces > limits.PIECES_MAX:
                 return False
-            # The credit of pieces is granted again immediately; MESSAGE_MAX bounds them.
+            # The credit for pieces is granted again immediately. Their total length is limited by MESSAGE_MAX.
             self.consumed(channel.number, body)
             return True
         if channel.incoming:
@@ -457,11 +464,11 @@ class Mux:
         if data:
             self.events.append(ChannelData(channel.number, stream, data))
         else:
-            self.consumed(channel.number, data)  # its data arrives with the next piece
+            self.consumed(channel.number, data)  # the decompressor returns this data with that of the next piece
         return True
 
     def _received(self, channel: Channel, size: int) -> bool:
-        """Account for the body of a record; False if the peer exceeded its credit."""
+        """Count the body of a received record. Return False if the peer exceeded its credit."""
         if not channel.credit.received(size + RECORD_COST):
             return False
         channel.unread_records += 1
@@ -471,11 +478,11 @@ class Mux:
         return True
 
     def _limit_unread(self) -> None:
-        """Reset the channel with the most unread data, because all channels together have too much."""
-        keeping = [channel for channel in self._channels.values() if channel.state != CLOSED]
-        most = max(keeping, key=lambda channel: channel.memory if channel.number else 0)
+        """Reset the channel with the most unread data, because the unread data of all channels is too much."""
+        channels = [channel for channel in self._channels.values() if channel.state != CLOSED]
+        largest = max(channels, key=lambda channel: channel.memory if channel.number else 0)
         reason = (
             f"{limits.UNREAD_MAX >> 20} MiB have not been read in this session, and this channel has the most of it"
         )
-        self.reset(most.number, reason)
-        self.events.append(ChannelClosed(most.number, reason))
+        self.reset(largest.number, reason)
+        self.events.append(ChannelClosed(largest.number, reason))

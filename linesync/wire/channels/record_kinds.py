@@ -44,4 +44,4 @@ RECALLED_OPEN = b"R"  # an opening with the shape of an earlier opening
 RECALLED = b"\x80"  # this byte and larger bytes: a message with the shape of an earlier message, on channel 0
 
 NUMBER_DIGITS = 6
-"""The number of digits of a channel's number. A session may last for months, and no number is used twice."""
+"""The number of digits of a channel's number: enough for months, because no number is used twice in a session."""

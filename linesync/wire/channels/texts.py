@@ -1,6 +1,6 @@
-"""The compressed texts that arrive in a session: messages and openings.
+"""The received compressed texts of a session. A text is a message or an opening.
 
-Texts are read and remembered even for a channel that is over, because later texts depend on them.
+The texts of a closed channel are also read and remembered, because later texts depend on them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class ReceivedTexts:
     def __init__(self) -> None:
         self._readers: dict[Lane, TextDecompressor] = {}  # bound: fixed
         self.watch: Callable[[str, int, bytes], None] | None = None
-        """Called with (``in``, channel, text) for each text; the sender of texts calls it with ``out``. For traces."""
+        """A function for traces that is called with (``in`` or ``out``, number of the channel, text) for each text, or
+        None. The sender of texts calls it with ``out``."""
 
     def _reader(self, lane: Lane) -> TextDecompressor:
         reader = self._readers.get(lane)
@@ -37,10 +38,10 @@ class ReceivedTexts:
         return reader
 
     def expand(self, lane: Lane, kind: bytes, number: int, body: bytes, most: int) -> bytes | None:
-        """Decompress a text, or a piece of one, for a channel; None if it is malformed or too long.
+        """Decompress a text, or a piece of a text. Return None if it is malformed or too long.
 
-        :param kind: the kind of the record if it were not compressed.
-        :param most: the most bytes of the result.
+        :param kind: the kind of the same record without compression.
+        :param most: the maximum length of the result, in bytes.
         """
         reader = self._reader(lane)
         text = reader.expand(body, most)
@@ -52,10 +53,10 @@ class ReceivedTexts:
         return text
 
     def recall(self, lane: Lane, kind: bytes, payload: bytes, at: int) -> tuple[int, bytes, int] | None:
-        """Take the record of a recalled text from a payload.
+        """Read the record of a recalled text from a payload.
 
-        :param at: the offset of the record.
-        :returns: (the number of its channel, the text, the offset after it); None if it is malformed.
+        :param at: the offset of the record, in bytes.
+        :returns: (the number of the channel, the text, the offset of the next record); None if it is malformed.
         """
         number = 0
         if kind < RECALLED:

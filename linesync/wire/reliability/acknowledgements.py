@@ -1,4 +1,4 @@
-"""The acknowledgements that one end owes its peer: when the next one is due, and its contents."""
+"""The acknowledgements that one end must send to its peer: the time and the contents of the next acknowledgement."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .selective_repeat import SelectiveRepeatReceiver
 
 __all__ = ["Acknowledgements"]
 
-_FEW_BYTES = 512  # received bytes that need no full acknowledgement while data frames carry acknowledgements
-_AT_ONCE = 0.005  # seconds: a burst of early frames gets one acknowledgement
+_FEW_BYTES = 512  # so few received bytes need no full acknowledgement while data frames carry acknowledgements
+_AT_ONCE = 0.005  # seconds between two urgent acknowledgements, so that a burst of frames gets only one
 
 
 class Acknowledgements:
-    """The acknowledgements of a session.
+    """The acknowledgements that this end sends in a session.
 
-    :param receivers: the receivers of both lanes, which know what has arrived.
-    :param short: the peer accepts short acknowledgements.
+    :param receivers: the receivers of both lanes, which know the received sequence numbers.
+    :param short: whether the peer accepts short acknowledgements.
     """
 
     __slots__ = ("_answer", "_bytes", "_due", "_newest_at", "_polled", "_receivers", "_sent_at", "_short", "_whole")
@@ -26,34 +26,34 @@ class Acknowledgements:
     def __init__(self, receivers: dict[Lane, SelectiveRepeatReceiver], short: bool, now: float) -> None:
         self._receivers = receivers
         self._short = short
-        self._due: dict[Lane, float | None] = dict.fromkeys(Lane)  # when the acknowledgement of a lane is due
-        self._bytes = 0  # bytes received since the last full acknowledgement
-        self._sent_at = now  # when that was sent
-        self._whole = False  # the peer needs to know what is missing
-        self._newest_at = now  # when the last data frame or poll arrived
+        self._due: dict[Lane, float | None] = dict.fromkeys(Lane)  # the time when each lane needs an acknowledgement
+        self._bytes = 0  # the number of bytes received since the last full acknowledgement
+        self._sent_at = now  # the time of the last full acknowledgement, in seconds
+        self._whole = False  # whether a full acknowledgement must report missing frames
+        self._newest_at = now  # the time when the last data frame or poll arrived, in seconds
         self._polled = 0  # the number of the peer's last poll
-        self._answer = False  # the peer asked for one
+        self._answer = False  # whether the peer asked for an acknowledgement
 
-    # -- what arrives --------------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------------
 
     def polled(self, number: int | None, now: float) -> None:
-        """A poll has arrived.
+        """Register a received poll.
 
-        :param number: its number; None if it is malformed.
+        :param number: the number of the poll; None if it is malformed.
         """
         self._polled = number or self._polled
         self._newest_at = now
         self._answer = True
 
     def asked(self) -> None:
-        """The peer wants to know what arrived."""
+        """Send an acknowledgement as soon as possible, because the peer asked for it."""
         self._answer = True
 
     def owe(self, lane: Lane, length: int, pacer: Pacer, now: float, *, urgent: bool) -> None:
-        """A data frame has arrived.
+        """Register a received data frame, which needs an acknowledgement.
 
-        :param length: its length on the line, bytes.
-        :param urgent: a frame is missing, or has come after others were sent again.
+        :param length: the length of the frame on the line, in bytes.
+        :param urgent: whether a frame is missing, or a missing frame has arrived now.
         """
         self._newest_at = now
         self._bytes += length
@@ -68,40 +68,42 @@ class Acknowledgements:
         due = self._due[lane]
         self._due[lane] = now + delay if due is None else min(due, now + delay)
 
-    # -- what is sent --------------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------------
 
     def is_due(self, now: float) -> bool:
-        """An acknowledgement must be sent now."""
+        """Return whether an acknowledgement must be sent now."""
         if self._answer:
             return True
         prompt, bulk = self._due[Lane.PROMPT], self._due[Lane.BULK]
         return (prompt is not None and prompt <= now) or (bulk is not None and bulk <= now)
 
     def next_timer(self, now: float) -> float | None:
-        """When the next acknowledgement is due that is not due yet, or None."""
+        """Return the next time after ``now`` when an acknowledgement must be sent, in seconds, or None."""
         return min((due for due in self._due.values() if due is not None and due > now), default=None)
 
     def carried(self, lane: Lane, control_time: float, now: float) -> None:
-        """A data frame of this lane leaves, and carries the acknowledgement of the lane. That is enough if nothing is missing
-        and a full acknowledgement was sent a short time ago. Only a full one reports our delay to the peer, and the peer's
-        pacer computes the rate of the line from it.
+        """Register a sent data frame, which carries the acknowledgement of its lane.
 
-        :param control_time: the duration of the longest control frame, seconds.
+        No further acknowledgement is necessary if no frame is missing and a full acknowledgement was sent a short time
+        ago. Only a full acknowledgement contains the delay at this end, from which the peer's pacer computes the rate
+        of the line.
+
+        :param control_time: the duration of the longest control frame, in seconds.
         """
         if not self._receivers[lane].has_gap and self._measured_lately(control_time, now):
             self._due[lane] = None
 
     def _measured_lately(self, control_time: float, now: float) -> bool:
-        """We sent a full acknowledgement a short time ago, or have received only a few bytes since the last one."""
+        """Return whether the last full acknowledgement was sent a short time ago, or only a few bytes arrived since then."""
         few = self._bytes < _FEW_BYTES
-        apart = max(limits.MEASURE, limits.MEASURE_COST_MOST * control_time)
-        apart = max(apart, min(limits.MEASURE_COST * control_time, limits.MEASURE_MOST))
-        return few or now - self._sent_at < apart
+        interval = max(limits.MEASURE, limits.MEASURE_COST_MOST * control_time)
+        interval = max(interval, min(limits.MEASURE_COST * control_time, limits.MEASURE_MOST))
+        return few or now - self._sent_at < interval
 
     def take(self, now: float, departs: float) -> tuple[bytes, bytes]:
-        """The acknowledgement to send now: the kind and the body of its frame.
+        """Return the acknowledgement to send now: (the kind of its frame, the body of its frame).
 
-        :param departs: when a frame that is handed over now begins to leave, seconds.
+        :param departs: the time when a frame that is handed over now begins to leave, in seconds.
         """
         short = self._take_short()
         if short:
@@ -119,7 +121,7 @@ class Acknowledgements:
         return frames.ACK, ack.body()
 
     def _take_short(self) -> bytes:
-        """The body of an acknowledgement of the next sequence numbers alone; empty if more needs to be reported."""
+        """Return the body of a short acknowledgement; empty if a full acknowledgement is necessary."""
         if not self._short or self._answer or self._whole or self._bytes >= _FEW_BYTES:
             return b""
         prompt, bulk = self._receivers[Lane.PROMPT], self._receivers[Lane.BULK]

@@ -1,4 +1,4 @@
-"""The polls of one end: each asks the peer to acknowledge what has arrived, and measures the round trip."""
+"""The polls of one end. A poll asks the peer for an acknowledgement, and measures the round trip."""
 
 from __future__ import annotations
 
@@ -11,38 +11,45 @@ _POLLS = 31  # the number of different poll numbers
 
 
 class Polls:
-    """Our polls of a session. At most one waits for its answer."""
+    """The polls that this end sends in a session. At most one poll waits for its answer."""
 
     __slots__ = ("_acknowledged", "_began", "_count", "_number", "_sending", "_sent_at", "wanted")
 
     def __init__(self) -> None:
         self.wanted = False
-        """A poll is sent as soon as the line accepts it."""
-        self._sending = False  # the last poll was sent only in part
-        self._number = 0  # of the last poll
-        self._count = -1  # its transmission count; negative if it does not wait for an answer
-        self._sent_at = 0.0  # when it left the line
-        # When each of our polls on this line began, by number.
+        """Whether a poll must be sent as soon as the line accepts it."""
+        self._sending = False  # whether the last poll was sent only in part
+        self._number = 0  # the number of the last poll
+        self._count = -1  # the transmission count of the last poll; negative if it does not wait for an answer
+        self._sent_at = 0.0  # the time when the last poll was sent completely, in seconds
+        # The times when the polls on this line began, by poll number.
         self._began: dict[int, float] = {}  # bound: polls._POLLS
         self._acknowledged = 0  # the number of the last poll that the peer has acknowledged
 
     def begin(self, now: float) -> int:
-        """A poll is handed over now. Returns its number."""
+        """Begin to send a poll, and return its number (1 to 31)."""
         self.wanted, self._sending = False, True
         number = self._number % _POLLS + 1
-        if number == self._acknowledged:  # the peer repeats it, and that must not acknowledge a newer poll
+        if number == self._acknowledged:  # the peer still repeats this number: it must not acknowledge the new poll
             number = number % _POLLS + 1
         self._began[number] = now
         return number
 
     def transmitted(self, number: int, count: int, leaves_at: float) -> None:
-        """The last byte of a poll leaves the line at this time, as transmission ``count`` of the session."""
+        """Register a poll whose last byte was handed over.
+
+        :param number: the number of the poll (1 to 31).
+        :param count: the transmission count of the session.
+        :param leaves_at: the time when the last byte is sent, in seconds.
+        """
         self._sending = False
         self._number, self._count, self._sent_at = number, count, leaves_at
 
     def acknowledged(self, number: int) -> float:
-        """The peer repeats this number in an acknowledgement. Returns when the poll with this number began; minus infinity if
-        there is none."""
+        """Register the poll number of an acknowledgement.
+
+        :returns: the time when the poll with this number began, in seconds; minus infinity if there is no such poll.
+        """
         began = self._began.get(number)
         if began is None:
             return _NEVER
@@ -50,7 +57,7 @@ class Polls:
         return began
 
     def answered(self, number: int) -> SentPayload | None:
-        """If this is the poll that waits for its answer, it has it now. Returns it as a payload that has arrived."""
+        """Return the poll with this number as an acknowledged payload if it waits for its answer, or None."""
         if number != self._number or self._count < 0:
             return None
         poll = SentPayload(-1, b"")
@@ -60,16 +67,16 @@ class Polls:
 
     @property
     def starting(self) -> bool:
-        """A poll waits to be sent, or was sent only in part."""
+        """Whether a poll waits to be sent, or was sent only in part."""
         return self.wanted or self._sending
 
     @property
     def unanswered_at(self) -> float | None:
-        """When the poll that waits for its answer left the line; None if there is none."""
+        """The time when the poll that waits for its answer was sent, in seconds; None if no poll waits."""
         return self._sent_at if self._count >= 0 else None
 
     def line_gone(self) -> None:
-        """The line was lost, and with it the polls and their answers."""
+        """Forget all polls, because they or their answers were lost with the line."""
         self._count = -1
         self._began.clear()
         self._sending = False

@@ -1,6 +1,6 @@
-"""One session: its two lanes, the replies that it owes the peer, and the replies that it expects.
+"""One session: its two lanes, the replies that it must send to the peer, and the replies that it expects.
 
-The session makes frames and reads frames. The transmit queue and the pacer decide when bytes are sent, and the handshake
+The session writes and reads frames. The transmit queue and the pacer decide when bytes are sent, and the handshake
 decides whether the session continues.
 """
 
@@ -27,17 +27,17 @@ from .transmit_queue import OutgoingFrame
 __all__ = ["Session"]
 
 _NEVER = float("-inf")
-_REPLIES = 12  # the most answers to probes and tries that wait to be sent
-_TRIES_BEFORE_BASE64 = 5  # transmissions of a payload after which the line is assumed to damage it
-_MASKED_LOST_MOST = 40  # consecutive lost frames in the masked form that end its use
+_REPLIES = 12  # the maximum number of answers to probes and tries that wait to be sent
+_TRIES_BEFORE_BASE64 = 5  # after this number of transmissions of a payload, the line is assumed to damage it
+_MASKED_LOST_MOST = 40  # after this number of consecutive lost frames, the masked form is no longer used
 
 
 class Session:
-    """The state between one establishment and the next.
+    """The state of a session, from its establishment by the handshake to its end.
 
-    :param nonce: our nonce.
-    :param seeds: (of the frames that we send, of the frames that we receive).
-    :param rate: the bytes a second that the line carries, None for a line without a rate.
+    :param nonce: the nonce of this end.
+    :param seeds: (the seed of the checks of sent frames, the seed of the checks of received frames).
+    :param rate: the capacity of the line in bytes per second; None for a line without a rate.
     """
 
     def __init__(
@@ -54,9 +54,10 @@ class Session:
         self.eight = clean and both(hello_flags.EIGHT_FORM)
         self.transparency = TransparencyProbe(wanted=not clean and both(hello_flags.MASKED_FORM))
         self.wants_eight_bits: bool | None = None
-        """The peer asked us to read eight bits of each byte on this line, or seven; None if it did not ask."""
+        """Whether the peer asked this end to read eight bits of each byte on this line (False: seven bits); None if it
+        did not ask."""
         self.line_alters = False
-        """The line sets the eighth bit of bytes that we receive."""
+        """Whether the line sets the eighth bit of received bytes."""
         self.nest = hello_flags.NESTING in peer.flags
         self.clean = clean
         expand = hello_flags.COMPRESSION in local.flags
@@ -76,38 +77,40 @@ class Session:
         self.frame_sizer = FrameSizer(most=min(most, peer.frame, limits.PIPE_FRAME), probe=not clean)
         self.round_trip = RoundTrip()
         self.broken = ""
-        """A protocol violation by the peer, as a sentence; empty if there was none."""
+        """A sentence that describes a protocol violation by the peer; empty if there was none."""
         self.undelivered: deque[tuple[Lane, bytes]] = deque()  # bound: limits.WINDOW_FRAMES, limits.WINDOW_BYTES
-        """Payloads in order, whose records are for :meth:`deliver`."""
-        self._delivered = 0  # the offset in the first of them
+        """The received payloads in order, whose records :meth:`deliver` will handle."""
+        self._delivered = 0  # the length of the part of the first payload that was handled, in bytes
         self.unanswered_since: float | None = None
-        """When the first unanswered poll was sent, seconds; None if there is none."""
+        """The time when the first unanswered poll was sent, in seconds; None if there is none."""
         self.acknowledged_at = _NEVER
-        """The peer has heard us at this time or later: when we began to send the newest frame that it has acknowledged; minus
-        infinity before the first acknowledgement. Of a frame that was sent several times, the first transmission counts,
-        because the acknowledgement may be that of any of them (Karn's algorithm)."""
-        self._count = 0  # completed transmissions
+        """A time at or after which the peer heard this end, in seconds; minus infinity before the first acknowledgement.
+
+        It is the beginning of the newest acknowledged frame. For a frame that was sent several times, it is the
+        beginning of the first transmission, because any transmission may have been acknowledged (Karn's algorithm).
+        """
+        self._count = 0  # the number of completed transmissions
         self._newest = -1  # the greatest transmission count that is known to have arrived
         self._acks = Acknowledgements(self.receivers, both(hello_flags.SHORT_ACKS), now)
         self.polls = Polls()
         # On a two-wire line, two ends with equal timers would collide each time they poll.
         self._patience = 1.0 if local.role == "c" else 1.3
         self._replies: list[OutgoingFrame] = []  # bound: session._REPLIES
-        self._masked_lost = 0  # masked frames lost since the last one that arrived
-        self._control_time = 0.0  # the duration of the longest control frame, seconds
+        self._masked_lost = 0  # the number of masked frames lost since the last masked frame arrived
+        self._control_time = 0.0  # the duration of the longest control frame, in seconds
         self._last_was_data = (
             False  # the last control frame was prompt data, so an acknowledgement may be sent before the next
         )
 
     @property
     def form(self) -> str:
-        """The form in which payloads are sent at present."""
+        """The form in which payloads are currently sent."""
         return frames.MASKED if self.transparency.escapes is not None else frames.EIGHT if self.eight else frames.BASE64
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     def receive(self, found: FrameFound, pacer: Pacer, now: float) -> None:
-        """Take a frame whose check was right under this session's seed. Then call :meth:`deliver`."""
+        """Handle a frame whose check is correct for the seed of this session. Call :meth:`deliver` afterwards."""
         kind, body = found.frame.kind, found.frame.body
         self.unanswered_since = None
         self._control_time = limits.CONTROL_FRAME / pacer.rate if pacer.rate else 0.0
@@ -132,10 +135,10 @@ class Session:
             self._receive_tried(frames.read_group(body))
 
     def deliver(self, most: int) -> tuple[list[Event], int]:
-        """Take records of the payloads that wait, and stop after a certain amount of work.
+        """Handle records of the received payloads, and stop after a certain number of steps.
 
-        :param most: the work after which to stop, as in :meth:`Mux.receive_some`.
-        :returns: (the events of the records, the work that is left).
+        :param most: the maximum number of steps, as in :meth:`Mux.receive_some`.
+        :returns: (the events of the records, the number of steps that were not used).
         """
         mux = self.mux
         last = mux.work + most
@@ -210,11 +213,11 @@ class Session:
         age: float | None,
         on_its_way: float = 0.0,
     ) -> None:
-        """Payloads were acknowledged: measure the round trip and find out what was lost.
+        """Handle an acknowledgement: measure the round trip, and find lost frames.
 
-        :param new: the payloads; None if the acknowledgement was invalid.
-        :param age: the delay that the peer added, seconds; None if it is not known.
-        :param on_its_way: the duration of the acknowledgement itself on the line, seconds.
+        :param new: the newly acknowledged payloads; None if the acknowledgement was invalid.
+        :param age: the delay that the peer added, in seconds; None if it is not known.
+        :param on_its_way: the time that the line needed to carry the acknowledgement, in seconds.
         """
         if new is None:
             self.broken = "the peer acknowledged frames that were never sent"
@@ -247,10 +250,10 @@ class Session:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def next_control(self, inside: bool, now: float, departs: float) -> OutgoingFrame | None:
-        """The next control frame: prompt data, in turn with replies, acknowledgements and polls.
+        """Return the next control frame, or None. Prompt data takes turns with replies, acknowledgements and polls.
 
-        :param inside: whether it will be inside a bulk frame.
-        :param departs: when a frame that is handed over now begins to leave, seconds.
+        :param inside: whether the frame will be sent inside a bulk frame.
+        :param departs: the time when a frame that is handed over now begins to leave, in seconds.
         """
         frame = None
         if not self._last_was_data:
@@ -272,7 +275,7 @@ class Session:
         return frame
 
     def prompt_alone(self, now: float) -> bool:
-        """This is a clean pipe, and only prompt data can be due."""
+        """Return whether only prompt data can be due. This is possible only on a clean pipe."""
         # A clean pipe needs no probes.
         if not self.clean or self._replies or self.polls.wanted or self._acks.is_due(now):
             return False
@@ -280,7 +283,7 @@ class Session:
         return not bulk_waits and not self.senders[Lane.PROMPT].has_lost
 
     def next_prompt(self, now: float) -> bytes | None:
-        """The next prompt data frame as a whole, or None; only if :meth:`prompt_alone`."""
+        """Return the bytes of the next prompt data frame, or None. Call this only if :meth:`prompt_alone` is true."""
         outgoing = self._next_data(Lane.PROMPT, self.frame_sizer.agreed, False, now)
         if outgoing is None:
             return None
@@ -292,7 +295,7 @@ class Session:
         return self._next_data(Lane.PROMPT, length, inside, now)
 
     def next_poll(self, now: float) -> OutgoingFrame | None:
-        """The poll, if one is wanted."""
+        """Return a poll frame if a poll is wanted, or None."""
         if not self.polls.wanted:
             return None
         number = self.polls.begin(now)
@@ -300,7 +303,7 @@ class Session:
         return OutgoingFrame(text, frames.POLL, poll=number)
 
     def next_bulk(self, now: float, pacer: Pacer) -> OutgoingFrame | None:
-        """The next frame of the bulk lane, a probe or a try."""
+        """Return the next frame of the bulk lane, a probe or a try, or None."""
         tried = self.transparency.next_try(2 * self.round_trip.probe_timeout(limits.ACK_DELAY_MAX), now)
         if tried is not None:
             return OutgoingFrame(frames.encode(frames.TRY, frames.try_body(*tried), self.seed_out), frames.TRY)
@@ -315,8 +318,11 @@ class Session:
         return self._next_data(Lane.BULK, self.frame_sizer.length, False, now)
 
     def _flight_room(self, pacer: Pacer) -> float:
-        """Bytes of bulk payload that may be unacknowledged. On a line with a rate that is about two round trips, so that a
-        stopped line (an XOFF, a pulled cable) does not fill the buffers of the machine."""
+        """Return the maximum number of bytes of bulk payload that may be unacknowledged.
+
+        On a line with a rate, these are the bytes of about two round trips. A stopped line (an XOFF, a pulled cable)
+        therefore does not fill the buffers of the machine.
+        """
         if pacer.rate is None:
             return limits.WINDOW_BYTES
         wait = limits.ACK_DELAY_MAX + 0.1 + 2 * min(self.round_trip.value, 2.0)
@@ -338,13 +344,13 @@ class Session:
         return self._data_frame(lane, sender, sender.push(payload), now) if payload else None
 
     def _payload_room(self, lane: Lane, length: int) -> int:
-        """The payload bytes that fit into a data frame of ``length`` bytes."""
+        """Return the number of payload bytes that fit into a data frame of ``length`` bytes."""
         text = frames.data_body_room(length)
         if self.transparency.escapes is None:
             room = raw_room(text, eight=self.eight)
             # In the eight form every byte may need an escape, and a control frame must not become longer.
             return room // 3 if self.eight and length <= limits.CONTROL_FRAME else room
-        if lane is Lane.PROMPT:  # it must also fit in base64, in which it may be sent again
+        if lane is Lane.PROMPT:  # it may be sent again in base64, therefore it must also fit in this form
             return raw_room(text, eight=False)
         return self.transparency.escapes.room(text - 2)
 
@@ -354,7 +360,8 @@ class Session:
             sent.first_at = now
         numbers = sent.seq % limits.SEQ_MOD, receiver.expected % limits.SEQ_MOD
         escapes = self.transparency.escapes
-        # A payload that is lost repeatedly may hold bytes that the line damages: use other masks, and base64 in between.
+        # A payload that is lost repeatedly may contain bytes that the line damages. Therefore each transmission uses
+        # another mask, and every second of the later transmissions uses base64.
         sent.masked = escapes is not None and (sent.times < _TRIES_BEFORE_BASE64 or sent.times % 2 == 0)
         kind = frames.data_kind(lane, eight=self.eight, masked=sent.masked)
         if escapes is not None and sent.masked:
@@ -366,7 +373,10 @@ class Session:
         return OutgoingFrame(frames.encode(kind, body, self.seed_out), kind, sender=sender, sent=sent)
 
     def transmitted(self, outgoing: OutgoingFrame, leaves_at: float) -> None:
-        """The last byte of a frame was handed over and leaves the line at that time."""
+        """Register a frame whose last byte was handed over.
+
+        :param leaves_at: the time when the last byte is sent, in seconds.
+        """
         self._count += 1
         if outgoing.poll:
             self.polls.transmitted(outgoing.poll, self._count, leaves_at)
@@ -382,11 +392,11 @@ class Session:
 
     @property
     def outstanding(self) -> bool:
-        """Some sent payload is not acknowledged yet."""
+        """Whether a sent payload is not acknowledged yet."""
         return any(sender.outstanding for sender in self.senders.values())
 
     def has_work(self, now: float, pacer: Pacer) -> bool:
-        """A frame can be sent now."""
+        """Return whether a frame can be sent now."""
         if pacer.rate is None and self.prompt_alone(now):
             return self.mux.wants(Lane.PROMPT) and self.senders[Lane.PROMPT].window_open
         if self._replies or self._acks.is_due(now) or self.polls.wanted:
@@ -403,27 +413,27 @@ class Session:
 
     @property
     def awaits_answer(self) -> bool:
-        """A poll waits to be sent or for its answer, and is repeated if there is none."""
+        """Whether a poll waits to be sent or waits for its answer. It is repeated if there is no answer."""
         return self.polls.starting or self.polls.unanswered_at is not None
 
     def ask(self) -> None:
-        """Poll as soon as the line accepts it."""
+        """Send a poll as soon as the line accepts it."""
         self.polls.wanted = True
 
     def peer_asks(self) -> None:
-        """The peer wants to know what arrived: send an acknowledgement."""
+        """Send an acknowledgement, because the peer asked for it."""
         self._acks.asked()
         self.unanswered_since = None
 
     def next_timer(self, now: float) -> float | None:
-        """The next deadline, or None."""
-        # Acknowledgements that are due already count as work.
+        """Return the time of the next deadline in seconds, or None."""
+        # Acknowledgements whose time has come are reported by has_work().
         acks_at = self._acks.next_timer(now)
         times = (acks_at, self._poll_at(), self.frame_sizer.retry_at, self.transparency.retry_at)
         return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do everything that is due."""
+        """Do all work whose time has come."""
         self.frame_sizer.handle_timer(now)
         self.transparency.handle_timer(now)
         self.frame_sizer.repaired = self.transparency.escapes is not None
@@ -434,7 +444,7 @@ class Session:
             self.polls.wanted = True
 
     def _poll_at(self) -> float | None:
-        """When to poll the peer, or None."""
+        """Return the time when to poll the peer, in seconds, or None."""
         if self.polls.starting:
             return None
         polled_at = self.polls.unanswered_at
@@ -449,7 +459,7 @@ class Session:
         return min(times, default=None)
 
     def line_changed(self) -> None:
-        """There is a new line, so forget what is known about the old one."""
+        """Forget the properties of the previous line, because there is a new line."""
         self.transparency.begin()
         self.frame_sizer.repaired = False
         if self.wants_eight_bits:
@@ -457,7 +467,7 @@ class Session:
         self.wants_eight_bits = None
 
     def line_gone(self) -> None:
-        """The line was lost, and with it everything that was in flight."""
+        """Handle the loss of the line: all frames in flight are lost too."""
         for sender in self.senders.values():
             sender.lose_all()
         self.polls.line_gone()

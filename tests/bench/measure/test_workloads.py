@@ -48,9 +48,9 @@ def test_files_are_reproducible_and_texts_are_never_repeated() -> None:
         with pytest.raises(BenchError, match="licence texts"):
             content(texts, 5000, 1)
         return
-    whole = content(texts, 1 << 30, 1)
-    assert whole[:5000] == content(texts, 5000, 2)
-    assert whole.count(whole[:2000]) == 1
+    complete = content(texts, 1 << 30, 1)
+    assert complete[:5000] == content(texts, 5000, 2)
+    assert complete.count(complete[:2000]) == 1
 
 
 def test_the_limit_of_selective_repeat_uses_the_best_frame_length() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from linesync.cli.main import COMMANDS, command_parser
 from linesync.cli.shell.candidates import complete
-from linesync.cli.shell.values import NOT_COMPLETED, VALUES, Known
+from linesync.cli.shell.values import NOT_COMPLETED, VALUES, HubNames
 
 
-class FakeHub(Known):
+class FakeHub(HubNames):
     """A hub with two hosts and a few names; no hub answers at unix:/none."""
 
     def hosts(self) -> list[tuple[str, str, str]]:

@@ -2,9 +2,9 @@
 
 A ```console block contains commands after ``$ `` and their expected output. In the output, ``…`` matches any text within a
 line, and a line that is only ``…`` matches any number of lines. A ```python block is a file that a console block runs; its
-first line contains the name of the file. A ```sh block needs hardware, root or another machine, so it is not run. The tests
-only check that the program can parse its lines that call linesync. The times, boot ids and byte counters of a page come from a
-real run, and only their form is compared.
+first line contains the name of the file. The same holds for a ```toml block whose first line is the name of a file. A ```sh
+block needs hardware, root or another machine, so it is not run. The tests only check that the program can parse its lines that
+call linesync. The times, boot ids and byte counters of a page come from a real run, and only their form is compared.
 """
 
 from __future__ import annotations
@@ -80,23 +80,23 @@ class Example:
 def examples(page: str) -> Iterator[Example]:
     """The examples of a page that these tests run, in order."""
     for block in blocks(page):
-        if block.language == "python":
-            name = block.text.split("\n", 1)[0].removeprefix("# ")
+        name = block.text.split("\n", 1)[0].removeprefix("# ")
+        if block.language == "python" or (block.language == "toml" and name.endswith(".toml") and " " not in name):
             yield Example(f"cat > {shlex.quote(name)} <<'END OF EXAMPLE'\n{block.text}END OF EXAMPLE", "", block.line)
         if block.language == "console":
             yield from _commands(block)
 
 
 def _commands(block: Block) -> Iterator[Example]:
-    command, expected, at = "", "", block.line
+    command, expected, line_number = "", "", block.line
     for number, line in enumerate(block.text.splitlines(keepends=True), block.line):
         if not line.startswith("$ "):
             expected += line
             continue
         if command:
-            yield Example(command, expected, at)
-        command, expected, at = line[2:].rstrip("\n"), "", number
-    yield Example(command, expected, at)
+            yield Example(command, expected, line_number)
+        command, expected, line_number = line[2:].rstrip("\n"), "", number
+    yield Example(command, expected, line_number)
 
 
 def normalised(text: str) -> str:

@@ -122,10 +122,10 @@ def tables(tree: ast.Module, lines: list[str], grown: set[str]) -> list[Table]:
     """
     grown = {name for name in grown if not name.startswith("_")} | growing([tree])
     classes: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    others = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
+    statements = [node for node in tree.body if not isinstance(node, ast.ClassDef)]
     return [
         table for body in ([each_class] for each_class in classes) for table in _of_scope(body, lines, grown)
-    ] + _of_scope(others, lines, grown)
+    ] + _of_scope(statements, lines, grown)
 
 
 def _of_scope(body: list[ast.stmt], lines: list[str], grown: set[str]) -> list[Table]:
@@ -133,7 +133,7 @@ def _of_scope(body: list[ast.stmt], lines: list[str], grown: set[str]) -> list[T
     top = [statement for node in body for statement in (node.body if isinstance(node, ast.ClassDef) else [node])]
     shared = {id(target) for node in top if isinstance(node, ast.Assign | ast.AnnAssign) for target, _ in _made(node)}
     found: dict[str, Table] = {}
-    for target, value in (made for node in body for made in _made(node)):
+    for target, value in (constructed for node in body for constructed in _made(node)):
         names = _names(target)
         kept = _is_own(target) or (id(target) in shared and "__all__" not in names)
         if not (_is_queue(value) or (kept and _is_table(value) and names & grown)):

@@ -105,10 +105,10 @@ def test_a_row_of_links_has_the_documented_fields(
     status_and_links: tuple[dict[str, Any], list[dict[str, Any]]],
 ) -> None:
     _, links = status_and_links
-    (own,) = [row for row in links if row["end"] == "b"]
-    up = [row for row in links if row["end"] == "hub" and row["host"]]
-    assert up
-    for row in (own, *up):
+    (row_of_agent,) = [row for row in links if row["end"] == "b"]
+    rows_of_hub = [row for row in links if row["end"] == "hub" and row["host"]]
+    assert rows_of_hub
+    for row in (row_of_agent, *rows_of_hub):
         assert documented("links") == set(row)
 
 

@@ -11,6 +11,7 @@ import pytest
 from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
+from linesync.model.groups import services_file
 from tests.docs.pages.examples import (
     LANGUAGES,
     ROOT,
@@ -25,7 +26,10 @@ from tools import command_pages
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
-EXECUTED = ("README.md", "docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md")
+EXECUTED = (
+    "README.md",
+    *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md"),
+)
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
     *(str(path.relative_to(ROOT)) for path in sorted(PAGES)),
@@ -49,6 +53,19 @@ def test_the_examples_do_what_the_page_about_operations_says(tmp_path: Path) -> 
     require("bash")
     found = differences("docs/operations.md", text_of("docs/operations.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/phases.md", text_of("docs/phases.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
+    rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
+    named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
+    assert named == {*services_file.TOP, *services_file.SERVICE}
 
 
 @pytest.mark.real

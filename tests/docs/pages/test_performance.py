@@ -147,8 +147,8 @@ def test_a_repeated_measurement_replaces_only_its_own_part(tmp_path: Path) -> No
     path = tmp_path / "performance.json"
     for part, found in sample().items():
         keep(part, found, path)
-    again = sample()["latency"] | {"remarks": ["measured again"]}
-    keep("latency", again, path)
+    repeated = sample()["latency"] | {"remarks": ["measured again"]}
+    keep("latency", repeated, path)
     assert kept(path)["latency"]["remarks"] == ["measured again"]
     assert kept(path)["goodput"] == json.loads(json.dumps(sample()["goodput"]))
 

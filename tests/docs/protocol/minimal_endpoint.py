@@ -128,7 +128,7 @@ class Endpoint:
                 end = at + length + 6
                 kind, body = text[1:2], text[at : at + length]
                 if not kind.isalpha() or end > FRAME or b"^" in text[1:end]:
-                    raise ValueError  # without flag n, no frame is inside another one
+                    raise ValueError  # without flag n, no frame is inside another frame
                 if len(text) < end:
                     return
                 if text[:end] != frame(kind, body, 0 if kind == b"H" else self.seed_in)[:-1]:

@@ -64,8 +64,8 @@ class ManualPeer:
     def wait(self, seconds: float) -> None:
         until = self.now + seconds
         self.receive()
-        while (when := self.link.next_timer(self.now)) is not None and when <= until:
-            self.now = max(when, self.now + 1e-4)
+        while (timer := self.link.next_timer(self.now)) is not None and timer <= until:
+            self.now = max(timer, self.now + 1e-4)
             self.events += self.link.handle_timer(self.now)
             self.receive()
         self.now = until
@@ -103,7 +103,7 @@ def _peer_with_session(role: str = "l", **opening: object) -> ManualPeer:
 def test_4_2_a_caller_calls_immediately_then_at_short_intervals_then_at_long_ones() -> None:
     peer = ManualPeer("c")
     peer.wait(8.0)
-    times = [when for when, _ in peer.received]
+    times = [received_at for received_at, _ in peer.received]
     assert peer.received_kinds() == "H" * len(times)
     gaps = [round(b - a, 2) for a, b in pairwise(times)]
     fast = limits.CALL_FAST_COUNT - 1
@@ -122,7 +122,7 @@ def test_4_3_a_listener_sends_nothing_before_a_valid_frame_or_3_s_after_the_last
     peer.send(b"K")
     peer.wait(0.5)
     received, peer.received = peer.received, []
-    assert received and all(when < peer.now for when, _ in received)
+    assert received and all(received_at < peer.now for received_at, _ in received)
     peer.now += 3.1
     peer.link.mux.send_message(0, b"waiting data")
     peer.wait(5)
@@ -141,7 +141,7 @@ def test_4_6_an_idle_end_sends_a_keepalive_after_its_period(role: str, shared: b
     peer = _peer_with_session(role, shared=shared)
     start = peer.now
     peer.wait(period + 0.1)
-    (sent_at,) = [when for when, frame in peer.received if frame.kind == b"K"]
+    (sent_at,) = [received_at for received_at, frame in peer.received if frame.kind == b"K"]
     assert sent_at - start == pytest.approx(period, abs=0.05)
 
 
@@ -247,8 +247,8 @@ def test_5_4_a_payload_that_the_answer_to_a_poll_does_not_acknowledge_is_retrans
     asked = [frames.read_poll(frame.body) for _, frame in peer.received if frame.kind == b"P"]
     assert asked and "c" not in peer.received_kinds(), "a timer alone never causes a retransmission"
     peer.send(b"A", Ack(age=0, poll=asked[-1] or 0, prompt=(0, ()), bulk=(0, ())).body())
-    (again,) = [frame.body for _, frame in peer.received if frame.kind == b"c"]
-    assert again == sent
+    (retransmitted,) = [frame.body for _, frame in peer.received if frame.kind == b"c"]
+    assert retransmitted == sent
 
 
 # -- 6.4 and 9: the effect of each malformed input ---------------------------------------------------------------------

@@ -381,11 +381,11 @@ def test_the_session_of_the_page_has_valid_frames_in_a_valid_order() -> None:
     (block,) = _blocks("session")
     sent: list[tuple[str, bytes]] = []
     for line in block[::2]:
-        _, who, text = line.split()
+        _, sender, text = line.split()
         decoder = Decoder()
-        decoder.seeds = ((TO_HUB,), (TO_AGENT,))[who == "hub"]
+        decoder.seeds = ((TO_HUB,), (TO_AGENT,))[sender == "hub"]
         (found,) = [e.frame for e in decoder.receive(text.encode() + b"\n", 0.0) if isinstance(e, FrameFound)]
-        sent.append((who, found.kind))
+        sent.append((sender, found.kind))
     assert [pair for pair in sent if pair[1] == b"H"] == [("agent", b"H"), ("hub", b"H")]
     assert sent[-1] == ("agent", b"X")
     assert {kind for _, kind in sent} == {b"H", b"P", b"A", b"c", b"K", b"X"}

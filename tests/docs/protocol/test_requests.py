@@ -289,8 +289,8 @@ def test_receive_returns_the_messages_from_a_number_on_with_or_without_those_of_
     assert script.ask("send t k%3Dv %. member=a") == "ok 2"
     (read,) = escaping.split(script.ask("receive t 1"))[0][1:]
     assert json.loads(read) == [[1, "hub", ["mine"]], [2, "a", ["k=v", ""]]]
-    (others,) = escaping.split(script.ask("receive t 1 Others=1"))[0][1:]
-    assert json.loads(others) == [[1, "a", ["k=v", ""]]]
+    (messages_of_others,) = escaping.split(script.ask("receive t 1 Others=1"))[0][1:]
+    assert json.loads(messages_of_others) == [[1, "a", ["k=v", ""]]]
     (most,) = escaping.split(script.ask("receive t 1 most=1"))[0][1:]
     assert len(json.loads(most)) == 1
 

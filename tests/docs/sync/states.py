@@ -148,7 +148,7 @@ def _actions(table: Table, event: str) -> tuple[Action, ...]:
 
 
 def _try_event(table: Table, state: str, path: Sequence[str], action: Action) -> tuple[str, str] | None:
-    """The state after an event, and who was notified of what; None if the event cannot happen."""
+    """The state after an event, and the notifications of the clients; None if the event cannot happen."""
     model = ModelSetup()
     for step in path:
         _actions(table, step)[0](model)
@@ -181,10 +181,10 @@ def notifications(events: Sequence[Event]) -> str:
             outcome = "revoked"
         else:
             continue
-        who = event.arrival.partition("~")[0]
+        script = event.arrival.partition("~")[0]
         names = notified.setdefault(outcome, [])
-        if who not in names:
-            names.append(who)
+        if script not in names:
+            names.append(script)
     return "; ".join(f"{', '.join(names)}: {outcome}" for outcome, names in notified.items())
 
 

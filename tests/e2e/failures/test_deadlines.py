@@ -30,8 +30,8 @@ def test_commands_end_at_their_timeout_while_the_other_side_is_stopped() -> None
         begin = time.monotonic()
         places = {("hub", "sut"): first, ("sut", "hub"): second}
         started = {
-            (own, name): place.start(own, *[word.format(other=other) for word in words])
-            for (own, other), place in places.items()
+            (host, name): place.start(host, *[word.format(other=other) for word in words])
+            for (host, other), place in places.items()
             for name, words in COMMANDS.items()
         }
         ends = {key: command.wait(30) for key, command in started.items()}

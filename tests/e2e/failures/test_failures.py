@@ -104,8 +104,8 @@ def test_the_restart_of_an_agent_ends_only_the_waits_of_its_host(pair: Site) -> 
     pair.await_waiting("barriers", "gate", 1)
     row = next(row for row in pair.json("hub", "status")["barriers"] if row["name"] == "gate")
     assert row["gone"] == {"sut": "restarted"}, row
-    others = [pair.start("sut", "barrier", "gate", "3") for _ in range(2)]
-    assert [command.wait().code for command in (of_hub, *others)] == [0, 0, 0]
+    waiting = [pair.start("sut", "barrier", "gate", "3") for _ in range(2)]
+    assert [command.wait().code for command in (of_hub, *waiting)] == [0, 0, 0]
     assert len(pair.states()) == 1
 
 
@@ -247,11 +247,11 @@ def test_hub_and_agent_stop_cleanly_within_seconds_and_leave_nothing(pair: Site,
 
 
 def test_the_second_agent_with_one_name_is_refused_and_exits(pair: Site) -> None:
-    twin = pair.agent("--port", hub_of(pair), socket="twin", impatient=True)
-    line = twin.says("--name")
+    second = pair.agent("--port", hub_of(pair), socket="twin", impatient=True)
+    line = second.says("--name")
     assert "the name 'sut' is taken by the agent on unix:" in line, line
-    assert twin.ended() == 7
-    assert "is registered" not in twin.log and "Traceback" not in twin.log
+    assert second.ended() == 7
+    assert "is registered" not in second.log and "Traceback" not in second.log
     assert pair.type("hub", "run", "sut", "--", "true").code == 0
 
 
@@ -263,11 +263,11 @@ def test_an_agent_replaces_a_dead_one_with_the_same_name(pair: Site) -> None:
     pair.daemons[1].process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("who", [0, 1])
-def test_processes_continue_after_another_is_killed_during_many_requests(pair: Site, who: int) -> None:
+@pytest.mark.parametrize("victim", [0, 1])
+def test_processes_continue_after_another_is_killed_during_many_requests(pair: Site, victim: int) -> None:
     requests = [pair.start(side, "barrier", f"storm{n}", "2") for n in range(4) for side in ("hub", "sut")]
-    pair.daemons[who].kill()
-    if who == 0:
+    pair.daemons[victim].kill()
+    if victim == 0:
         pair.hub("--listen", f"unix:{pair.folder}/lines", "--lease", "2")
     else:
         pair.agent("--port", hub_of(pair))
@@ -290,7 +290,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("side", ["sut", "here"])
+@pytest.mark.parametrize("side", ["sut", "hub"])
 def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullModem, side: str) -> None:
     join(site, cable)
     source = site.folder / "source"
@@ -299,7 +299,9 @@ def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullM
     args = (str(source), f"sut:{target}") if side == "sut" else (f"sut:{source}", str(target))
     copying = site.start("hub", "cp", *args)
     before = cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"]
-    wait_for(lambda: cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of it")
+    wait_for(
+        lambda: cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of the file"
+    )
     assert copying.running and not target.exists()
     cable.pull()
     with pytest.raises(AssertionError):
@@ -313,7 +315,7 @@ def test_no_output_is_lost_or_repeated_when_the_cable_is_unplugged(site: Site, c
     join(site, cable)
     running = site.start("hub", "run", "sut", "--", sys.executable, "-c", COUNTER)
     before = cable.counters()["ba"]["bytes_in"]
-    wait_for(lambda: cable.counters()["ba"]["bytes_in"] > before + 9000, "a third of it")
+    wait_for(lambda: cable.counters()["ba"]["bytes_in"] > before + 9000, "a third of the file")
     cable.pull()
     with pytest.raises(AssertionError):
         wait_for(lambda: not running.running, "the run while the cable is out", 3)

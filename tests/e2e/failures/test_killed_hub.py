@@ -15,7 +15,6 @@ import pytest
 from tests.e2e.kit import SerialSite, serial_site
 
 from .ledger import Lost
-from .ledger.meeting import Exchange
 from .test_ledger import Round, measured
 
 ROUNDS = int(os.environ.get("LINESYNC_ROUNDS") or 5)
@@ -25,7 +24,7 @@ _SIDES = ("c1", "hub")
 class DurableRound(Round):
     HUB = ("--state", "hub.db")
 
-    def _place(self, number: int) -> tuple[str, str]:
+    def _victim_and_side(self, number: int) -> tuple[str, str]:
         return "hub", _SIDES[number // 2 % len(_SIDES)]
 
     def _lost(self) -> Lost:
@@ -48,10 +47,10 @@ def test_nothing_is_lost_with_a_killed_hub(site: SerialSite, number: int, start_
     round = DurableRound(site, number, start_up)
     try:
         round.play()
-        decided = all(report.sure for report in round.decisions)
-        if decided and not round.operation.patience and not isinstance(round.operation, Exchange):
+        decided = all(report.succeeded for report in round.decisions)
+        if decided and not round.operation.timeout_options:
             for report in round.reports:
-                assert report.sure or "connect" in report.err, f"a command that had connected failed: {report}"
+                assert report.succeeded or "connect" in report.err, f"a command that had connected failed: {report}"
     except AssertionError as error:
         pytest.fail(f"{error}\n{round}")
     print(round.title, [report.code for report in round.reports], [report.code for report in round.decisions])

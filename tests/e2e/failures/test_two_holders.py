@@ -148,7 +148,7 @@ class Round:
         for line in file.read_text().splitlines() if file.exists() else ():
             pid, time = line.split()
             times.setdefault(pid, []).append(float(time))
-        return [(min(some), max(some)) for some in times.values()]
+        return [(min(points), max(points)) for points in times.values()]
 
     def disturb(self) -> None:
         """Stop, kill or cut the victim, and repair it after the time of the round."""
@@ -162,8 +162,8 @@ class Round:
         else:
             victim[self.victim].kill()
             victim[self.victim].wait()
-            again = {"client": lambda: None, "agent": lambda: self.duo.start_agent("c1"), "hub": self.duo.start_hub}
-            repair = again[self.victim]  # type: ignore[assignment]
+            restart = {"client": lambda: None, "agent": lambda: self.duo.start_agent("c1"), "hub": self.duo.start_hub}
+            repair = restart[self.victim]  # type: ignore[assignment]
         time.sleep(self.seconds)
         repair()
 
@@ -178,11 +178,11 @@ class Round:
         elif (self.victim, self.how) != ("client", "killed"):
             done = self.first.wait()
             assert done.code == 125 and "the hold was lost" in done.err, done
-        again = self.second.wait(60.0)
-        while again.code == 125 and not self.duo.stores:  # the hub was killed
+        second_result = self.second.wait(60.0)
+        while second_result.code == 125 and not self.duo.stores:  # the hub was killed
             self.second = self.lock("c2", "")
-            again = self.second.wait(60.0)
-        assert again.code == 0, again
+            second_result = self.second.wait(60.0)
+        assert second_result.code == 0, second_result
         (held,), (got,) = self.spans("c1"), self.spans("c2")[-1:]
         shown = f"c1 wrote until {held[1] - began:.3f} s, c2 from {got[0] - began:.3f} s"
         assert held[1] < got[0], f"two holders for {held[1] - got[0]:.3f} s: {shown}"

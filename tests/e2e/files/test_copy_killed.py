@@ -25,7 +25,7 @@ NEW = random.Random(3).randbytes(24_000)  # takes two seconds on the line
 
 @pytest.fixture(params=["unnamed", "named"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A directory on a file system that supports files without a name, or on one that does not."""
+    """A directory on a file system with, or without, support for files without a name."""
     with ExitStack() as stack:
         if request.param == "unnamed":
             yield tmp_path

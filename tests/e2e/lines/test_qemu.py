@@ -164,8 +164,8 @@ def test_the_console_log_has_every_kernel_message_complete_once_and_in_order(rig
     assert places == sorted(places), "in the order in which they were printed"
     # If a message was printed into a nested frame, or beside another message that quotes a frame, the log may have characters
     # of the frame beside the message. The number of such lines is printed, and it is limited.
-    whole = Counter(log.splitlines())
-    touched = [line for line in printed if whole[line] != printed.count(line)]
+    counted = Counter(log.splitlines())
+    touched = [line for line in printed if counted[line] != printed.count(line)]
     print(f"\n{len(printed)} kernel messages, {count} of them ours, {len(touched)} with frame characters beside them")
     assert len(touched) <= len(printed) // 20, touched[:10]
 
@@ -174,11 +174,11 @@ def _on_the_line(rig: Rig, line: str) -> str:
     """The bytes around a kernel message on the line, and the same part of the console log."""
     raw = rig.machine.capture.read_bytes()
     stamp = line.partition("]")[0].encode()
-    at = raw.find(stamp)
+    position = raw.find(stamp)
     text = rig.console()
     shown = text.find(stamp.decode())
-    around = text[max(0, shown - 200) : shown + 400] if shown >= 0 else "nothing"
-    return f"  on the line: {raw[max(0, at - 400) : at + 700]!r}\n  in the log: {around!r}"
+    context = text[max(0, shown - 200) : shown + 400] if shown >= 0 else "nothing"
+    return f"  on the line: {raw[max(0, position - 400) : position + 700]!r}\n  in the log: {context!r}"
 
 
 def test_a_reset_of_the_guest_is_reported_as_a_restart_and_the_guest_registers_again(rig: Rig) -> None:

@@ -125,12 +125,12 @@ class Disk:
 
 def records(log: bytes) -> Iterator[tuple[str, str, int, bytes]]:
     """The kind, the path, the offset and the data of each record."""
-    at = 0
-    while at < len(log):
-        offset, path, data, kind, _ = RECORD.unpack_from(log, at)
-        at += RECORD.size
-        yield chr(kind), log[at : at + path].decode(), offset, log[at + path : at + path + data]
-        at += path + data
+    position = 0
+    while position < len(log):
+        offset, path, data, kind, _ = RECORD.unpack_from(log, position)
+        position += RECORD.size
+        yield chr(kind), log[position : position + path].decode(), offset, log[position + path : position + path + data]
+        position += path + data
 
 
 @pytest.mark.real

@@ -152,8 +152,8 @@ def test_a_client_killed_after_giving_does_not_fail_the_exchange_and_is_logged(t
     trio.await_given("a")
     killed.kill()
     trio.hub.says("a gave its data to exchange 'keys' and is gone (client gone)")
-    others = [trio.start("b", "two"), trio.start("c", "three")]
-    assert answers(trio, *others) == [{"a": "last words", "b": "two", "c": "three"}] * 2
+    other_members = [trio.start("b", "two"), trio.start("c", "three")]
+    assert answers(trio, *other_members) == [{"a": "last words", "b": "two", "c": "three"}] * 2
 
 
 def test_a_host_killed_after_giving_does_not_fail_the_exchange_and_is_logged(new_trio: Trio) -> None:
@@ -292,6 +292,6 @@ def test_a_repeated_arrival_gets_a_lost_reply_again(new_trio: Trio) -> None:
     assert answers(new_trio, new_trio.start("b", "2"), new_trio.start("c", "3")) == [expected] * 2
     lost.kill()
     with connect_blocking(f"unix:{new_trio.site.socket('a')}") as client:
-        again = client.exchange("keys", "a,b,c", b"whatever", arrival="mine", timeout=5)
-        assert again == {name: value.encode() for name, value in expected.items()}
+        repeated = client.exchange("keys", "a,b,c", b"whatever", arrival="mine", timeout=5)
+        assert repeated == {name: value.encode() for name, value in expected.items()}
         wait_for(lambda: new_trio.site.json("hub", "status")["held"]["results"] == 0, "the confirmation")

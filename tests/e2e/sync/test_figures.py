@@ -96,8 +96,8 @@ def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_i
     trio: SerialSite, side: str, step: str
 ) -> None:
     name = f"script-{side}-{step}"
-    others = [member for member in ALL if member != side]
-    first = others[: step == "others-arrive"]
+    other_members = [member for member in ALL if member != side]
+    first = other_members[: step == "others-arrive"]
     waiting = [arrive(trio, member, name) for member in first]
     trio.await_waiting("barriers", name, len(first))
     victim = arrive(trio, side, name)
@@ -107,11 +107,11 @@ def test_the_arrival_of_a_killed_script_is_withdrawn_and_a_new_script_replaces_i
     trio.await_waiting("barriers", name, len(first))
     row = trio.row("barriers", name)
     assert row is None or row["missing"][side] == "left: client gone", row
-    waiting += [arrive(trio, member, name) for member in others[len(first) :]]
-    trio.until(lambda: {row["name"] for row in arrivals(trio, name)} == set(others), "the others")
+    waiting += [arrive(trio, member, name) for member in other_members[len(first) :]]
+    trio.until(lambda: {row["name"] for row in arrivals(trio, name)} == set(other_members), "the others")
     assert all(command.running for command in waiting), "released without all"
-    again = arrive(trio, side, name)
-    results = [result_of(command) for command in (*waiting, again)]
+    replacement = arrive(trio, side, name)
+    results = [result_of(command) for command in (*waiting, replacement)]
     assert all(sorted(result["parties"]) == sorted(ALL) for result in results), results
 
 
@@ -132,8 +132,8 @@ def test_a_stopped_script_does_not_delay_the_release_of_the_others(trio: SerialS
     stopped = arrive(trio, "c1", "stopped")
     trio.await_waiting("barriers", "stopped", 1)
     stopped.process.send_signal(signal.SIGSTOP)
-    others = [arrive(trio, side, "stopped") for side in ("hub", "c2")]
-    assert [result_of(command)["count"] for command in others] == [3, 3]
+    running = [arrive(trio, side, "stopped") for side in ("hub", "c2")]
+    assert [result_of(command)["count"] for command in running] == [3, 3]
     stopped.process.send_signal(signal.SIGCONT)
     assert result_of(stopped)["position"] == 1
 
@@ -144,10 +144,10 @@ def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
     large = trio.folder / "large"
     large.write_bytes(random.Random(1).randbytes(1_000_000))
     giving = give(trio, "c1", "cut", "--file", str(large))
-    others = [give(trio, side, "cut") for side in ("hub", "c2")]
+    running = [give(trio, side, "cut") for side in ("hub", "c2")]
     trio.until(lambda: given(trio, "cut") == 2, "the others' data")
     giving.kill()
-    for done in (other.wait() for other in others):
+    for done in (other.wait() for other in running):
         assert done.code == 4 and "c1 was lost before it gave its data (client gone)" in done.err, done
     gave = give(trio, "c1", "whole")
     trio.until(lambda: given(trio, "whole") == 1, "its data")
@@ -313,9 +313,9 @@ def test_a_script_that_died_while_its_agent_was_stopped_must_arrive_again(trio: 
     trio.await_waiting("barriers", "silent", 1)
     agent.process.send_signal(signal.SIGSTOP)
     victim.kill()
-    others = [arrive(trio, "hub", "silent")]
+    other_scripts = [arrive(trio, "hub", "silent")]
     trio.await_waiting("barriers", "silent", 2)
     agent.process.send_signal(signal.SIGCONT)
     trio.await_waiting("barriers", "silent", 1)
-    others += [arrive(trio, side, "silent") for side in ("c1", "c2")]
-    assert [result_of(command)["count"] for command in others] == [3] * 3
+    other_scripts += [arrive(trio, side, "silent") for side in ("c1", "c2")]
+    assert [result_of(command)["count"] for command in other_scripts] == [3] * 3

@@ -206,10 +206,10 @@ def test_a_command_and_its_processes_are_ended_when_the_lock_is_lost(duo: Serial
 # -- deadlocks ---------------------------------------------------------------------------------------------------------
 
 
-def ends(commands: list[Command], since: float) -> list[Done]:
+def ends(commands: list[Command], started: float) -> list[Done]:
     """The results of commands in a deadlock."""
     found = [command.wait(15) for command in commands]
-    lasted = time.monotonic() - since
+    lasted = time.monotonic() - started
     assert lasted >= DEADLOCK - 0.5, "a cycle must exist for two seconds"
     return found
 

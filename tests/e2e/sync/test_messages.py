@@ -43,10 +43,10 @@ def test_an_event_ends_all_waits_and_stays_set_until_it_is_cleared(trio: SerialS
 
 def test_a_wait_is_for_all_events_or_for_any_of_them(trio: SerialSite) -> None:
     for_all = trio.start("c1", "event", "wait", "left", "right")
-    either = trio.start("c2", "event", "wait", "--any", "left", "right")
+    any_wait = trio.start("c2", "event", "wait", "--any", "left", "right")
     trio.await_waiting("events", "left", 2)
     assert trio.type("hub", "event", "set", "right").code == 0
-    assert either.wait().text == "right\n"
+    assert any_wait.wait().text == "right\n"
     assert for_all.running
     late = trio.type("c3", "event", "wait", "left", "right", "--timeout", "0.2", "--json")
     error = json.loads(late.err)
@@ -115,8 +115,10 @@ def test_wait_all_waits_only_for_the_other_hosts_of_the_group(trio: SerialSite) 
     assert trio.type("c2", "send", "booted", "try=1").code == 0
     assert waiting.wait().text == "c2:try=1\n"
     assert trio.type("c2", "send", "booted", "try=2").code == 0
-    again = json.loads(trio.type("c1", "wait-all", "booted", "--json").out)
-    assert [(message["sender"], message["items"]) for message in again] == [("c2", ["try=2"])], "the last of each"
+    second_result = json.loads(trio.type("c1", "wait-all", "booted", "--json").out)
+    assert [(message["sender"], message["items"]) for message in second_result] == [("c2", ["try=2"])], (
+        "the last of each"
+    )
 
 
 def test_wait_all_waits_for_the_hosts_that_publish_a_role(trio: SerialSite) -> None:
@@ -193,8 +195,8 @@ def late(trio: SerialSite) -> dict[str, list[Done]]:
     for seconds in ("0", "2"):
         commands = []
         for words, _ in LATE:
-            at = words.index("--") if "--" in words else len(words)
-            commands.append(trio.start("c1", *words[:at], "--timeout", seconds, "--json", *words[at:]))
+            position = words.index("--") if "--" in words else len(words)
+            commands.append(trio.start("c1", *words[:position], "--timeout", seconds, "--json", *words[position:]))
         ends[seconds] = [command.wait() for command in commands]
         trio.until(lambda: trio.json("hub", "status")["held"]["waits"] == held, "nothing left")
     return ends
@@ -202,7 +204,7 @@ def late(trio: SerialSite) -> dict[str, list[Done]]:
 
 @pytest.mark.parametrize("seconds", ["0", "2"])
 @pytest.mark.parametrize("number", range(len(LATE)), ids=[" ".join(words[:2]) for words, _ in LATE])
-def test_the_error_of_a_timeout_names_what_is_missing(late: dict[str, list[Done]], number: int, seconds: str) -> None:
+def test_the_error_of_a_timeout_names_the_missing_parts(late: dict[str, list[Done]], number: int, seconds: str) -> None:
     done = late[seconds][number]
     error = json.loads(done.err)
     assert done.code == error["exit_code"] == 124 and done.out == b"" and error["error"] == "timeout", done

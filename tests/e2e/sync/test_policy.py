@@ -134,3 +134,18 @@ def test_an_agent_with_no_run_refuses_commands_of_everybody(place: Site) -> None
     done = place.type("hub", "run", "board", "--", "true")
     assert done.code == 126 and "its agent was started with --no-run" in done.err
     assert place.type("hub", "cp", "board:/etc/hostname", "name").code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a command of another user")
+def test_an_agent_runs_commands_only_as_allowed_users(place: Site) -> None:
+    place.agent("--port", f"unix:{place.folder}/line.sock", "--allow-users", "nobody", name="lab")
+    place.await_host("lab")
+    refused = place.type("hub", "run", "lab", "--", "id", "-un")
+    assert refused.code == 126 and "runs commands only as nobody, not as root" in refused.err
+    place.env["GIVEN"] = "here"
+    ran = place.type(
+        "hub", "run", "lab", "-u", "nobody", "-e", "GIVEN", "-e", "MISSING", "--", "sh", "-c", "id -un; echo $GIVEN"
+    )
+    assert (ran.code, ran.text) == (0, "nobody\nhere\n")
+    unknown = place.type("hub", "run", "sut", "-u", "nosuchuser", "--", "true")
+    assert unknown.code == 126 and "there is no user nosuchuser on sut" in unknown.err

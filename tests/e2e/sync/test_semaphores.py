@@ -183,8 +183,8 @@ def test_a_bounded_semaphore_never_has_more_units(duo: SerialSite) -> None:
     assert over.code == 5 and "exceed its bound of 2" in over.err, over
     other = duo.type("c2", "sem", "bound", "+1", "--bound", "3")
     assert other.code == 5 and "has a bound of 2 units" in other.err, other
-    many = duo.type("c1", "sem", "bound", "-3")
-    assert many.code == 5 and "never has more than 2 units" in many.err, many
+    too_many = duo.type("c1", "sem", "bound", "-3")
+    assert too_many.code == 5 and "never has more than 2 units" in too_many.err, too_many
     go = duo.folder / "bound-go"
     holder = hold(duo, "c1", "bound", f"while [ ! -e {go} ]; do sleep 0.02; done", "--bound", "2")
     duo.until(lambda: holders(duo, "bound") == ["c1"], "the holder")

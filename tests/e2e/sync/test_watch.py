@@ -59,8 +59,8 @@ def test_changes_are_printed_as_they_happen_until_the_watcher_or_the_hub_ends() 
         done = text.wait()
         assert (done.code, done.err) == (130, "")
         (line,) = [line for line in shown.splitlines() if "lock taken" in line]
-        who = f"(uid {os.getuid()}), line unix:{place.socket('hub')}#"
-        assert f" lock taken: flash, hub, token {held.value}; by script " in line and who in line
+        sender = f"(uid {os.getuid()}), line unix:{place.socket('hub')}#"
+        assert f" lock taken: flash, hub, token {held.value}; by script " in line and sender in line
         printed = text_until(documents, "lock given back")
         other.process.send_signal(signal.SIGTERM)
         assert other.process.wait(10) == -signal.SIGTERM

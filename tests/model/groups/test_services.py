@@ -30,6 +30,11 @@ def test_after_and_before_give_the_order_and_the_declarations_decide_the_rest() 
     assert found == ["b", "d", "c", "a"]
 
 
+def test_services_in_order_can_be_ordered_again() -> None:
+    once = in_order([Declaration("b", after=("a",)), Declaration("a")])
+    assert in_order(once) == once
+
+
 def test_assigned_ids_leave_room_between_them() -> None:
     assert [one.id for one in in_order([Declaration("a"), Declaration("b")])] == [10, 20]
 

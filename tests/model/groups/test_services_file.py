@@ -110,6 +110,10 @@ def test_needs_may_be_a_list_of_services_that_must_have_started() -> None:
             "[service.a]\nserialize = 1",
             "invalid value 1 of the key 'service.a.serialize' in nfs.toml: expected true or",
         ),
+        (
+            "[service.a]\nkeystone = true",
+            "invalid value True of the key 'service.a.keystone' in nfs.toml: expected a check in",
+        ),
         ("[service.a]\nneeds = {b = 1}", "invalid value {'b': 1} of the key 'service.a.needs' in nfs.toml"),
         ("[service.a]\nafter = ['b']", "nfs.toml: the service a names b in after, which is not declared"),
         ("[service.'a b']", "nfs.toml: invalid service name 'a b'"),

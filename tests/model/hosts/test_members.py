@@ -1,4 +1,4 @@
-"""Folded lists of members: unfolding gives the same names back, and no text takes much time or memory."""
+"""Folded lists of members: unfolding returns the same names, and no text needs much time or memory."""
 
 from __future__ import annotations
 

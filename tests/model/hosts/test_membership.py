@@ -1,4 +1,4 @@
-"""Membership: which host has a name, which hosts are alive, and why others are lost; with a search against a reference model."""
+"""Membership: the hosts of the names, the live hosts and the causes of losses; with a search against a reference model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_lost_line_fails_nothing_before_the_lease_ends_and_is_named_when_it_en
     assert isinstance(event, HostLost) and event.why == "its line ttyUSB0 is down (the device vanished)"
 
 
-def test_a_host_whose_line_is_back_within_the_lease_is_not_lost(hosts: Membership) -> None:
+def test_a_host_whose_line_is_restored_within_the_lease_is_not_lost(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyUSB0", 0.0)
     hosts.line_lost("sut1", "s1")
     assert hosts.line_back("sut1", "s1", "ttyUSB1", 10.0) == []
@@ -78,7 +78,7 @@ def test_a_session_may_resume_after_it_was_lost_and_be_lost_again(hosts: Members
     assert causes(hosts.handle_timer(120.0)) == [("s1", Cause.LINE_LOST)]
 
 
-def test_the_name_of_a_live_host_is_refused_and_the_error_says_what_to_do(hosts: Membership) -> None:
+def test_the_name_of_a_live_host_is_refused_with_an_instruction(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "ab12cd", "/dev/ttyS0", 0.0)
     hosts.heard("sut1", "s1", 3.0)
     with pytest.raises(NotAllowed) as caught:
@@ -90,7 +90,7 @@ def test_the_name_of_a_live_host_is_refused_and_the_error_says_what_to_do(hosts:
     assert hosts.heard("sut1", "s2", 4.0) == [] and hosts.next_timer() == LEASE
 
 
-def test_the_same_life_keeps_its_name_on_a_new_session(hosts: Membership) -> None:
+def test_the_same_process_keeps_its_name_on_a_new_session(hosts: Membership) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0)
     events = hosts.register("sut1", "s2", "boot1", "tcp", 1.0)
     assert causes(events) == [("s1", Cause.RESTARTED)] and events[-1] == up("sut1", "s2")
@@ -100,7 +100,9 @@ def test_the_same_life_keeps_its_name_on_a_new_session(hosts: Membership) -> Non
     ("system", "words"),
     [("k1", "its agent was restarted"), ("k2", "it was rebooted"), ("", "")],
 )
-def test_a_new_life_says_whether_the_system_was_booted_again(hosts: Membership, system: str, words: str) -> None:
+def test_the_event_of_a_new_life_says_whether_the_system_was_booted_again(
+    hosts: Membership, system: str, words: str
+) -> None:
     hosts.register("sut1", "s1", "boot1", "ttyS0", 0.0, system="k1")
     lost, back = hosts.register("sut1", "s2", "boot2", "ttyS0", 1.0, system=system)
     assert isinstance(lost, HostLost) and lost.why == f"{words or 'its agent started again'} on ttyS0"
@@ -229,7 +231,7 @@ def test_a_host_that_goes_down_without_a_goodbye_restarts_when_its_lease_ends(ho
     assert hosts.next_timer() is None
 
 
-def test_what_a_host_that_goes_down_held_goes_back_after_a_lease(hosts: Membership) -> None:
+def test_the_holds_of_a_host_that_goes_down_return_after_a_lease(hosts: Membership) -> None:
     hosts.register("a", "s1", "boot1", "ttyS0", 0.0)
     hosts.going_down("a", "s1")
     (event,) = hosts.ended("a", "s1", Cause.STOPPED, "", 5.0)
@@ -247,7 +249,7 @@ def test_the_next_life_of_a_host_that_went_down_is_not_going_down(hosts: Members
 
 @dataclass
 class Life:
-    """The reference: one host in its simplest form."""
+    """The reference of a host in its simplest form."""
 
     session: str
     boot: str
@@ -272,7 +274,7 @@ class Life:
 HOSTS = st.sampled_from(["a", "b"])
 BOOTS = st.sampled_from(["boot1", "boot2"])
 LINES = st.sampled_from(["ttyS0", "ttyS1"])
-SESSIONS = st.integers(0, 2)  # how many sessions of the host ago
+SESSIONS = st.integers(0, 2)  # 0 is the current session of the host, 1 the session before it
 
 
 class MembershipSearch(RuleBasedStateMachine):

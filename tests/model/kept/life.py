@@ -1,4 +1,4 @@
-"""Random inputs for all services, a store that keeps the rows, and what can be seen of the services."""
+"""Random inputs for all services, a store that keeps the rows, and the visible state of the services."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from linesync.model.sync.services import SyncServices
 __all__ = ["Input", "Inputs", "Store", "begin_search_again", "perform", "seen"]
 
 Input = Callable[[SyncServices, float], Any]
-"""One call of the services; it returns events, or something else that can be compared."""
+"""A call of the services. It returns events or another value that can be compared."""
 
 HOSTS = ("h1", "h2", "h3", "h4", "h5")
 NAMESPACES = ("default", "default", "default", "run", "@own")
@@ -40,9 +40,9 @@ class Store:
         self.taken = 0
 
     def take(self, services: SyncServices) -> None:
-        """Store what the last input changed."""
+        """Store the changes of the last input."""
         rows = services.journal.take()
-        assert len({row[:2] for row in rows}) == len(rows), "each thing has one row"
+        assert len({row[:2] for row in rows}) == len(rows), "each object has one row"
         self.taken = len(rows)
         for kind, key, record in rows:
             if record is None:
@@ -52,7 +52,7 @@ class Store:
 
     @staticmethod
     def dump(services: SyncServices) -> dict[tuple[str, str], str]:
-        """All rows of the services, made from scratch."""
+        """Return all rows of the services, made from their current state."""
         rows = services.journal.all()
         assert len({row[:2] for row in rows}) == len(rows)
         return {(kind, key): json.dumps(record.as_json()) for kind, key, record in rows if record is not None}
@@ -64,7 +64,7 @@ class Store:
 
 
 class Inputs:
-    """Makes random inputs. They depend on the random numbers and on the outcomes of earlier inputs alone."""
+    """Makes random inputs. They depend only on the random numbers and on the outcomes of earlier inputs."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -106,7 +106,7 @@ class Inputs:
         return self.random.choice(self.kinds)()
 
     def learn(self, events: Any, hosts: Iterable[HostState]) -> None:
-        """Remember what was granted, and which hosts are alive."""
+        """Remember the grants and the live hosts."""
         self.alive = ["hub", *(host.name for host in hosts if host.state != "lost")]
         for event in events if isinstance(events, list) else ():
             if isinstance(event, Granted) and event.provisional:
@@ -129,7 +129,7 @@ class Inputs:
         return self.random.choice(TIMEOUTS)
 
     def arrive(self, call: Callable[[SyncServices, str, Client, float], Any], host: str = "") -> Input:
-        """A new arrival, which may be sent again later."""
+        """Return a new arrival, which may be repeated later."""
         arrival = f"x{len(self.arrivals)}"
 
         def by(client: Client) -> Input:
@@ -145,7 +145,7 @@ class Inputs:
     # -- arrivals --------------------------------------------------------------------------------------------------------
 
     def usual(self, name: str, make: Callable[[], Any]) -> Any:
-        """What a name is mostly used for; most arrivals with something else are refused."""
+        """Return the usual terms of a name. Most arrivals with other terms are refused."""
         made = make()
         return made if self.random.random() < 0.05 else self.uses.setdefault(name, made)
 
@@ -272,7 +272,7 @@ class Inputs:
         self.exchanging.append(self.arrivals[-1][:2])
         return made
 
-    # -- what follows an arrival -------------------------------------------------------------------------------------------
+    # -- inputs after an arrival -------------------------------------------------------------------------------------------
 
     def given(self) -> Input:
         if not self.exchanging:
@@ -380,7 +380,7 @@ class Inputs:
 
 
 def perform(call: Input, services: SyncServices, now: float) -> Any:
-    """Do one input; an error is an outcome too."""
+    """Perform an input, and return its outcome or its error."""
     try:
         return call(services, now)
     except LinesyncError as error:
@@ -388,7 +388,7 @@ def perform(call: Input, services: SyncServices, now: float) -> Any:
 
 
 def seen(events: Any) -> Any:
-    """Events in a form that can be compared."""
+    """Return events in a form that can be compared."""
     if isinstance(events, list):
         return [seen(event) for event in events]
     if isinstance(events, LinesyncError):
@@ -399,7 +399,7 @@ def seen(events: Any) -> Any:
 
 
 def begin_search_again(services: SyncServices, now: float) -> None:
-    """Forget the circles that were found, as a hub that starts does."""
+    """Forget the cycles that were found, as at the start of a hub."""
     waits = services._waits
     services._deadlocks = Deadlocks(waits, services._hosts)
     owned = any(wait.granted is None and wait.place.owned() for wait in waits.all())

@@ -1,8 +1,8 @@
-"""A model that is restored from its rows behaves as the one that stored them, at any moment of random lives.
+"""A model that is restored from its rows behaves like the model that stored them, at any moment of random lives.
 
-After each input, the rows of the store are those that the model makes from scratch, so no mark is missing. At random moments
-another model is restored from the JSON of the rows. It has the same rows, and both then give the same outcomes, status and
-deadlines for the same inputs.
+After each input, the rows of the store are equal to the rows that are made from the current state. Therefore no change was
+left out. At random moments, another model (the *twin*) is restored from the JSON of the rows. It has the same rows. For the
+same inputs, both models then have the same outcomes, status and deadlines.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STEPS = (*[0.0] * 12, 0.25, 0.5, 1.0, 2.5, 4.0, 12.0, 25.0, 400.0)
 
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that these lives reach."""
+    """Use limits that are so small that these lives reach them."""
     monkeypatch.setattr(membership, "HOSTS_MAX", 4)
     monkeypatch.setattr(barrier_generation, "GONE_REMEMBERED", 2)
     monkeypatch.setattr(barrier_history, "NAMES_REMEMBERED", 4)
@@ -36,7 +36,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Life:
-    """One model, its store, and sometimes a second model that was restored from it."""
+    """A model, its store, and sometimes a twin that was restored from the store."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -49,7 +49,7 @@ class Life:
         self.twin_store = Store()
         self.shift = 0.0
         self.until = 0
-        """The inputs for which the twin still follows."""
+        """The number of further inputs that the twin gets too."""
         self.dropped: list[int] = []
         self.twin_dropped: list[int] = []
         self.services.exchanges.dropped = self.dropped.append
@@ -68,7 +68,7 @@ class Life:
                     self.part()
 
     def pass_time(self, seconds: float) -> None:
-        """Most hosts send frames meanwhile, and deadlines are handled, some of them late."""
+        """Let time pass. Most hosts send frames, and deadlines are handled, some of them late."""
         silent = self.random.choice(((), (), ("h1",), ("h2",), ("h1", "h2", "h3"), ("h4", "h5")))
         calls = [self.inputs.hear(host) for host in HOSTS if host not in silent]
         stops = max(1, int(seconds / 12.5))
@@ -78,9 +78,9 @@ class Life:
             self.do(lambda services, now: services.handle_timer(now), closely=False)
 
     def do(self, call: Input, *, closely: bool = True) -> Any:
-        """One input for the model, and for its twin.
+        """Perform an input on the model and on its twin.
 
-        :param closely: look at everything.
+        :param closely: whether to compare all rows and states.
         """
         events = perform(call, self.services, self.now)
         self.inputs.learn(events, self.services.hosts(self.now))
@@ -98,7 +98,7 @@ class Life:
         return events
 
     def compare(self) -> None:
-        """What can be seen of both models is the same."""
+        """Check that both models show the same state."""
         assert self.twin is not None
         now, then = self.now, self.now + self.shift
         assert self.twin.status(then) == self.services.status(now)
@@ -108,7 +108,7 @@ class Life:
         assert twin_timer == (timer + self.shift if timer is not None else None)
 
     def restore(self) -> None:
-        """Make the twin from the rows, and bring both to the same state where a restart changes something."""
+        """Make the twin from the rows, and give both models the changes that a restart causes."""
         self.shift = self.random.choice((0.0, 0.0, 512.0, -64.0))
         then = self.now + self.shift
         self.twin = SyncServices.restore(self.store.shuffled(self.random), self.shift, then)
@@ -140,7 +140,7 @@ class Life:
             self.until = self.random.randrange(60)
 
     def part(self) -> None:
-        """Check the rows of the twin, and continue with one of the two."""
+        """Check the rows of the twin, and continue with one of the two models."""
         assert self.twin is not None
         assert self.twin_store.rows == Store.dump(self.twin), "each change is marked after a restart"
         if self.random.random() < 0.5:
@@ -150,5 +150,5 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", range(lives(100, 10_000)))
-def test_a_restored_model_behaves_as_the_one_that_was_stored(seed: int) -> None:
+def test_a_restored_model_behaves_like_the_stored_model(seed: int) -> None:
     Life(seed).live(INPUTS)

@@ -1,4 +1,4 @@
-"""The rows of stored things: what they keep, that a bad one is refused by name, and what an input costs."""
+"""The rows of stored objects: their contents, the refusal of a bad row by name, and the number of rows of an input."""
 
 from __future__ import annotations
 
@@ -54,22 +54,32 @@ def test_a_restored_host_whose_system_went_down_still_has_the_rest_of_ten_minute
     assert again.absent("a") is Cause.LINE_LOST
 
 
+def test_a_member_that_got_the_error_and_aborts_the_next_generation_leaves_no_row_of_the_first_failure() -> None:
+    services, store = stored()
+    terms = Terms(count=3, members=frozenset(("a", "b", "c")))
+    for arrival, client, abort in (("1", B, "no power"), ("2", A, ""), ("3", A, "no power")):
+        services.barriers.arrive(arrival, "default", "boot", terms, client, 0.0, abort=abort)
+        store.take(services)
+        assert store.rows == Store.dump(services)
+    restored(store.rows)
+
+
 def _groups(services: SyncServices) -> None:
-    """A group with a running round, a message, a wait, and a member that was removed and does not know it yet."""
+    """A group with a running round, a message, a wait, and a member that was removed and was not notified yet."""
     groups, terms, client = services.groups, GroupTerms(quorum=1), Client("a", "2")
     first, _ = groups.join("run", "net", "a", A, terms, [Announced(1, "disk", "1.0", 5.0)], 0.0)
     second, _ = groups.join("run", "net", "b", B, terms, [Announced(1, "disk"), Announced(2, "web")], 0.0)
-    groups.next("17", first.number, A, first.seen, 0.0)
-    groups.next("18", second.number, B, second.seen, 0.0)
+    groups.next("17", first.number, A, first.sent, 0.0)
+    groups.next("18", second.number, B, second.sent, 0.0)
     groups.cast("19", first.number, A, 2, "tx", 1, 0.0)
     groups.next("20", second.number, B, second.sent, 0.0, number=second.steps[0].number)
     groups.wait("21", "run", "net", 3, A, 0.0)
     groups.join("run", "net", "a#x", client, terms, [], 0.0)
-    groups.client_gone(client, "client gone", 0.0)
+    groups.leave("run", "net", "a#x", client, 0.0)
 
 
 def everything() -> dict[tuple[str, str], str]:
-    """Rows of every kind, which fit together."""
+    """Return consistent rows of every kind."""
     services, store = stored()
     members, failing = frozenset(("a", "b", "c")), ("a", "b", "c")
     services.begin_namespace("run", Owner(A, 7, "100", "sleep"), 0.0)
@@ -100,7 +110,7 @@ def everything() -> dict[tuple[str, str], str]:
     return store.rows
 
 
-# -- what is kept ------------------------------------------------------------------------------------------------------------
+# -- contents ----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_remaining_time_of_a_wait_survives_a_restart_of_the_machine() -> None:
@@ -111,11 +121,11 @@ def test_the_remaining_time_of_a_wait_survives_a_restart_of_the_machine() -> Non
     after = restored(store.rows, shift=10.0 - 5020.0, now=10.0)  # 20 s later, on a clock that began again
     assert after.next_timer() == 10.0 + 0.5  # the search for deadlocks
     assert [wait.waiting for wait in after.status(10.0).locks[0].queue] == [20.0]
-    assert [type(one) for one in after._waits.handle_timer(49.75)] == []
-    assert [one.arrival for one in after._waits.handle_timer(50.0) if isinstance(one, Failed)] == ["2"]
+    assert [type(outcome) for outcome in after._waits.handle_timer(49.75)] == []
+    assert [outcome.arrival for outcome in after._waits.handle_timer(50.0) if isinstance(outcome, Failed)] == ["2"]
 
 
-def test_a_retry_after_a_restart_gets_the_grant_that_was_stored_and_no_second_one() -> None:
+def test_a_retry_after_a_restart_gets_the_stored_grant_and_no_second_grant() -> None:
     services, store = stored()
     services.semaphores.change("1", "default", "slots", 2, A, 0.0)
     services.semaphores.change("2", "default", "slots", -1, B, 0.0)
@@ -186,7 +196,7 @@ def test_every_kind_of_row_is_stored_and_restored() -> None:
 
 
 def check(services: SyncServices, store: Store) -> None:
-    """All changes are marked, and a restored model has the same rows."""
+    """Check that the store has all changes, and that a restored model has the same rows."""
     store.take(services)
     assert Store.dump(services) == store.rows
     assert Store.dump(restored(store.rows)) == store.rows
@@ -217,7 +227,7 @@ def test_a_member_whose_restart_is_tolerated_is_stored_as_lost_until_it_returns(
     check(services, store)
 
 
-def test_a_stopped_host_that_had_sent_still_belongs_to_those_who_gather() -> None:
+def test_a_stopped_host_that_had_sent_still_counts_for_a_gathering() -> None:
     services, store = stored()
     services.mailbox.receive_all("1", "default", "log", "hub", "", Client("hub", "1"), 0.0)
     services.mailbox.send("2", "default", "log", ("x",), "a", A, 0.0)
@@ -226,14 +236,14 @@ def test_a_stopped_host_that_had_sent_still_belongs_to_those_who_gather() -> Non
     after = restored(store.rows)
     events = after.mailbox.send("3", "default", "log", ("y",), "b", B, 2.0)
     assert [len(event.value.messages) for event in events if event.arrival == "1"] == [2]  # type: ignore[union-attr]
-    services.register("c", "s5", "boot5", "/dev/ttyS5", 2.0)  # the group is looked at again
+    services.register("c", "s5", "boot5", "/dev/ttyS5", 2.0)  # the group is checked again
     check(services, store)
 
 
-# -- what is refused -------------------------------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_that_does_not_fit_is_refused_by_kind_and_key() -> None:
+def test_an_inconsistent_row_is_refused_by_kind_and_key() -> None:
     services, store = stored()
     services.locks.take("1", "default", "flash", A, 0.0)
     store.take(services)
@@ -263,11 +273,11 @@ def test_a_row_of_a_damaged_or_newer_store_is_refused(kind: str, key: str, text:
 
 
 def spoiled(random: Random, value: Any) -> Any:
-    """A value of JSON with one part changed."""
+    """Return a JSON value with one part changed."""
     if isinstance(value, dict) and value:
         name = random.choice(list(value))
         if random.random() < 0.2:
-            return {one: value[one] for one in value if one != name}
+            return {field: value[field] for field in value if field != name}
         return value | {name: spoiled(random, value[name])}
     if isinstance(value, list) and value and random.random() < 0.7:
         return [*value[:-1], spoiled(random, value[-1])]
@@ -293,7 +303,7 @@ def test_a_store_with_any_spoiled_rows_is_restored_or_refused(seed: int) -> None
     assert refused
 
 
-# -- what it costs ---------------------------------------------------------------------------------------------------------------
+# -- number of rows --------------------------------------------------------------------------------------------------------------
 
 
 def cost(services: SyncServices, store: Store) -> int:
@@ -311,23 +321,26 @@ def test_the_rows_of_an_input_do_not_grow_with_the_number_of_waits(waiting: int)
         services.barriers.arrive(f"b{number}", "default", "boot", Terms(count=9999), A, 0.0)
         services.mailbox.receive(f"m{number}", "default", "log", waiting + 2, 1, False, "a", A, 0.0)
     cost(services, store)
-    one, two = ("result",), ("wait", "result")
-    for call, things in (
-        (lambda: services.semaphores.change("1", "default", "slots", 2, B, 0.0), ("semaphore", "wait", "wait", *one)),
-        (lambda: services.events.set("2", "default", ("ready",), B, 0.0), ("event", *one)),
+    result, wait_and_result = ("result",), ("wait", "result")
+    for call, kinds in (
+        (
+            lambda: services.semaphores.change("1", "default", "slots", 2, B, 0.0),
+            ("semaphore", "wait", "wait", *result),
+        ),
+        (lambda: services.events.set("2", "default", ("ready",), B, 0.0), ("event", *result)),
         (lambda: services.barriers.arrive("3", "default", "boot", Terms(count=9999), B, 0.0), ("wait",)),
-        (lambda: services.mailbox.send("4", "default", "log", ("x",), "b", B, 0.0), ("message", *one)),
-        (lambda: services.withdraw("l5", A, 0.0), two),
-        (lambda: services.withdraw("l0", A, 0.0), ("lock", "counter", "wait", *two)),
-        (lambda: services.withdraw("b0", A, 0.0), ("barrier", *two)),
+        (lambda: services.mailbox.send("4", "default", "log", ("x",), "b", B, 0.0), ("message", *result)),
+        (lambda: services.withdraw("l5", A, 0.0), wait_and_result),
+        (lambda: services.withdraw("l0", A, 0.0), ("lock", "counter", "wait", *wait_and_result)),
+        (lambda: services.withdraw("b0", A, 0.0), ("barrier", *wait_and_result)),
         (lambda: services.heard("a", "s0", 1.0), ()),
         (lambda: services.handle_timer(1.0), ()),
     ):
         call()
-        assert cost(services, store) == len(things)
+        assert cost(services, store) == len(kinds)
 
 
-def test_a_release_costs_the_rows_of_those_that_it_releases() -> None:
+def test_a_release_changes_the_rows_of_the_released_waits() -> None:
     services, store = stored()
     for number in range(29):
         services.barriers.arrive(f"b{number}", "default", "boot", Terms(count=30), A, 0.0)
@@ -336,7 +349,7 @@ def test_a_release_costs_the_rows_of_those_that_it_releases() -> None:
     assert cost(services, store) == 29 * 2 + 1 + 3  # waits and results; a result; the barrier, its terms, and its past
 
 
-def test_members_that_get_the_error_of_a_failure_later_cost_one_small_row_each() -> None:
+def test_each_member_that_gets_the_error_of_a_failure_later_needs_one_small_row() -> None:
     members = frozenset(f"m{number}" for number in range(500))
     terms = Terms(count=500, members=members, reuse=Reuse())
     services, store = stored()
@@ -350,7 +363,7 @@ def test_members_that_get_the_error_of_a_failure_later_cost_one_small_row_each()
         assert sum(len(text) for key, text in store.rows.items() if before.get(key) != text) < 10
 
 
-def test_what_begins_and_ends_in_one_input_costs_nothing() -> None:
+def test_an_object_that_begins_and_ends_in_one_input_needs_no_row() -> None:
     services, store = stored()
     services.events.clear("1", "default", ("ready",), A, 0.0)
     services.confirm("1", A)

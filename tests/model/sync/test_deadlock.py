@@ -19,17 +19,23 @@ def hub() -> SimulatedHub:
 
 
 def deadlocked(events: list[Event]) -> list[str]:
-    """The arrivals that get the error of a deadlock."""
+    """Return the arrivals that get the error of a deadlock."""
     return sorted(arrival for arrival, fault in failed(events).items() if isinstance(fault, DeadlockError))
 
 
-def lock_crosswise(hub: SimulatedHub, one: str = "a", two: str = "b", names: str = "12") -> list[str]:
+def lock_crosswise(
+    hub: SimulatedHub, first_client: str = "a", second_client: str = "b", names: str = "12"
+) -> list[str]:
     """Two clients take two locks in different orders. Returns the arrivals that wait."""
     first, second = names
-    hub.lock(f"{one}-{first}", one, first)
-    hub.lock(f"{two}-{second}", two, second)
-    assert hub.lock(f"{one}-{second}", one, second) == hub.lock(f"{two}-{first}", two, first) == []
-    return sorted([f"{one}-{second}", f"{two}-{first}"])
+    hub.lock(f"{first_client}-{first}", first_client, first)
+    hub.lock(f"{second_client}-{second}", second_client, second)
+    assert (
+        hub.lock(f"{first_client}-{second}", first_client, second)
+        == hub.lock(f"{second_client}-{first}", second_client, first)
+        == []
+    )
+    return sorted([f"{first_client}-{second}", f"{second_client}-{first}"])
 
 
 # -- cycles of all kinds --------------------------------------------------------------------------------------------
@@ -67,10 +73,10 @@ def test_a_client_that_takes_the_same_lock_twice_is_in_a_deadlock(hub: Simulated
 
 
 def test_three_clients_in_a_cycle(hub: SimulatedHub) -> None:
-    for one, own in zip("abc", "123", strict=True):
-        hub.lock(f"{one}{own}", one, own)
-    for one, wanted in zip("abc", "231", strict=True):
-        hub.lock(f"{one}{wanted}", one, wanted)
+    for client, own in zip("abc", "123", strict=True):
+        hub.lock(f"{client}{own}", client, own)
+    for client, wanted in zip("abc", "231", strict=True):
+        hub.lock(f"{client}{wanted}", client, wanted)
     events = hub.pass_time(4)
     assert deadlocked(events) == ["a2", "b3", "c1"]
     cycle = error(events, "c1").details["cycle"]
@@ -341,7 +347,7 @@ def test_a_host_that_was_never_seen_may_still_arrive(hub: SimulatedHub) -> None:
     assert failed(hub.pass_time(30)) == {}
 
 
-def test_a_host_without_clients_may_still_start_one(hub: SimulatedHub) -> None:
+def test_a_host_without_clients_may_still_start_a_client(hub: SimulatedHub) -> None:
     hub.barrier("x", "a", "a,b")
     assert failed(hub.pass_time(30)) == {}
     assert hub.asked == []
@@ -448,7 +454,7 @@ def test_hosts_that_were_active_are_asked_less_and_less_often(hub: SimulatedHub)
     assert pauses == sorted(pauses) and pauses[0] < 8 and 55 < pauses[-1] < 66
 
 
-def test_a_cycle_is_found_next_to_one_that_can_end(hub: SimulatedHub) -> None:
+def test_a_cycle_is_found_next_to_a_cycle_that_can_end(hub: SimulatedHub) -> None:
     """a waits for b and c; b has another client and so may arrive, but c never will."""
     hub.client("b/2")
     hub.lock("x", "a")
@@ -496,18 +502,20 @@ def test_a_taker_blocked_by_the_head_of_the_queue_may_be_in_the_cycle(hub: Simul
 
 
 def test_two_cycles_are_reported_separately(hub: SimulatedHub) -> None:
-    one = lock_crosswise(hub, "a", "b", "12")
-    two = lock_crosswise(hub, "c", "d", "34")
+    first_cycle = lock_crosswise(hub, "a", "b", "12")
+    second_cycle = lock_crosswise(hub, "c", "d", "34")
     events = hub.pass_time(4)
-    assert deadlocked(events) == sorted(one + two)
-    assert "which d has" not in str(error(events, one[0])) and "which b has" not in str(error(events, two[0]))
+    assert deadlocked(events) == sorted(first_cycle + second_cycle)
+    assert "which d has" not in str(error(events, first_cycle[0])) and "which b has" not in str(
+        error(events, second_cycle[0])
+    )
 
 
-def test_of_two_cycles_only_the_one_that_cannot_end_is_reported(hub: SimulatedHub) -> None:
-    one = lock_crosswise(hub, "a", "b", "12")
+def test_of_two_cycles_only_the_cycle_that_cannot_end_is_reported(hub: SimulatedHub) -> None:
+    first_cycle = lock_crosswise(hub, "a", "b", "12")
     hub.concurrent["d"] = {"1"}
     lock_crosswise(hub, "c", "d", "34")
-    assert deadlocked(hub.pass_time(30)) == one
+    assert deadlocked(hub.pass_time(30)) == first_cycle
 
 
 def test_two_cycles_between_the_same_two_hosts(hub: SimulatedHub) -> None:

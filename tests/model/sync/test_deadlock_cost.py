@@ -54,13 +54,13 @@ def test_thousands_of_waits_at_one_place_cost_little(kind: str) -> None:
     hub.sem("h", "hub/h", -1, hold=True)
     hub.lock("l", "hub/h")
     for number in range(PARTIES):
-        who = f"h{number % 8}/{number}"
+        owner = f"h{number % 8}/{number}"
         if kind == "barrier":
-            hub.barrier(f"x{number}", who, "h[0-7]#[0-1240]", as_member=f"h{number % 8}#{number // 8}")
+            hub.barrier(f"x{number}", owner, "h[0-7]#[0-1240]", as_member=f"h{number % 8}#{number // 8}")
         elif kind == "held units":
-            hub.sem(f"x{number}", who, -1, hold=True)
+            hub.sem(f"x{number}", owner, -1, hold=True)
         else:
-            hub.lock(f"x{number}", who)
+            hub.lock(f"x{number}", owner)
     begun = time.process_time()
     assert failed(hub.pass_time(0.6)) == {}
     assert time.process_time() - begun < 2.0

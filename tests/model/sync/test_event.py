@@ -39,11 +39,11 @@ class EventHarness:
         timeout: float | None = None,
         namespace: str = "default",
     ) -> list[Outcome]:
-        who = host if isinstance(host, Client) else client(host)
-        return self.events.wait(arrival, namespace, names, any_, who, now, timeout)
+        owner = host if isinstance(host, Client) else client(host)
+        return self.events.wait(arrival, namespace, names, any_, owner, now, timeout)
 
     def reset(self, *names: str) -> tuple[int, dict[str, LinesyncError]]:
-        """The number of events that were forgotten, and the errors of the waits that failed."""
+        """Return (the number of events that were forgotten, the errors of the waits that failed)."""
         forgotten, waits = self.events.reset("default", names or None, 0.0)
         return forgotten, failed(self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, 0.0))
 
@@ -58,7 +58,7 @@ def harness() -> EventHarness:
 
 
 def granted_names(outcomes: list[Outcome]) -> dict[str, tuple[str, ...]]:
-    """The names that each arrival got; empty for a change."""
+    """Return the names that each arrival got; empty for a change."""
     values = granted(outcomes)
     assert all(isinstance(value, Names) for value in values.values())
     return {arrival: value.names for arrival, value in values.items() if isinstance(value, Names)}
@@ -86,13 +86,13 @@ def test_clearing_an_event_that_is_not_set_changes_nothing(harness: EventHarness
     assert len(harness.events) == 0
 
 
-def test_waiting_for_all_ends_with_the_last_one(harness: EventHarness) -> None:
+def test_a_wait_for_all_events_ends_with_the_last_event(harness: EventHarness) -> None:
     harness.wait("x", "c", "a", "b")
     assert list(granted_names(harness.set("a", "b"))) == ["fresh1"]
     assert granted_names(harness.set("c", arrival="s")) == {"s": (), "x": ("c", "a", "b")}
 
 
-def test_waiting_for_any_ends_with_the_first_and_names_all_that_are_set(harness: EventHarness) -> None:
+def test_a_wait_for_any_event_ends_with_the_first_and_names_all_that_are_set(harness: EventHarness) -> None:
     harness.wait("x", "a", "b", "c", any_=True)
     assert granted_names(harness.set("c", "a", arrival="s")) == {"s": (), "x": ("a", "c")}
     assert granted_names(harness.wait("y", "b", "c", any_=True)) == {"y": ("c",)}
@@ -113,7 +113,7 @@ def test_a_short_pulse_ends_waits_that_lack_only_this_event(harness: EventHarnes
     assert harness.wait("y", "a") == []
 
 
-def test_setting_twice_is_setting_once(harness: EventHarness) -> None:
+def test_setting_an_event_twice_has_no_further_effect(harness: EventHarness) -> None:
     harness.wait("x", "a", "b")
     harness.set("a", "a")
     assert list(granted_names(harness.set("a", arrival="s"))) == ["s"]
@@ -140,7 +140,7 @@ def test_a_retry_after_a_lost_reply_sets_nothing_again(harness: EventHarness) ->
     assert harness.wait("x", "a") == []
 
 
-def test_a_retry_of_a_wait_that_is_over_gets_the_same_result(harness: EventHarness) -> None:
+def test_a_retry_of_an_ended_wait_gets_the_same_result(harness: EventHarness) -> None:
     harness.wait("x", "a")
     harness.set("a")
     harness.clear("a")

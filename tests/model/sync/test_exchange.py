@@ -82,7 +82,7 @@ def check_exchanged(events: list[Outcome], keys: tuple[int, ...], generation: in
 # -- success -----------------------------------------------------------------------------------------------------------
 
 
-def test_all_members_get_the_data_of_all_when_the_last_one_gives() -> None:
+def test_all_members_get_the_data_of_all_when_the_last_member_gives() -> None:
     harness = ExchangeHarness()
     assert harness.give("b", 2) == harness.give("a", 1) == []
     outcomes = harness.give("c", 3)
@@ -92,13 +92,13 @@ def test_all_members_get_the_data_of_all_when_the_last_one_gives() -> None:
     assert len(harness.exchanges) == 0
 
 
-def test_members_are_sorted_whatever_the_order_of_the_lists() -> None:
+def test_members_are_sorted_independently_of_the_order_of_the_lists() -> None:
     harness = ExchangeHarness()
     harness.open("b", members=("c", "b", "a"))
     assert harness.open("a", members=("b", "a", "c")) == []
 
 
-def test_an_exchange_is_complete_only_when_all_data_is_there() -> None:
+def test_an_exchange_is_complete_only_when_all_data_has_arrived() -> None:
     harness = ExchangeHarness()
     for host in ALL:
         assert harness.open(host) == []
@@ -282,7 +282,7 @@ def test_a_member_that_had_not_arrived_at_a_failed_exchange_gets_the_error_once(
     assert harness.open("b", now=2.0, arrival="back") == [], "the member that died starts again"
 
 
-def test_a_member_that_comes_back_before_the_end_replaces_its_data() -> None:
+def test_a_member_that_returns_before_the_end_replaces_its_data() -> None:
     harness = ExchangeHarness()
     harness.give("a", 1)
     harness.gone("a")
@@ -356,7 +356,7 @@ def test_the_data_of_a_member_that_times_out_or_gives_up_is_dropped_and_the_othe
     else:
         (outcome,) = harness.waits.withdraw("a@keys", client("a"), 5.0, Cause.GAVE_UP)
     assert outcome.arrival == "a@keys" and harness.dropped == [1]
-    assert harness.open("c", now=6.0) == [] and harness.given("c", 3, now=6.0) == [], "a's data is no longer there"
+    assert harness.open("c", now=6.0) == [] and harness.given("c", 3, now=6.0) == [], "the data of a was dropped"
     error = only_error(harness.waits.handle_timer(9.0))
     assert "a (left: timed out)" in error.message or "a (left: gave up)" in error.message
 

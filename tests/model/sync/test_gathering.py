@@ -27,7 +27,7 @@ def test_gathering_ends_when_every_other_host_of_the_group_has_sent(harness: Mai
     assert read(harness.gather("y", "a")) == {"y": ["1 b: one", "3 c: two"]}
 
 
-def test_the_last_message_of_each_is_the_answer_in_order_of_their_numbers(harness: MailboxHarness) -> None:
+def test_the_answer_has_the_last_message_of_each_host_in_the_order_of_the_numbers(harness: MailboxHarness) -> None:
     harness.join("a", "b", "c", group="g", size=3)
     for sender, word in (("b", "old"), ("c", "only"), ("b", "new")):
         harness.send(sender, word)
@@ -42,7 +42,7 @@ def test_all_hosts_of_a_group_gather_while_each_sends(harness: MailboxHarness) -
     assert read(harness.gather("y", "b")) == {"y": ["1 a: from a"]}
 
 
-def test_a_host_has_sent_when_one_of_its_members_has(harness: MailboxHarness) -> None:
+def test_a_host_has_sent_when_one_of_its_members_has_sent(harness: MailboxHarness) -> None:
     harness.join("a", "b", group="g", size=2)
     harness.gather("x", "a#1")
     assert read(harness.send("a#2", "my own host")) == {}

@@ -50,7 +50,7 @@ def test_a_lock_is_served_first_come_first_served(hub: SimulatedHub) -> None:
     assert order == ["y0", "y1", "y2", "y3", "y4"]
 
 
-def test_tokens_grow_over_all_locks_and_from_the_first_that_the_hub_chose(hub: SimulatedHub) -> None:
+def test_tokens_grow_over_all_locks_from_the_first_token_that_the_hub_chose(hub: SimulatedHub) -> None:
     hub.services = SyncServices(first_token=1000)
     numbers = []
     for number, name in enumerate(["flash", "power", "flash", "uart"]):
@@ -66,7 +66,7 @@ def test_an_unconfirmed_lock_is_released_when_its_client_goes_away(hub: Simulate
     assert list(failed(events)) == ["x"] and token(events, "y") == 2
 
 
-def test_a_lock_goes_back_when_its_client_dies(hub: SimulatedHub) -> None:
+def test_a_lock_is_released_when_its_client_dies(hub: SimulatedHub) -> None:
     hub.lock("x", "a/1")
     hub.lock("y", "b")
     events = hub.end("a/1")
@@ -233,7 +233,7 @@ def test_a_reset_frees_the_lock_fails_waits_and_notifies_the_owner(hub: Simulate
     assert len(hub.services.locks) == 2
 
 
-def test_the_same_name_in_two_namespaces_means_two_things(hub: SimulatedHub) -> None:
+def test_the_same_name_in_two_namespaces_means_two_locks(hub: SimulatedHub) -> None:
     hub.services.locks.take("x", "run1", "flash", hub.client("a"), hub.now)
     assert len(hub.services.locks.take("y", "run2", "flash", hub.client("b"), hub.now)) == 1
     assert len(hub.services.locks) == 2

@@ -98,7 +98,7 @@ def test_a_poll_answers_immediately(harness: MailboxHarness) -> None:
     assert list(read(harness.receive("q", timeout=0))) == ["q"]
 
 
-def test_a_timeout_names_the_missing_message_and_those_that_exist(harness: MailboxHarness) -> None:
+def test_a_timeout_names_the_missing_message_and_the_existing_messages(harness: MailboxHarness) -> None:
     harness.send("b")
     harness.send("a")
     harness.receive("x", "a", 2, others=True, timeout=5)
@@ -144,7 +144,7 @@ def test_an_answer_with_any_text_fits_into_one_reply(harness: MailboxHarness, ch
         (answer,) = granted(harness.receive(f"r{len(items)}", most=1000)).values()
         assert isinstance(answer, Messages)
         for ascii_only in (True, False):
-            rows = [[one.number, one.sender, list(one.items)] for one in answer.messages]
+            rows = [[message.number, message.sender, list(message.items)] for message in answer.messages]
             text = escaping.quote(json.dumps(rows, ensure_ascii=ascii_only))
             assert len(text) <= gathering_module.ANSWER_ROOM < limits.MESSAGE_MAX
         harness.reset()

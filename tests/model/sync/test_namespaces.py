@@ -30,7 +30,7 @@ def hub() -> SyncServices:
 
 
 def fill(hub: SyncServices, namespace: str) -> list[str]:
-    """Put one thing of each kind into a namespace. Returns the arrivals that wait there."""
+    """Use one object of each kind in a namespace. Returns the arrivals that wait there."""
     hub.barriers.arrive("b", namespace, "up", Terms(count=2), client("sut2"), 1.0)
     hub.semaphores.change("s", namespace, "slots", -1, client("sut2"), 1.0)
     hub.locks.take("l", namespace, "flash", client("sut2"), 1.0)
@@ -42,10 +42,10 @@ def fill(hub: SyncServices, namespace: str) -> list[str]:
 
 
 def rows(hub: SyncServices, now: float = 1.0) -> dict[str, Any]:
-    """The states by name, as JSON."""
+    """Return the states of the namespaces by name, as JSON."""
     found = hub.namespace_states(now)
-    assert [NamespaceState.from_json(json.loads(json.dumps(one.as_json()))) for one in found] == found
-    return {one.name: one.as_json() for one in found}
+    assert [NamespaceState.from_json(json.loads(json.dumps(state.as_json()))) for state in found] == found
+    return {state.name: state.as_json() for state in found}
 
 
 def test_the_end_of_the_owner_resets_everything_in_its_namespaces_and_nothing_else(hub: SyncServices) -> None:
@@ -64,7 +64,7 @@ def test_the_end_of_the_owner_resets_everything_in_its_namespaces_and_nothing_el
         "barrier 'up' of namespace '@run' was reset, because the namespace has ended: its owner, process 100 on sut1, has"
         " ended"
     )
-    (revoked,) = [one for one in outcomes if isinstance(one, Revoked)]
+    (revoked,) = [event for event in outcomes if isinstance(event, Revoked)]
     assert revoked.arrival == "l" and "process 100 on sut1, has ended" in revoked.why
     assert list(rows(hub)) == ["@other"] and rows(hub)["@other"]["things"] == 1
     assert hub.owner_gone("sut1", 100, "5000", 3.0) == []
@@ -91,8 +91,8 @@ def test_any_host_may_end_a_namespace_once(hub: SyncServices) -> None:
 
 
 def test_a_namespace_of_a_client_ends_with_the_client(hub: SyncServices) -> None:
-    mine, other = Client("sut1", "7"), Client("sut1", "8")
-    hub.begin_namespace("@mine", Owner(mine, command="test.py"), 0.0)
+    owner, other = Client("sut1", "7"), Client("sut1", "8")
+    hub.begin_namespace("@mine", Owner(owner, command="test.py"), 0.0)
     fill(hub, "@mine")
     assert rows(hub)["@mine"] == {
         "name": "@mine",
@@ -101,7 +101,7 @@ def test_a_namespace_of_a_client_ends_with_the_client(hub: SyncServices) -> None
         "things": 6,
     }
     assert hub.client_gone(other, 2.0) == []
-    assert "a script on sut1, has ended" in failed(hub.client_gone(mine, 2.0))["b"].message
+    assert "a script on sut1, has ended" in failed(hub.client_gone(owner, 2.0))["b"].message
     assert rows(hub) == {}
 
 
@@ -165,19 +165,19 @@ def test_the_numbers_for_each_host_and_in_total_are_limited(hub: SyncServices, m
 
 
 def test_a_name_with_an_at_sign_is_a_namespace_only_from_its_begin_to_its_end(hub: SyncServices) -> None:
-    one = client("hub")
+    host_client = client("hub")
     with pytest.raises(Aborted, match="there is no namespace '@run' now"):
-        hub.check_namespace("@run", "a", one)
+        hub.check_namespace("@run", "a", host_client)
     hub.begin_namespace("@run", SHELL, 0.0)
-    hub.check_namespace("@run", "a", one)
-    hub.events.set("a", "@run", ("booted",), one, 0.0)
+    hub.check_namespace("@run", "a", host_client)
+    hub.events.set("a", "@run", ("booted",), host_client, 0.0)
     hub.end_namespace("@run", "hub", 1.0)
     with pytest.raises(Aborted):
-        hub.check_namespace("@run", "b", one)
-    hub.check_namespace("@run", "a", one)  # a retry gets the outcome that it had
-    assert list(granted(hub.events.set("a", "@run", ("booted",), one, 1.0))) == ["a"]
+        hub.check_namespace("@run", "b", host_client)
+    hub.check_namespace("@run", "a", host_client)  # a retry gets the outcome that it had
+    assert list(granted(hub.events.set("a", "@run", ("booted",), host_client, 1.0))) == ["a"]
     assert rows(hub) == {}, "the retry changed nothing"
-    hub.check_namespace("run", "c", one)
+    hub.check_namespace("run", "c", host_client)
 
 
 def test_a_namespace_without_an_owner_is_listed_while_it_is_in_use(hub: SyncServices) -> None:

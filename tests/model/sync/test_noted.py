@@ -13,7 +13,7 @@ A, B = Client("a", "1"), Client("b", "2")
 
 
 def noted(services: SyncServices) -> list[tuple[Any, ...]]:
-    return [(one.kind, one.key[1], one.who, one.value) for one in services.take_noted()]
+    return [(change.kind, change.key[1], change.who, change.value) for change in services.take_noted()]
 
 
 def test_changes_are_taken_once_and_a_refused_request_is_not_a_change() -> None:
@@ -56,19 +56,21 @@ def test_an_abort_is_noted_before_the_failure_of_the_others() -> None:
     services.barriers.arrive("2", "default", "up", terms, A, 0.0)
     services.barriers.arrive("3", "default", "up", terms, B, 0.0, abort="no power")
     *arrivals, aborted, failed = services.take_noted()
-    assert [one.kind for one in arrivals] == ["barrier arrival", "barrier arrival"]
+    assert [change.kind for change in arrivals] == ["barrier arrival", "barrier arrival"]
     assert (aborted.kind, aborted.who, aborted.why) == ("barrier aborted", "b", "no power")
     assert (failed.kind, failed.why) == ("barrier failed", "barrier 'up' was aborted by b: no power")
 
 
-def test_waits_that_end_on_their_own_leave_one_by_one_with_their_cause() -> None:
+def test_waits_that_end_without_a_request_are_separate_changes_with_their_cause() -> None:
     services = SyncServices()
     services.events.wait("1", "default", ("ready", "other"), False, A, 0.0, timeout=1.0)
     services.mailbox.receive("2", "default", "log", 1, 1, False, "b", B, 0.0)
     services.take_noted()
     services.handle_timer(2.0)
     services.client_gone(B, 3.0)
-    assert [(one.kind, one.key[1], one.who, one.why, one.client) for one in services.take_noted()] == [
+    assert [
+        (change.kind, change.key[1], change.who, change.why, change.client) for change in services.take_noted()
+    ] == [
         ("event left", "ready, other", "a", "timed out", A),
         ("message left", "log", "b", "client gone", B),
     ]
@@ -88,7 +90,7 @@ def test_the_begin_and_the_end_of_a_namespace_are_changes() -> None:
     services.begin_namespace("run", Owner(A), 0.0)
     services.locks.take("1", "run", "flash", B, 0.0)
     services.client_gone(A, 1.0)
-    assert [(one.kind, *one.key, one.who) for one in services.take_noted()] == [
+    assert [(change.kind, *change.key, change.who) for change in services.take_noted()] == [
         ("namespace begun", "run", "", "a"),
         ("lock taken", "run", "flash", "b"),
         ("namespace ended", "run", "", "a"),

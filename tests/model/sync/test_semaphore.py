@@ -36,7 +36,7 @@ class SemaphoreHarness:
         return self.semaphores.change(arrival, "default", name, delta, who, now, timeout)
 
     def value(self, name: str = "slots") -> int:
-        return next((one.value for one in self.semaphores.status(0.0) if one.name == name), 0)
+        return next((state.value for state in self.semaphores.status(0.0) if state.name == name), 0)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_reading_an_unused_semaphore_leaves_nothing_behind(harness: SemaphoreHar
     assert len(harness.semaphores) == 0
 
 
-def test_giving_four_wakes_four_takers_of_one(harness: SemaphoreHarness) -> None:
+def test_four_given_units_serve_four_takers_of_one_unit(harness: SemaphoreHarness) -> None:
     for number in range(5):
         assert harness.change(f"t{number}", f"h{number}", -1) == []
     events = harness.change("g", "hub", 4)
@@ -136,7 +136,7 @@ def test_a_waiting_arrival_cannot_be_confirmed(harness: SemaphoreHarness) -> Non
     assert list(granted(harness.change("g", "hub", 1))) == ["g", "t"]
 
 
-def test_giving_up_an_unconfirmed_grant_gives_it_back(harness: SemaphoreHarness) -> None:
+def test_an_unconfirmed_grant_is_given_back_when_its_client_gives_up(harness: SemaphoreHarness) -> None:
     harness.change("g", "hub", 1)
     harness.change("t", "a", -1)
     harness.waits.withdraw("t", client("a"), 0.0, Cause.GAVE_UP)

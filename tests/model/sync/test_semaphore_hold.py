@@ -25,7 +25,7 @@ def value(hub: SimulatedHub) -> int:
     return next((row.value for row in rows(hub)), 0)
 
 
-def test_held_units_go_back_when_their_client_gives_them_back(hub: SimulatedHub) -> None:
+def test_held_units_return_when_their_client_gives_them_back(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 2)
     hub.sem("t", "a", -2, hold=True)
     assert hub.sem("u", "b", -1) == []
@@ -33,7 +33,7 @@ def test_held_units_go_back_when_their_client_gives_them_back(hub: SimulatedHub)
     assert value(hub) == 1
 
 
-def test_held_units_go_back_when_their_client_dies(hub: SimulatedHub) -> None:
+def test_held_units_return_when_their_client_dies(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 1)
     hub.sem("t", "a/1", -1, hold=True)
     hub.sem("u", "b", -1)
@@ -90,7 +90,7 @@ def commit(hub: SimulatedHub, arrival: str, who: str, delta: int) -> None:
     hub.services.commit(arrival, hub.client(who), hub.now)
 
 
-def test_units_that_are_held_but_not_confirmed_go_back_too(hub: SimulatedHub) -> None:
+def test_units_that_are_held_but_not_confirmed_return_too(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 1)
     hub.sem("t", "a", -1, hold=True, confirm=False)
     events = hub.end("a/1")
@@ -134,10 +134,10 @@ def test_a_semaphore_with_lent_units_is_not_forgotten(hub: SimulatedHub) -> None
     hub.sem("g", "hub", 1, bound=1)
     hub.sem("t", "a", -1, hold=True)
     assert len(hub.services.semaphores) == 1
-    assert isinstance(error(hub.sem("g2", "hub", 1), "g2"), Mismatch), "with the lent one there would be two"
+    assert isinstance(error(hub.sem("g2", "hub", 1), "g2"), Mismatch), "together with the lent unit, there would be two"
     hub.give_back("t", "a")
     hub.sem("u", "a", -1)
-    assert isinstance(error(hub.sem("g3", "hub", 7), "g3"), Mismatch), "the bound stays though nothing is left"
+    assert isinstance(error(hub.sem("g3", "hub", 7), "g3"), Mismatch), "the bound stays although no unit is left"
     assert hub.services.semaphores.reset("default", ["slots"], hub.now) == (1, [])
     assert len(hub.services.semaphores) == 0, "a reset forgets the bound"
     assert granted(hub.sem("g4", "hub", 7)) == {"g4": Level(value=7)}
@@ -155,7 +155,7 @@ def test_giving_more_than_the_bound_is_refused_and_changes_nothing(hub: Simulate
     assert granted(hub.sem("g3", "hub", 1)) == {"g3": Level(value=4)}
 
 
-def test_lent_units_count_towards_the_bound_and_used_up_ones_do_not(hub: SimulatedHub) -> None:
+def test_lent_units_count_towards_the_bound_and_used_up_units_do_not(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 2, bound=2)
     hub.sem("t", "a", -1, hold=True)
     hub.sem("u", "b", -1)
@@ -180,7 +180,7 @@ def test_wanting_more_than_the_bound_is_refused(hub: SimulatedHub) -> None:
     assert len(hub.services.semaphores) == 1
 
 
-def test_a_bound_below_the_present_units_is_refused(hub: SimulatedHub) -> None:
+def test_a_bound_below_the_current_units_is_refused(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 5)
     hub.sem("t", "a", -2, hold=True)
     fault = error(hub.sem("x", "a", 0, bound=4), "x")

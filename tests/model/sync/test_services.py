@@ -55,7 +55,7 @@ def test_a_restarted_host_frees_its_units_and_its_places(hub: SyncServices) -> N
     )
 
 
-def test_a_restart_gives_back_what_the_host_held_and_revokes_it(hub: SyncServices) -> None:
+def test_a_restart_gives_back_and_revokes_the_holds_of_the_host(hub: SyncServices) -> None:
     hub.semaphores.change("g", "default", "slots", 1, client("hub"), 0.0)
     hub.semaphores.change("t", "default", "slots", -1, client("sut1"), 0.0, hold=True)
     hub.commit("t", client("sut1"), 0.0)
@@ -131,7 +131,7 @@ def test_clients_can_give_up_and_confirm_through_the_services(hub: SyncServices)
     assert list(failed(hub.withdraw("t", client("sut1"), 0.0))) == ["t"]
 
 
-def test_a_line_that_drops_and_comes_back_fails_nothing(hub: SyncServices) -> None:
+def test_a_line_that_is_lost_and_restored_fails_no_wait(hub: SyncServices) -> None:
     hub.barriers.arrive("x", "default", "boot", Terms(count=2), client("sut1"), 0.0)
     hub.line_lost("sut1", "s0", "unplugged")
     assert hub.line_back("sut1", "s0", "/dev/ttyUSB0", 5.0) == []

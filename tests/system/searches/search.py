@@ -13,7 +13,8 @@ from collections.abc import Coroutine, Iterator
 from itertools import combinations
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import currently_in_test_context, settings
+from hypothesis import event as record_event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -435,6 +436,8 @@ class Search(RuleBasedStateMachine):
                     self.batch([("kill", script) for script in left])
             if not self.given_up:
                 self.nothing_is_left()
+            elif currently_in_test_context():
+                record_event("the life ended early")  # shown by --hypothesis-show-statistics
         finally:
             self.world.close()
 
@@ -455,6 +458,7 @@ def repeat(search: type[Search], *batches: Any, seed: int = 0, faults: Faults | 
     try:
         for batch in batches:
             life.batch(*batch)
+        assert not life.given_up, "the life ended early, because too many states are possible"
     finally:
         life.teardown()
 

@@ -93,7 +93,7 @@ def test_bytes_that_xoff_stopped_arrive_after_xon() -> None:
         asyncio.run(scenario(pair.left, pair.right))
 
 
-def test_a_break_follows_earlier_bytes_and_delays_later_ones() -> None:
+def test_a_break_follows_earlier_bytes_and_delays_later_bytes() -> None:
     async def scenario(path: str, other: str) -> None:
         line, peer = Recorder("breaking"), Recorder("peer")
         await connect(path, lambda: line)

@@ -1,4 +1,4 @@
-"""Opening a serial port fails with a sentence that says why."""
+"""A serial port that cannot be opened is an error with the reason in a sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.real import free_port, pty_pair
 
 
 def failure(endpoint: str) -> LinesyncError:
-    """The error that opening the endpoint raises."""
+    """Return the error that is raised when the endpoint is opened."""
 
     async def attempt() -> None:
         await connect(endpoint, lambda: Recorder("never"))
@@ -119,10 +119,10 @@ def test_a_busy_device_names_the_process_that_has_it_open(tmp_path: Path) -> Non
             await connect(f"spy://{path}?file={tmp_path}/spy", lambda: Recorder("second"))
         line.close()
         await line.until_lost()
-        again = Recorder("again")
-        await connect(path, lambda: again)
-        again.abort()
-        await again.until_lost()
+        second = Recorder("again")
+        await connect(path, lambda: second)
+        second.abort()
+        await second.until_lost()
 
     with pty_pair() as pair:
         asyncio.run(scenario(pair.left))

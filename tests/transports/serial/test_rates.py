@@ -1,4 +1,4 @@
-"""Changing the rate of an open serial line."""
+"""Changes of the rate of an open serial line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def speed(descriptor: int) -> int:
 
 
 async def set_baud(line: Line, baud: int) -> int:
-    """Set a line's rate; returns the rate that it then has."""
+    """Set the rate of a line, and return the rate that it has afterwards (bits per second)."""
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     line.set_baud(baud, future.set_result)
     return await asyncio.wait_for(future, 5)
@@ -83,7 +83,7 @@ def test_a_terminal_server_changes_the_rate_of_its_port(pty: tuple[int, int, str
         asyncio.run(run(server.port))
 
 
-def test_a_port_that_refuses_a_rate_keeps_the_old_one(
+def test_a_port_that_refuses_a_rate_keeps_the_previous_rate(
     pty: tuple[int, int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, slave, path = pty
@@ -108,7 +108,7 @@ def test_a_port_that_refuses_a_rate_keeps_the_old_one(
     asyncio.run(run())
 
 
-def test_a_line_with_a_fixed_rate_offers_no_other(pty: tuple[int, int, str]) -> None:
+def test_a_line_with_a_fixed_rate_offers_no_other_rate(pty: tuple[int, int, str]) -> None:
     async def run() -> None:
         line = await connect(f"{pty[2]},9600", lambda: Recorder("line"))
         assert line.info.rates == () and line.info.baud == 9600

@@ -8,7 +8,7 @@ from linesync.testing.recorder import Recorder
 from linesync.transports import connect
 
 
-def test_a_loop_url_gives_back_what_was_written() -> None:
+def test_a_loop_url_returns_the_written_bytes() -> None:
     async def scenario() -> None:
         line = Recorder("loop")
         await connect("loop://,9600", lambda: line)

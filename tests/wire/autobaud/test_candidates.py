@@ -15,19 +15,19 @@ def candidates(*peer: int) -> CandidateRates:
     return made
 
 
-def test_the_next_rate_is_the_next_one_that_both_ports_take() -> None:
+def test_the_next_rate_is_the_next_faster_rate_that_both_ports_take() -> None:
     assert candidates().above(BASE) == 230400
     assert candidates(460800, 4000000).above(BASE) == 460800
     assert candidates(460800, 4000000).above(460800) is None
 
 
-def test_the_next_slower_rate_is_one_that_both_take_and_at_last_the_first_rate() -> None:
+def test_the_next_slower_rate_is_a_rate_that_both_ports_take_or_the_first_rate() -> None:
     assert candidates(460800, 921600).below(921600) == 460800
     assert candidates(460800, 921600).below(460800) == BASE
     assert candidates().below(BASE) == BASE
 
 
-def test_a_rate_that_our_port_refused_is_not_tried_again() -> None:
+def test_a_rate_that_the_own_port_refused_is_not_tried_again() -> None:
     made = candidates()
     made.remove(230400)
     assert made.above(BASE) == 460800
@@ -62,7 +62,7 @@ def test_a_rate_failed_only_if_the_peer_is_heard_again_soon() -> None:
     assert late.not_before(921600) < 0
 
 
-def test_a_new_session_forgets_what_the_last_one_learned() -> None:
+def test_a_new_session_forgets_the_failures_of_the_last_session() -> None:
     made = candidates(460800)
     made.failed(460800, 1.0)
     made.begin()

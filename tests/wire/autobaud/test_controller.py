@@ -1,4 +1,4 @@
-"""Two ends change to a faster rate, go back together, and never lose each other; on virtual time."""
+"""Two ends change to a faster rate, return together to a slower rate, and never lose each other, on virtual time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def autobaud_line(seed: int = 1, **options: object) -> VirtualLine:
 
 
 def bauds(line: VirtualLine) -> list[float]:
-    """The rates of the two ports."""
+    """Return the rates of the two ports."""
     assert line.rates is not None
     return [line.rates.baud["a"], line.rates.baud["b"]]
 
 
 def reported_bauds(line: VirtualLine) -> list[int | None]:
-    """The rates that the two links report."""
+    """Return the rates that the two links report."""
     return [end.link.baud for end in line.ends]
 
 
@@ -84,7 +84,7 @@ class Interceptor:
         self.seen: list[str] = []
         """The end and the step of each rate frame: ``a a`` is a question (``a``) from the caller (end ``a``)."""
         self.matched = ""
-        """The frame with that number, in the same form; empty until it passes."""
+        """The frame with the number ``number``, in the same form; empty until it passes."""
         self._line = line
         self._number = number
         self._action = action
@@ -92,22 +92,22 @@ class Interceptor:
         line.cable.feed = self.feed  # type: ignore[method-assign]
 
     def feed(self, end: str, data: bytes, now: float) -> None:
-        place = data.find(b"^S")
-        while place >= 0:
-            at = place + (3 if data[place + 2 : place + 3] < b"g" else 4)
+        at = data.find(b"^S")
+        while at >= 0:
+            at = at + (3 if data[at + 2 : at + 3] < b"g" else 4)
             self.seen.append(f"{end} {data[at : at + 1].decode() or '...'}")
             if len(self.seen) == self._number + 1:
                 self.matched = self.seen[-1]
                 if self._action is None:
-                    data = data[:place] + b"^s" + data[place + 2 :]
+                    data = data[:at] + b"^s" + data[at + 2 :]
                 else:
                     self._line.at(now, lambda: self._action(self._line, end))  # type: ignore[misc]
-            place = data.find(b"^S", place + 1)
+            at = data.find(b"^S", at + 1)
         self._feed(end, data, now)  # type: ignore[arg-type]
 
 
 def conversation() -> list[str]:
-    """The rate frames of two rate changes on a line without faults."""
+    """Return the rate frames of two rate changes on a line without faults."""
     line = autobaud_line(takes=RATES[:2])
     interceptor = Interceptor(line, 10_000, None)
     assert line.run_until(both_at(line, RATES[1]), 3), line.transcript()
@@ -181,14 +181,14 @@ def test_a_port_that_refuses_an_announced_rate_keeps_its_rate() -> None:
 
 
 def periods_at(line: VirtualLine, baud: int) -> list[tuple[float, float]]:
-    """(begin, end) of each period in which at least one port had this rate, within 40 s."""
+    """Return (begin, end) of each period in which at least one port had this rate, within 40 s."""
     found: list[tuple[float, float]] = []
     begin: float | None = None
     while line.now < 40:
-        there = baud in bauds(line)
-        if there and begin is None:
+        at_rate = baud in bauds(line)
+        if at_rate and begin is None:
             begin = line.now
-        elif not there and begin is not None:
+        elif not at_rate and begin is not None:
             found.append((begin, line.now))
             begin = None
         line.run(0.005)

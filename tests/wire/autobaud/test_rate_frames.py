@@ -19,7 +19,7 @@ def test_a_rate_frame_is_unchanged_after_writing_and_reading() -> None:
             assert RateFrame.read(frame.body()) == frame
 
 
-def test_a_test_frame_has_the_greatest_length_of_a_control_frame() -> None:
+def test_a_test_frame_is_as_long_as_the_longest_control_frame() -> None:
     for rate in limits.CLIMB_RATES:
         body = RateFrame(step="t", number=1, rate=rate, value=11).body()
         assert len(frames.encode(frames.RATE, body, 0)) == limits.CONTROL_FRAME

@@ -1,4 +1,4 @@
-"""The limits of what a session keeps: unread records and openings."""
+"""The limits of a session for unread records and openings."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Receiver:
         return [event.channel for event in self.events if isinstance(event, ChannelClosed)]
 
     def unread(self) -> int:
-        """The bytes that all open channels keep for their user."""
-        over = set(self.closed())
-        return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in over)
+        """Return the number of bytes that all open channels keep for their user."""
+        closed = set(self.closed())
+        return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in closed)
 
 
 @pytest.mark.parametrize("size", [60_000, 1])
@@ -52,8 +52,8 @@ def test_unread_data_of_all_channels_together_is_bounded(size: int, monkeypatch:
             receiver.take((b"0" + counted(number) + data) * min(1000, count - begin))
     assert receiver.closed(), "nothing was reset"
     assert 2 not in receiver.closed(), "a channel with little unread data was reset"
-    most = limits.UNREAD_MAX // (size + 4 + limits.RECORD_MEMORY) * size
-    assert 0.6 * most < receiver.unread() <= most
+    maximum = limits.UNREAD_MAX // (size + 4 + limits.RECORD_MEMORY) * size
+    assert 0.6 * maximum < receiver.unread() <= maximum
 
 
 def test_a_reset_makes_room_again() -> None:
@@ -76,16 +76,16 @@ def test_data_that_was_read_makes_room_again() -> None:
 def test_openings_of_all_open_channels_together_are_bounded() -> None:
     receiver = Receiver()
     words = bytes(limits.OPEN_MAX)
-    most = limits.OPENINGS_MAX // len(words)
-    for number in range(2, 2 * most + 20, 2):
+    maximum = limits.OPENINGS_MAX // len(words)
+    for number in range(2, 2 * maximum + 20, 2):
         receiver.take(record(b"o", number, words))
     opened = [event.channel for event in receiver.events if isinstance(event, ChannelOpened)]
-    assert len(opened) == most
+    assert len(opened) == maximum
     receiver.mux.reset(opened[0], "not wanted")
     while receiver.mux.next_payload(Lane.BULK, 1000):
         pass
     receiver.take(record(b"o", 2000, words))
-    assert isinstance(receiver.events[-1], ChannelOpened), "a channel that is over still counts"
+    assert isinstance(receiver.events[-1], ChannelOpened), "a closed channel still counts"
 
 
 def test_a_peer_that_does_not_read_refusals_cannot_open_more_and_more_channels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,12 +173,12 @@ def test_a_repeated_request_and_its_reply_take_two_bytes_each() -> None:
     sizes = []
     for number in range(5, 9):
         a.send_message(0, b"%d.2 sem ready -1" % number)
-        events, there = carry(a, b)
+        events, request_size = carry(a, b)
         assert messages_of(events) == [b"%d.2 sem ready -1" % number]
         b.send_message(0, b"%d.2 ok 0" % number)
-        events, back = carry(b, a)
+        events, reply_size = carry(b, a)
         assert messages_of(events) == [b"%d.2 ok 0" % number]
-        sizes.append((there, back))
+        sizes.append((request_size, reply_size))
     assert sizes[0][0] > 10
     assert sizes[1:] == [(2, 2)] * 3
 
@@ -202,15 +202,15 @@ def test_prose_shrinks_in_frames_nearly_as_much_as_in_one_piece() -> None:
     assert size < 1.1 * len(zlib.compress(PROSE, 9))
 
 
-def test_data_that_does_not_shrink_takes_hardly_more_bytes_than_without_compression() -> None:
+def test_data_that_does_not_shrink_takes_few_bytes_more_than_without_compression() -> None:
     a, b = pair(1 << 21)
     c, d = pair(1 << 21, compress=False)
     sizes = []
-    for one, other in ((a, b), (c, d)):
-        number = one.open(Lane.BULK, b"put sut a")
-        carry(one, other)
-        one.send(number, 0, NOISE)
-        events, size = carry(one, other)
+    for sender, receiver in ((a, b), (c, d)):
+        number = sender.open(Lane.BULK, b"put sut a")
+        carry(sender, receiver)
+        sender.send(number, 0, NOISE)
+        events, size = carry(sender, receiver)
         assert data_of(events) == NOISE
         sizes.append(size)
     assert sizes[0] < 1.001 * sizes[1]
@@ -260,7 +260,7 @@ def _deflated(data: bytes, *, preset: bool = False, window: int = 15) -> bytes:
         record(b"M", 0, zlib.compress(b"with a header")),
         OPENED + record(b"5", 2, zlib.compress(b"its stream ends", wbits=-15)),
         record(b"4", 0, _deflated(bytes(CREDIT))),
-        b"\x80", b"\xff\x10", b"r", b"rA", b"rA\x80", b"R", b"RC\x80", b"rg\x80", b"RC",  # there is no history yet
+        b"\x80", b"\xff\x10", b"r", b"rA", b"rA\x80", b"R", b"RC\x80", b"rg\x80", b"RC",  # without any earlier text
         OPENED + record(b"8", 2, b""),
     ],
 )  # fmt: skip
@@ -289,7 +289,7 @@ def test_an_end_without_compression_treats_compressed_records_as_unknown(payload
 
 
 def _kinds(flags_a: str, flags_b: str, byte_rate: float | None = 11520.0) -> set[bytes]:
-    """The first byte of each payload that end a sends, while it sends some requests and copies a file."""
+    """Return the first byte of each payload that end a sends while it sends some requests and copies a file."""
     line = ready(
         local_a={"flags": flags_a}, local_b={"flags": flags_b}, byte_rate=byte_rate, shared=byte_rate is not None
     )

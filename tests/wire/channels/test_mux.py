@@ -64,7 +64,7 @@ def _shuttle(a: Mux, b: Mux, rounds: int = 60) -> tuple[list[Event], list[Event]
 
 
 class MuxMachine(RuleBasedStateMachine):
-    """Each side receives on a channel what the other side sent, and unread data never exceeds the credit."""
+    """Each side receives the data that the other side sent on a channel, and unread data never exceeds the credit."""
 
     credit = _CREDIT
 
@@ -80,12 +80,12 @@ class MuxMachine(RuleBasedStateMachine):
     def pair(self) -> tuple[Mux, Mux]:
         return _pair(self.credit)
 
-    def _note_sent(self, side: int, number: int, what: object, data: bytes) -> None:
+    def _note_sent(self, side: int, number: int, content: object, data: bytes) -> None:
         sent = self.sent.setdefault((side, number), [])
-        if what != "message" and sent and sent[-1][0] == what:
-            sent[-1] = (what, sent[-1][1] + data)
+        if content != "message" and sent and sent[-1][0] == content:
+            sent[-1] = (content, sent[-1][1] + data)
         else:
-            sent.append((what, data))
+            sent.append((content, data))
 
     @rule(side=st.integers(0, 1), lane=st.sampled_from(Lane), words=st.binary(max_size=200))
     def open_one(self, side: int, lane: Lane, words: bytes) -> None:
@@ -164,8 +164,8 @@ class MuxMachine(RuleBasedStateMachine):
             sent = self.sent.get(key, [])
             if received:
                 assert received[:-1] == sent[: len(received) - 1]
-                what, data = sent[len(received) - 1]
-                assert received[-1][0] == what and data.startswith(received[-1][1])
+                content, data = sent[len(received) - 1]
+                assert received[-1][0] == content and data.startswith(received[-1][1])
 
     @invariant()
     def unread_data_stays_within_the_credit(self) -> None:
@@ -179,7 +179,7 @@ class MuxMachine(RuleBasedStateMachine):
     @invariant()
     def the_memory_of_unread_records_is_counted_exactly(self) -> None:
         for mux in self.muxes:
-            assert mux._unread == sum(one.memory for one in mux._channels.values() if one.state != CLOSED)
+            assert mux._unread == sum(channel.memory for channel in mux._channels.values() if channel.state != CLOSED)
 
     def teardown(self) -> None:
         """If everything is consumed, everything arrives."""

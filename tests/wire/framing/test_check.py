@@ -19,11 +19,11 @@ def test_the_check_of_123456789_is_that_of_the_standard() -> None:
 
 
 @given(st.binary(max_size=100), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_two_seeds_never_give_the_same_check(text: bytes, one: int, other: int) -> None:
-    assert (check.check_text(text, one) == check.check_text(text, other)) == (one == other)
+def test_two_seeds_never_give_the_same_check(text: bytes, first: int, second: int) -> None:
+    assert (check.check_text(text, first) == check.check_text(text, second)) == (first == second)
 
 
 @given(_TOKEN, _TOKEN)
-def test_the_two_directions_of_a_session_have_different_seeds(ours: str, theirs: str) -> None:
-    if ours != theirs:
-        assert check.session_seed(ours, theirs) != check.session_seed(theirs, ours)
+def test_the_two_directions_of_a_session_have_different_seeds(first: str, second: str) -> None:
+    if first != second:
+        assert check.session_seed(first, second) != check.session_seed(second, first)

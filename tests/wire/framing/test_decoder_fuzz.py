@@ -99,7 +99,7 @@ def _decoder(*, eight: bool) -> Decoder:
 
 
 def _read(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
-    """The events of a stream that arrives in pieces of this size and then ends."""
+    """Return the events of a stream that arrives in pieces of this size and then ends."""
     decoder, events = _decoder(eight=eight), []
     for at in range(0, len(stream), chunk):
         events += decoder.receive(stream[at : at + chunk], 0.0)
@@ -113,7 +113,7 @@ def _read(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
 
 
 def _read_in_steps(stream: bytes, chunk: int, *, eight: bool) -> list[Event]:
-    """The same, with only one step in each call."""
+    """Return the same events, with only one step in each call."""
     decoder, events = _decoder(eight=eight), []
     for at in range(0, len(stream), chunk):
         before = decoder.steps
@@ -135,7 +135,7 @@ def _frames(events: list[Event]) -> list[tuple[bytes, bytes]]:
 
 
 def _joined(events: list[Event]) -> list[Event]:
-    """The events with adjacent pieces of text, and of damage, joined."""
+    """Return the events after adjacent pieces of text, and of damage, were joined."""
     out: list[Event] = []
     for event in events:
         last = out[-1] if out else None

@@ -68,12 +68,12 @@ class ForwardingPath(Pipes):
         self.run(2.0)
 
     def texts(self, at: int) -> list[bytes]:
-        """The last 10,000 characters of each long bulk frame's payload that the link with this index sent."""
+        """Return the last 10,000 characters of each payload of a long bulk frame that the link with this index sent."""
         found = []
         decoder = self.ends[at ^ 1]._line.decoder  # a second decoder reads the same bytes under the same seeds
-        again = type(decoder)(longest=decoder.longest, eight=True)
-        again.seeds = decoder.seeds
-        for event in again.receive(self.sent[at], 0.0):
+        second = type(decoder)(longest=decoder.longest, eight=True)
+        second.seeds = decoder.seeds
+        for event in second.receive(self.sent[at], 0.0):
             if isinstance(event, FrameFound) and event.frame.kind == b"D" and len(event.frame.body) > 10_000:
                 found.append(event.frame.body[4:][-10_000:])
         return found
@@ -89,11 +89,13 @@ def test_a_hub_forwards_the_encoded_text_that_it_received() -> None:
     path.send(*pieces)
     assert path.got == b"".join(pieces) and path.ended
     received, forwarded = path.texts(0), path.texts(2)
-    assert len(received) == len(forwarded) == len(pieces), "not one frame for each piece on both lines"
+    assert len(received) == len(forwarded) == len(pieces), (
+        "the pieces were divided into other frames on one of the lines"
+    )
     assert received == forwarded
 
 
-def test_pieces_begin_new_frames_even_if_credit_divided_one() -> None:
+def test_pieces_begin_new_frames_even_if_credit_divided_a_piece() -> None:
     path, pieces = ForwardingPath(_pipe_end("c")), _file(4, pieces=40)
     path.send(*pieces)
     path.run(3.0)
@@ -120,18 +122,18 @@ def test_a_hub_encodes_nothing_that_it_forwards(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("what", "last"),
+    ("difference", "last"),
     [
         ("without the form", LocalParameters(role="c", boot="bootlast", frame=65536, credit=1_000_000, flags="np")),
         ("with shorter frames", LocalParameters(role="c", boot="bootlast", frame=5000, credit=1_000_000, flags="nqp")),
         ("with little credit", LocalParameters(role="c", boot="bootlast", frame=65536, credit=3000, flags="nqp")),
     ],
 )
-def test_a_receiver_with_other_parameters_gets_the_same_bytes(what: str, last: LocalParameters) -> None:
+def test_a_receiver_with_other_parameters_gets_the_same_bytes(difference: str, last: LocalParameters) -> None:
     path, pieces = ForwardingPath(last), _file(3, pieces=2)
     path.send(*pieces)
     path.run(20.0)
-    assert path.got == b"".join(pieces), what
+    assert path.got == b"".join(pieces), difference
     assert path.ended
 
 

@@ -1,4 +1,4 @@
-"""Separating foreign text from a frame: immediately, and by comparing with the good copy later."""
+"""The separation of foreign text from a frame: immediately, or later with the help of the good copy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def splice_out(piece: bytes, total: int, is_good: Callable[[bytes], bool]) -> Ve
 @given(st.integers(2, len(_FRAME) - 2), st.lists(st.sampled_from((b"x\n", _PRINTK, b"oops\r")), min_size=1, max_size=4))
 def test_whole_foreign_lines_inside_a_frame_are_removed(at: int, lines: list[bytes]) -> None:
     text = b"".join(lines)
-    # A foreign line end at the place of the frame's own line end cannot be distinguished from it.
+    # A foreign line end directly before the frame's own line end cannot be distinguished from it.
     assume(at + len(lines[0].rstrip()) != len(_FRAME) - 1)
     piece = _FRAME[:at] + text + _FRAME[at:]
     verdict = splice_out(piece + b"next", len(_FRAME) - 1, lambda frame: frame == _FRAME[:-1])
@@ -128,7 +128,7 @@ def test_dividing_a_repetitive_piece_takes_a_bounded_time(digit: bytes) -> None:
     piece = b"^dsU" + (digit * 80 + b"\n") * 10 + b"#"
     start = time.process_time()
     assert whole_lines(piece, good[:500]) is None
-    assert time.process_time() - start < 0.5  # it takes a hundredth of that
+    assert time.process_time() - start < 0.5  # it usually takes a hundredth of this time
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -69,5 +69,5 @@ def test_the_probes_in_use_have_exactly_their_length(size: int) -> None:
     assert len(frames.encode(frames.PROBE, frames.probe_body(size), 0)) == size
 
 
-def test_a_frame_without_fields_is_described_by_its_name_alone() -> None:
+def test_the_description_of_a_frame_without_fields_is_its_name() -> None:
     assert frames.describe(frames.KEEP, b"") == "keep"

@@ -13,8 +13,8 @@ from linesync.wire.events import Damaged, Event, ForeignText, Noise
 from linesync.wire.framing import frames
 from linesync.wire.framing.decoder import Decoder, FrameFound
 
-_SEED = 5  # of the session's checks
-_BYTE = 1 / 11520  # seconds for one byte
+_SEED = 5  # the seed of the session's checks
+_BYTE = 1 / 11520  # the duration of one byte, in seconds
 _DIGITS = "0123456789abcdef" * 4
 _MESSAGES = (
     "e1000 0000:00:03.0 eth0: link is up",
@@ -64,7 +64,7 @@ class _Line:
 
 
 class _Receiver:
-    """The receiving end: the decoder, and the console that gets what is not a valid frame."""
+    """The receiving end: the decoder, and the console that gets all bytes outside valid frames."""
 
     def __init__(self) -> None:
         self._decoder = Decoder(longest=limits.SERIAL_FRAME)

@@ -50,7 +50,7 @@ def test_neither_a_kernel_message_that_quotes_a_frame_nor_the_frame_around_it_is
     assert b"".join(event.data for event in events if isinstance(event, ForeignText)) == text
 
 
-def test_an_incomplete_frame_does_not_harm_the_next_one() -> None:
+def test_an_incomplete_frame_does_not_harm_the_next_frame() -> None:
     frame = bulk_frame(random.Random(1).randbytes(700))
     events, _ = decode(frame[:400] + b"\n" + bulk_frame(b"next") + bulk_frame(b"and the next"))
     assert payloads(events) == [b"next", b"and the next"]

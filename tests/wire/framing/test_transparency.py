@@ -75,10 +75,10 @@ def test_an_end_that_reopens_its_line_reads_seven_bits_until_it_is_asked_again(e
     line = ready(5, settle=4, local=FLAGS)
     endless_bulk(line, line.a)
     line.run(1)
-    one = line.a if end == "a" else line.b
-    one.line_down()
+    reopened = line.a if end == "a" else line.b
+    reopened.line_down()
     line.run(0.5)
-    one.line_up()
+    reopened.line_up()
     line.run(6)
     before = received(line.b)
     line.run(5)

@@ -27,7 +27,7 @@ class Bus:
             self.add(name, role)
 
     def add(self, name: str, role: str) -> Link:
-        """Add a link, in place of an earlier one with the same name."""
+        """Add a link, or replace the link with the same name."""
         token = tokens(random.Random(f"{name} {self.now}"))
         link = Link(LocalParameters(role=role, boot=token(), frame=2048, credit=1 << 16, flags="n"), token)
         link.line_up(self.now, byte_rate=11520.0, shared=True)

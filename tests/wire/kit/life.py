@@ -65,24 +65,24 @@ class _Record:
         """(the number of a stream, its consecutive bytes), ("message", its text) or ("open", the opening)."""
         self.ended = False
         self.over = False
-        """The channel was reset or closed before its end."""
+        """Whether the channel was reset or closed before its end."""
 
-    def add(self, what: object, data: bytes) -> None:
-        if what != "message" and self.items and self.items[-1][0] == what:
-            self.items[-1] = (what, self.items[-1][1] + data)
+    def add(self, content: object, data: bytes) -> None:
+        if content != "message" and self.items and self.items[-1][0] == content:
+            self.items[-1] = (content, self.items[-1][1] + data)
         else:
-            self.items.append((what, data))
+            self.items.append((content, data))
 
     def starts_with(self, other: _Record) -> bool:
         """Whether the other record is a prefix of this one."""
         if not other.items:
             return True
-        *whole, (what, data) = other.items
+        *whole, (content, data) = other.items
         at = len(whole)
-        if self.items[:at] != whole or len(self.items) <= at or self.items[at][0] != what:
+        if self.items[:at] != whole or len(self.items) <= at or self.items[at][0] != content:
             return False
-        ours = self.items[at][1]
-        return ours == data if what == "message" else ours.startswith(data)
+        own = self.items[at][1]
+        return own == data if content == "message" else own.startswith(data)
 
 
 class Life:
@@ -156,18 +156,18 @@ class Life:
         self._actions_left -= 1
         mux, name = session.mux, self._session(end)
         self.open_channels[end] = [number for number in self.open_channels[end] if mux.is_open(number)]
-        what = rng.choice(("message 0", "open", "data", "data", "message", "end", "reset"))
-        if what == "open" or (what != "message 0" and not self.open_channels[end]):
+        content = rng.choice(("message 0", "open", "data", "data", "message", "end", "reset"))
+        if content == "open" or (content != "message 0" and not self.open_channels[end]):
             words = rng.randbytes(rng.choice((5, 60, 900)))
             number = mux.open(rng.choice(tuple(Lane)), words)
             self.open_channels[end].append(number)
             self.sent[name, number, end.name].add("open", words)
-        elif what == "message 0":
+        elif content == "message 0":
             self._put(mux.send_message, end, 0, "message", rng.randbytes(rng.randint(0, size // 4)))
         else:
             number = rng.choice(self.open_channels[end])
             sent = self.sent[name, number, end.name]
-            if what == "data":
+            if content == "data":
                 stream = rng.randrange(4)
                 self._put(
                     lambda n, d: mux.send(n, stream, d),
@@ -176,9 +176,9 @@ class Life:
                     stream,
                     rng.randbytes(rng.randint(1, size)),
                 )
-            elif what == "message":
+            elif content == "message":
                 self._put(mux.send_message, end, number, "message", rng.randbytes(rng.randint(0, size)))
-            elif what == "end":
+            elif content == "end":
                 sent.ended = True
                 mux.end(number)
                 self.open_channels[end].remove(number)
@@ -187,10 +187,10 @@ class Life:
                 mux.reset(number, "reset at random")
                 self.open_channels[end].remove(number)
 
-    def _put(self, put: object, end: VirtualEnd, number: int, what: object, data: bytes) -> None:
+    def _put(self, put: object, end: VirtualEnd, number: int, content: object, data: bytes) -> None:
         assert callable(put)
         put(number, data)
-        self.sent[self._session(end), number, end.name].add(what, data)
+        self.sent[self._session(end), number, end.name].add(content, data)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -236,13 +236,13 @@ class Life:
                 assert line.console._bytes <= limits.HELD_BYTES
 
     def acknowledged_was_heard(self) -> None:
-        """What an end sent at the time of its newest acknowledgement was heard by the other end then or later."""
+        """Check that each end was heard by the other end at or after the time of its newest acknowledgement."""
         for end, other in (self.line.ends, self.line.ends[::-1]):
             if end.up and other.up and self._session(end) == self._session(other):
                 assert end.link.acknowledged_at <= other.link.heard_at
 
     def settled(self) -> bool:
-        """Whether everything that was sent in the present session has arrived."""
+        """Whether everything that was sent in the current session has arrived."""
         a, b = self.line.ends
         if self._actions_left or not (a.up and b.up) or self._session(a) != self._session(b):
             return False
@@ -276,7 +276,7 @@ class Life:
         self.bounded()
 
     def missing(self) -> list[object]:
-        """(channel, sender) of everything that is incomplete."""
+        """Return (channel, sender) of all incomplete transfers."""
         return [key[1:] for key in list(self.sent) if not self._is_complete(key)]
 
     def _check_closed(self) -> None:
@@ -287,7 +287,7 @@ class Life:
             for name, number, speaker in list(self.sent):
                 if name != self._session(end) and number and speaker == end.name and end is not self.restarted_end:
                     sent = self.sent[name, number, speaker]
-                    assert sent.over or sent.ended, f"channel {number} stayed open although its session is over"
+                    assert sent.over or sent.ended, f"channel {number} stayed open after the end of its session"
 
     def _check_counters(self) -> None:
         for end in self.line.ends:

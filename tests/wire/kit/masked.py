@@ -21,19 +21,19 @@ HARMED = st.sets(st.sampled_from(list(b"".join(GROUPS[:6]) + GROUPS[7])), max_si
 
 
 def bulk_frame(data: bytes, harmed: bytes = b"") -> bytes:
-    """One whole frame."""
+    """Return one complete frame."""
     body = frames.masked_body(Lane.BULK, 3, 4, data, MaskedForm(harmed).encode(data))
     return frames.encode(b"B", body, SEED)
 
 
 def decode(stream: bytes) -> tuple[list[Event], Decoder]:
-    """The events of a stream that ends, and the decoder that read it."""
+    """Return (the events of a stream that ends, the decoder that read it)."""
     decoder = Decoder(longest=4160, eight=True)
     decoder.seeds = (SEED,)
     return [*decoder.receive(stream, 0.0), *decoder.receive_eof()], decoder
 
 
 def payloads(events: list[Event]) -> list[bytes]:
-    """The payloads of the data frames among some events."""
+    """Return the payloads of the data frames among some events."""
     found = [frames.read_data(e.frame.kind, e.frame.body) for e in events if isinstance(e, FrameFound)]
     return [data.payload for data in found if data is not None]

@@ -11,7 +11,7 @@ __all__ = ["answer_pings", "endless_bulk", "percentile", "ready", "received", "r
 
 
 def ready(seed: int = 1, *, settle: float = 1.5, **settings: object) -> VirtualLine:
-    """A line with a session, after the frames have reached their full length."""
+    """Return a line with a session, after the frames have reached their full length."""
     line = VirtualLine(seed, **settings)  # type: ignore[arg-type]
     line.establish(30)
     line.run(settle)
@@ -59,12 +59,12 @@ def endless_bulk(line: VirtualLine, end: VirtualEnd) -> int:
 
 
 def received(end: VirtualEnd) -> int:
-    """The stream bytes that an end has received."""
+    """Return the number of stream bytes that an end has received."""
     return sum(len(event.data) for event in end.seen(ChannelData))
 
 
 def answer_pings(end: VirtualEnd) -> None:
-    """Let an end send each message of channel 0 back."""
+    """Let an end return each message of channel 0 to its sender."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, ChannelMessage) and event.channel == 0:
@@ -74,7 +74,7 @@ def answer_pings(end: VirtualEnd) -> None:
 
 
 def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
-    """The sorted round-trip times of messages from a to b and back; b must :func:`answer_pings`."""
+    """Return the sorted round-trip times of messages from a to b, in seconds. End b must :func:`answer_pings`."""
     times = []
     for number in range(count):
         came, sent_at = len(line.a.messages(0)), line.now
@@ -86,9 +86,9 @@ def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
 
 
 def percentile(times: list[float], share: float) -> float:
-    """The value below which this share of the sorted times lies."""
+    """Return the value that is greater than this share of the sorted times."""
     return times[min(len(times) - 1, int(len(times) * share))]
 
 
 NOISY = Faults(ber=1e-4, drop=1e-4, dup=1e-4, burst=2e-5)
-"""All faults of a bad line together."""
+"""All faults of a bad line."""

@@ -13,7 +13,7 @@ from linesync.wire.reliability.frame_size import FrameSizer
 from ..kit.traffic import endless_bulk, ready
 
 
-def test_frames_grow_with_answered_probes_and_stop_at_unanswered_ones() -> None:
+def test_frames_grow_with_answered_probes_and_not_with_unanswered_probes() -> None:
     frame_sizer = FrameSizer(most=2048, probe=True)
     assert frame_sizer.length == 127
     for size in (256, 512):
@@ -30,7 +30,7 @@ def test_frames_grow_with_answered_probes_and_stop_at_unanswered_ones() -> None:
 
 
 @pytest.mark.parametrize("ber", [3e-6, 1e-5, 1e-4])
-def test_the_frame_length_is_near_the_best_one_for_the_error_rate(ber: float) -> None:
+def test_the_frame_length_is_near_the_best_length_for_the_error_rate(ber: float) -> None:
     line = ready(3, faults=Faults(ber=ber))
     endless_bulk(line, line.a)
     line.run(25)

@@ -32,7 +32,7 @@ def _in_state(state: str) -> Handshake:
     end.received(_peer(), 0.0, alive=False, adopt=False)
     if state == hs.STANDING:
         end.received(_peer(peer=end.nonce), 0.0, alive=False, adopt=False)
-        # there is also an open offer to another caller
+        # an offer to another caller is open too
         end.received(_peer("OFFEROFF"), 0.0, alive=False, adopt=False)
     assert end.state == state
     return end
@@ -85,7 +85,7 @@ def test_an_event_without_a_transition_changes_nothing(state: str, event: str) -
     assert (end.state, end.nonce, end.peer, end._offer) == before
 
 
-def test_a_hello_alone_does_not_end_a_standing_session() -> None:
+def test_a_hello_alone_does_not_end_a_session() -> None:
     end = _in_state(hs.STANDING)
     before, seeds = end.peer, end.inbound_seeds()[0]
     for hello in (_peer("REPLAYED"), _peer("REPLAYED", "WHATEVER")):
@@ -93,7 +93,7 @@ def test_a_hello_alone_does_not_end_a_standing_session() -> None:
         assert end.peer == before and end.inbound_seeds()[0] == seeds
 
 
-def test_the_speaker_of_a_stale_hello_gets_an_offer_if_no_link_has_its_session() -> None:
+def test_the_sender_of_a_stale_hello_gets_an_offer_if_no_link_has_its_session() -> None:
     end = _end()
     stale = _peer("OLDCALLE", "OLDOLDOL")
     assert end.received(stale, 0.0, alive=False, adopt=False) == hs.RESUME

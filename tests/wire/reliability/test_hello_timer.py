@@ -1,4 +1,4 @@
-"""The times of a caller's hellos, and the number of answers that wait."""
+"""The times of a caller's hellos, and the number of waiting answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def timer(role: str) -> HelloTimer:
 
 
 def gaps(end: HelloTimer, calls: int, *, again: bool) -> list[float]:
-    """The seconds between consecutive calls, if each call is sent immediately."""
+    """Return the seconds between consecutive calls, if each call is sent immediately."""
     times = []
     end.start(5.0)
     for _ in range(calls):

@@ -13,12 +13,12 @@ from ..kit.traffic import endless_bulk, ready, received
 
 @pytest.mark.parametrize("rate", [11.0, 30.0, 120.0, 960.0, 11520.0, 300_000.0])
 def test_a_pacer_stays_close_to_the_line_and_wakes_up_only_to_send(rate: float) -> None:
-    pacer, now, given, left = Pacer(rate), 0.0, 0, 0.0
+    pacer, now, given, busy_until = Pacer(rate), 0.0, 0, 0.0
     while now < 20 / rate + 1.0:
         budget = pacer.budget(now)
         assert budget > 0, "the pacer woke up although no byte may be sent"
-        left = max(left, now) + budget / rate
-        assert left - now <= max(limits.AHEAD, 1 / rate) + 1e-6
+        busy_until = max(busy_until, now) + budget / rate
+        assert busy_until - now <= max(limits.AHEAD, 1 / rate) + 1e-6
         pacer.sent(budget, now)
         given += budget
         later = pacer.next_time(now)

@@ -14,12 +14,12 @@ from ..kit.profiles import examples
 
 
 class LaneMachine(RuleBasedStateMachine):
-    """The model is the list of sent payloads; the delivered payloads are always a prefix of it."""
+    """The model is the list of sent payloads. The delivered payloads are always its beginning."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sender, self.receiver = SelectiveRepeatSender(), SelectiveRepeatReceiver()
-        # near the wrap of the sequence numbers
+        # close to the greatest sequence number, after which the numbers begin again
         self.sender.next_seq = self.sender.base = self.receiver.expected = limits.SEQ_MOD - 5
         self.pushed: list[bytes] = []
         self.delivered: list[bytes] = []
@@ -51,7 +51,7 @@ class LaneMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.line)
     @rule(times=st.integers(0, 2))
     def arrive(self, times: int) -> None:
-        """The next frame on the line is lost, arrives, or arrives twice."""
+        """Let the next frame on the line be lost, arrive once, or arrive twice."""
         count, seq, payload = self.line.popleft()
         for _ in range(times):
             self.delivered += self.receiver.receive(seq, payload) or ()
@@ -62,7 +62,7 @@ class LaneMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.acks)
     @rule(lost=st.booleans())
     def acknowledge(self, lost: bool) -> None:
-        """An acknowledgement is lost, or arrives and shows what is missing."""
+        """Send an acknowledgement, which is lost or reports the missing frames."""
         count, expected, ranges = self.acks.popleft()
         if not lost:
             assert self.sender.acknowledged(expected, ranges) is not None
@@ -75,7 +75,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.sender.lose_all()
 
     @invariant()
-    def delivered_payloads_are_a_prefix_of_the_sent_ones(self) -> None:
+    def delivered_payloads_are_the_beginning_of_the_sent_payloads(self) -> None:
         assert self.delivered == self.pushed[: len(self.delivered)]
 
     @invariant()

@@ -22,7 +22,7 @@ def test_a_short_acknowledgement_never_acknowledges_too_much(base: int, known: i
     assert len(new) == known or known > 31
 
 
-def test_short_acknowledgements_are_used_if_both_ends_know_them() -> None:
+def test_short_acknowledgements_are_used_if_both_ends_accept_them() -> None:
     for flags, kind in (("na", b"a"), ("n", b"A")):
         line = ready(local_a={"flags": flags}, local_b={"flags": "na"}, settle=3)
         seen: list[tuple[bytes, int]] = []

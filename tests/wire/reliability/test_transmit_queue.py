@@ -10,7 +10,7 @@ from linesync.wire.reliability.transmit_queue import OutgoingFrame, TransmitQueu
 
 
 class _Source:
-    """A transmit queue, and the frames that its sources offer."""
+    """A transmit queue, and the frames for its two lanes."""
 
     def __init__(self, *, nest: bool) -> None:
         self.control: list[bytes] = []
@@ -74,7 +74,7 @@ def test_a_peer_that_does_not_accept_nested_frames_gets_none() -> None:
 
 
 @given(st.lists(st.integers(1, 20)))
-def test_a_queue_gives_at_most_the_requested_bytes(budgets: list[int]) -> None:
+def test_a_queue_returns_at_most_the_requested_number_of_bytes(budgets: list[int]) -> None:
     source = _Source(nest=True)
     source.bulk = [b"0123456789"] * 5
     out = b""

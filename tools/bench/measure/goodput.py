@@ -62,7 +62,7 @@ def goodput(
     size: int,
     works: Sequence[Workload] = WORKLOADS,
     seeds: int = 1,
-    who: Sequence[str] = WHO,
+    programs: Sequence[str] = WHO,
     at_once: int = 1,
 ) -> None:
     """Measure goodput, and add a table to the report.
@@ -70,7 +70,7 @@ def goodput(
     :param size: the size of the file in bytes.
     :param works: the workloads, which are the rows of the table.
     :param seeds: the number of runs, which are averaged. Each run has its own faults and file.
-    :param who: the measured programs: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
+    :param programs: the measured programs: some of ``cp``, ``client``, ``zmodem``, ``kermit``, ``uucp``.
     :param at_once: the number of lines in use at the same time; they share this machine's processors.
     """
     title = f"Goodput of {size // 1024} KiB at {baud} baud (payload over line rate)"
@@ -88,11 +88,11 @@ def goodput(
         jobs = {
             (work.name, name): [pool.submit(_transfer, name, work, baud, size, seed) for seed in range(1, seeds + 1)]
             for work in works
-            for name in who
+            for name in programs
         }
         for work in works:
             table.add(work.name)
-            for name in who:
+            for name in programs:
                 found = [job.result() for job in jobs[work.name, name]]
                 table.add(work.name, **{name: _mean(found)})
                 _note(report, table, work, name, found)
@@ -102,7 +102,7 @@ def goodput(
 
 
 def _mean(found: Sequence[_Result]) -> Cell:
-    rates = [each.rate for each in found if not each.why]
+    rates = [run.rate for run in found if not run.why]
     if rates:
         return statistics.fmean(rates)
     return _ABSENT if found[0].absent else _FAILS
@@ -111,18 +111,18 @@ def _mean(found: Sequence[_Result]) -> Cell:
 def _note(report: Report, table: Table, work: Workload, name: str, found: Sequence[_Result]) -> None:
     """Record the results of the single runs, and report failures."""
     runs = table.extra.setdefault("runs", {})
-    runs.setdefault(work.name, {})[name] = [round(each.rate, 5) for each in found if not each.why]
+    runs.setdefault(work.name, {})[name] = [round(run.rate, 5) for run in found if not run.why]
     shown = table.rows[work.name][name]
     result = f"{shown:.3f}" if isinstance(shown, float) else str(shown)
     progress(f"{work.name}: {name} {result} {found[0].detail}")
-    resumed = [each.resumed for each in found if each.resumed is not None]
+    resumed = [run.resumed for run in found if run.resumed is not None]
     if work.resumes is not None and name in _LINESYNC and resumed:
         table.add(work.name, resumes_after_s=max(resumed))
-    failed = [each.why for each in found if each.why]
+    failed = [run.why for run in found if run.why]
     if failed:
         sentences = report.failures if name in _LINESYNC else report.remarks
-        many = f"{len(failed)} of {len(found)} runs failed" if len(found) > 1 else "failed"
-        sentences.append(f"goodput, {work.name}, {name} {many}: {failed[0]}")
+        number = f"{len(failed)} of {len(found)} runs failed" if len(found) > 1 else "failed"
+        sentences.append(f"goodput, {work.name}, {name} {number}: {failed[0]}")
 
 
 def _compare(report: Report, table: Table, work: Workload, baud: int, size: int) -> None:
@@ -139,9 +139,11 @@ def _compare(report: Report, table: Table, work: Workload, baud: int, size: int)
         if target is not None and value is not None:
             reached = value if isinstance(value, float) else 0.0
             report.target(f"goodput at {baud}, {work.name}, {name}", reached, ">=", target)
-    after = cells.get("resumes_after_s")
-    if work.resumes is not None and isinstance(after, float):
-        report.target(f"{work.name} at {baud}: the file goes on after", after * 1000, "<=", work.resumes * 1000, "ms")
+    suffix = cells.get("resumes_after_s")
+    if work.resumes is not None and isinstance(suffix, float):
+        report.target(
+            f"{work.name} at {baud}: the file continues after", suffix * 1000, "<=", work.resumes * 1000, "ms"
+        )
 
 
 # -- one transfer ------------------------------------------------------------------------------------------------------

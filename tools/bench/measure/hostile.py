@@ -116,8 +116,8 @@ def _wrong_check(kind: bytes, text: bytes = b"A", after: bytes = b"") -> Attack:
 
 
 def _half_frames(attacker: Attacker) -> Iterator[bytes]:
-    whole = attacker.data(b"0BIA" + b"x" * 1000)
-    yield whole[: len(whole) // 2] * 6000
+    frame = attacker.data(b"0BIA" + b"x" * 1000)
+    yield frame[: len(frame) // 2] * 6000
 
 
 def _valid(kind: bytes, body: bytes, size: int = 3_000_000) -> Attack:

@@ -110,13 +110,13 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
         # A waiting process uses no processor time, so a busy machine affects these figures less than the rates.
         server, clients = (statistics.median(cost) for cost in zip(*costs[name], strict=True))
         table.add(name, server_us_an_operation=server * 1e6, client_us_an_operation=clients * 1e6)
-    for ours in [name for name in ("linesync", _COMPILED) if name in stores]:
-        rate, trip = statistics.median(rates[ours]), statistics.median(trips[ours])
-        suffix = ours.removeprefix("linesync")
+    for variant in [name for name in ("linesync", _COMPILED) if name in stores]:
+        rate, trip = statistics.median(rates[variant]), statistics.median(trips[variant])
+        suffix = variant.removeprefix("linesync")
         for name, bound in (("redis", _REDIS_TARGET), ("etcd", _ETCD_TARGET)):
             if name in stores:
                 factor = rate / statistics.median(rates[name])
-                table.add(ours, **{f"times_{name}": factor})
+                table.add(variant, **{f"times_{name}": factor})
                 report.target(
                     f"{_BUSY_CLIENTS} clients on a hot semaphore, over {name}{suffix}", factor, ">=", bound, "times"
                 )
@@ -137,12 +137,14 @@ def _stores(report: Report, processes: Processes, seconds: float) -> None:
 def _durable_targets(report: Report, rates: dict[str, list[float]], trips: dict[str, list[float]]) -> None:
     """Add the targets for a hub that stores its state before it replies: its rate compared with redis, and its round trip
     compared with a sync of the disk."""
-    ours, theirs = DURABLE_STORES
-    if theirs in rates:
-        factor = statistics.median(rates[ours]) / statistics.median(rates[theirs])
+    linesync_store, rival_store = DURABLE_STORES
+    if rival_store in rates:
+        factor = statistics.median(rates[linesync_store]) / statistics.median(rates[rival_store])
         report.target(f"{_BUSY_CLIENTS} clients on a hot semaphore, durable, over redis", factor, ">=", 1.5, "times")
-    more = statistics.median(trips[ours]) - statistics.median(trips["linesync"])
-    report.target("one durable client's round trip more than in memory", more / _sync_time(), "<=", 1.5, "syncs")
+    added_seconds = statistics.median(trips[linesync_store]) - statistics.median(trips["linesync"])
+    report.target(
+        "one durable client's round trip more than in memory", added_seconds / _sync_time(), "<=", 1.5, "syncs"
+    )
 
 
 def _sync_time() -> float:
@@ -240,14 +242,26 @@ def _measure_idle(report: Report, server: Linesync, count: int) -> None:
 
     found, connecting, busy = asyncio.run(hold())
     table = report.table("hub-idle", "The hub's memory with idle clients on unix sockets")
-    each = (found - before) * 1024 / count
+    bytes_per_client = (found - before) * 1024 / count
     table.add(
-        "hub", clients=count, MiB=found, before_MiB=before, KiB_each=each, connecting_s=connecting, cpu_share=busy
+        "hub",
+        clients=count,
+        MiB=found,
+        before_MiB=before,
+        KiB_each=bytes_per_client,
+        connecting_s=connecting,
+        cpu_share=busy,
     )
     table.notes.append(
         f"each client takes a descriptor: the hub was started with ulimit -n {count + _OTHER_FILES} or more"
     )
-    report.target("the hub's memory with 10,000 idle clients", before + each * 10_000 / 1024, "<=", _IDLE_TARGET, "MiB")
+    report.target(
+        "the hub's memory with 10,000 idle clients",
+        before + bytes_per_client * 10_000 / 1024,
+        "<=",
+        _IDLE_TARGET,
+        "MiB",
+    )
 
 
 # -- files through ssh -------------------------------------------------------------------------------------------------
@@ -260,15 +274,15 @@ def _through_ssh(report: Report, size: int) -> None:
         source, target = system.folder / "file", system.folder / "arrived"
         source.write_bytes(random.Random(6).randbytes(size))
         digest = hashlib.sha256(source.read_bytes()).digest()
-        ours = [*linesync_command(), "--hub", system.hub, "cp"]
+        linesync_cp = [*linesync_command(), "--hub", system.hub, "cp"]
         remote = f"{system.sshd.host}:"
         ways: dict[str, dict[str, Callable[[], list[str]]]] = {
             "to the host": {
-                "linesync": lambda: [*ours, str(source), f"{HOST}:{target}"],
+                "linesync": lambda: [*linesync_cp, str(source), f"{HOST}:{target}"],
                 "scp": lambda: [*system.sshd.scp, str(source), f"{remote}{target}"],
             },
             "back": {
-                "linesync": lambda: [*ours, f"{HOST}:{source}", str(target)],
+                "linesync": lambda: [*linesync_cp, f"{HOST}:{source}", str(target)],
                 "scp": lambda: [*system.sshd.scp, f"{remote}{source}", str(target)],
             },
         }

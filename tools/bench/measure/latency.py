@@ -45,9 +45,9 @@ def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds:
         progress(f"latency at {baud} baud")
         with LineSystem(baud=baud) as system:
             main = baud == 115200
-            own, idle = _idle(report, system, trips, main)
+            line_time, idle = _idle(report, system, trips, main)
             _command(report, system, max(10, trips // 4), main)
-            _bulk(report, system, own, idle, bulk_seconds)
+            _bulk(report, system, line_time, idle, bulk_seconds)
 
 
 # -- idle --------------------------------------------------------------------------------------------------------------
@@ -62,16 +62,16 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
     line_time, medians = 0.0, []
     for kind, measure in (("asyncio", _asyncio_trips), ("blocking", _blocking_trips)):
         before = system.passed()
-        times, own, after = measure(system, trips)
-        line_time = sum(own) / system.byte_rate
+        times, trip_bytes, after = measure(system, trips)
+        line_time = sum(trip_bytes) / system.byte_rate
         out = (after["ba"]["bytes_in"] - before["ba"]["bytes_in"]) / trips
         back = (after["ab"]["bytes_in"] - before["ab"]["bytes_in"]) / trips
         median = statistics.median(times)
         medians.append(median)
         table.add(
             f"{system.baud} {kind}",
-            request=own[0],
-            reply=own[1],
+            request=trip_bytes[0],
+            reply=trip_bytes[1],
             line_time=line_time * 1000,
             p50=median * 1000,
             p99=percentile(times, 0.99) * 1000,
@@ -80,16 +80,16 @@ def _idle(report: Report, system: LineSystem, trips: int, main: bool) -> tuple[f
             all_bytes_back=back,
         )
         if main:
-            what = f"semaphore round trip beyond its own bytes, {kind} client, median"
-            report.target(what, (median - line_time) * 1000, "<=", _EXCESS_TARGET * 1000, "ms")
+            figure = f"semaphore round trip beyond its own bytes, {kind} client, median"
+            report.target(figure, (median - line_time) * 1000, "<=", _EXCESS_TARGET * 1000, "ms")
     takes = asyncio.run(_take_trips(system, trips))
     table.add(f"{system.baud} asyncio, take", p50=statistics.median(takes) * 1000, p99=percentile(takes, 0.99) * 1000)
-    bare = bare_trips(system.baud, round(own[0]), round(own[1]), trips)
-    median = statistics.median(bare)
+    bare_times = bare_trips(system.baud, round(trip_bytes[0]), round(trip_bytes[1]), trips)
+    median = statistics.median(bare_times)
     table.add(
         f"{system.baud} bare ptys",
         p50=median * 1000,
-        p99=percentile(bare, 0.99) * 1000,
+        p99=percentile(bare_times, 0.99) * 1000,
         line_time=line_time * 1000,
         beyond=(median - line_time) * 1000,
     )
@@ -156,8 +156,8 @@ def _blocking_trips(system: LineSystem, trips: int) -> _Measured:
             times.append(time.perf_counter() - began)
         time.sleep(0.5)
         after = system.passed()
-        own = asyncio.run(own_bytes(system, lambda: asyncio.to_thread(client.semaphore, _SEMAPHORE, 1)))
-    return times, own, after
+        trip_bytes = asyncio.run(own_bytes(system, lambda: asyncio.to_thread(client.semaphore, _SEMAPHORE, 1)))
+    return times, trip_bytes, after
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -165,31 +165,31 @@ def _blocking_trips(system: LineSystem, trips: int) -> _Measured:
 
 def _command(report: Report, system: LineSystem, runs: int, main: bool) -> None:
     table = report.table("latency-run", "`run /bin/true` on an idle line, from a client at the hub (ms)")
-    bare = []
+    bare_times = []
     for _ in range(runs):
         began = time.perf_counter()
         subprocess.run(["/bin/true"], check=True)
-        bare.append(time.perf_counter() - began)
+        bare_times.append(time.perf_counter() - began)
     before = system.passed()
     times = asyncio.run(_commands(system, runs))
     time.sleep(0.5)
     after = system.passed()
-    both = [(after[way]["bytes_in"] - before[way]["bytes_in"]) / runs for way in ("ab", "ba")]
+    sent = [(after[way]["bytes_in"] - before[way]["bytes_in"]) / runs for way in ("ab", "ba")]
     median = statistics.median(times)
     table.add(
         f"{system.baud}",
-        bytes_out=both[0],
-        bytes_back=both[1],
+        bytes_out=sent[0],
+        bytes_back=sent[1],
         p50=median * 1000,
         p99=percentile(times, 0.99) * 1000,
-        line_time_of_all_bytes=sum(both) / system.byte_rate * 1000,
-        the_command_itself=statistics.median(bare) * 1000,
+        line_time_of_all_bytes=sum(sent) / system.byte_rate * 1000,
+        the_command_itself=statistics.median(bare_times) * 1000,
         qemu_ga=21.8 if main else None,
         labgrid=14.8 if main else None,
     )
     if main:
         table.notes = ["qemu-ga (218 bytes) and labgrid (156 bytes): measured elsewhere at 115200, not run here"]
-        report.target("bytes of `run /bin/true`, both directions", sum(both), "<=", _COMMAND_TARGET[0], "bytes")
+        report.target("bytes of `run /bin/true`, both directions", sum(sent), "<=", _COMMAND_TARGET[0], "bytes")
         report.target("`run /bin/true` at 115200, median", median * 1000, "<=", _COMMAND_TARGET[1] * 1000, "ms")
 
 
@@ -250,14 +250,14 @@ async def _bulk_trips(system: LineSystem, seconds: float) -> tuple[list[float], 
     return times, full, busy
 
 
-def _bulk(report: Report, system: LineSystem, own: float, idle: float, seconds: float) -> None:
+def _bulk(report: Report, system: LineSystem, line_time: float, idle: float, seconds: float) -> None:
     title = "A semaphore round trip while files saturate both directions (ms)"
     table = report.table("latency-bulk", title)
     times, full, busy = asyncio.run(_bulk_trips(system, seconds))
     p99 = percentile(times, 0.99) * 1000
     table.add(
         f"{system.baud}",
-        own_bytes=own * 1000,
+        own_bytes=line_time * 1000,
         idle=idle * 1000,
         p50=statistics.median(times) * 1000,
         p90=percentile(times, 0.9) * 1000,
@@ -271,5 +271,5 @@ def _bulk(report: Report, system: LineSystem, own: float, idle: float, seconds: 
     )
     if system.baud == 115200:
         report.target("semaphore round trip under two-way bulk, p99", p99, "<=", _BULK_TARGET * 1000, "ms")
-    what = f"semaphore round trip under two-way bulk at {system.baud}, p99 beyond idle"
-    report.target(what, p99 - idle * 1000, "<=", _BULK_BEYOND_IDLE * 1000, "ms")
+    figure = f"semaphore round trip under two-way bulk at {system.baud}, p99 beyond idle"
+    report.target(figure, p99 - idle * 1000, "<=", _BULK_BEYOND_IDLE * 1000, "ms")

@@ -44,22 +44,23 @@ async def own_bytes(system: LineSystem, trip: Trip) -> tuple[float, float]:
         stream.end()
     # In the trace, a line about an event (not a frame) has the length 0.
     frames = [found for found in map(_TRACE.match, lines) if found and found["length"] != "0"]
-    there = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
-    back = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
-    if not there or not back:  # the format of the payloads in the trace may have changed, so count every prompt frame
+    requests = [int(found["length"]) for found in frames if found["way"] == "<" and " sem " in found["rest"]]
+    replies = [int(found["length"]) for found in frames if found["way"] == ">" and " ok " in found["rest"]]
+    if not requests or not replies:
+        # The format of the payloads in the trace may have changed, so count every prompt frame.
         prompt = [found for found in frames if found["rest"].startswith("prompt")]
-        there = [int(found["length"]) for found in prompt if found["way"] == "<"]
-        back = [int(found["length"]) for found in prompt if found["way"] == ">"]
-    if not there or not back:
+        requests = [int(found["length"]) for found in prompt if found["way"] == "<"]
+        replies = [int(found["length"]) for found in prompt if found["way"] == ">"]
+    if not requests or not replies:
         raise BenchError("the trace of the line lacks a request or a reply: " + " | ".join(lines[:6]))
-    return statistics.fmean(there), statistics.fmean(back)
+    return statistics.fmean(requests), statistics.fmean(replies)
 
 
-def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
+def bare_trips(baud: int, request: int, reply: int, trips: int) -> list[float]:
     """The times in seconds of round trips with the same numbers of bytes without linesync, over a null modem.
 
-    :param there: the number of bytes of a request.
-    :param back: the number of bytes of a reply.
+    :param request: the number of bytes of a request.
+    :param reply: the number of bytes of a reply.
     """
     rng, times = random.Random(5), []
     with NullModem(baud=baud) as cable:
@@ -68,7 +69,7 @@ def bare_trips(baud: int, there: int, back: int, trips: int) -> list[float]:
             for _ in range(trips):
                 time.sleep(rng.uniform(0.01, 0.03))
                 began = time.perf_counter()
-                for sender, receiver, size in ((b, a, there), (a, b, back)):
+                for sender, receiver, size in ((b, a, request), (a, b, reply)):
                     os.write(sender, b"x" * size)
                     while size > 0:
                         size -= len(os.read(receiver, 4096))

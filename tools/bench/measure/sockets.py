@@ -65,11 +65,11 @@ def _pipes(report: Report, processes: Processes, seconds: float) -> None:
     table.add("linesync", **asyncio.run(_session(ports["linesync"], seconds)))
     table.add("bare asyncio", MB_per_s=asyncio.run(_bare_bulk(ports["bare"], seconds)))
     single = asyncio.run(_bare_echo(ports["bare"], 1, seconds))
-    many = asyncio.run(_bare_echo(ports["bare"], _BUSY_CLIENTS, seconds))
+    concurrent = asyncio.run(_bare_echo(ports["bare"], _BUSY_CLIENTS, seconds))
     hot = report.table(
         "tcp-requests", "Requests per second at a hub over TCP loopback (one semaphore, alternating +1 and -1)"
     )
-    hot.add("bare asyncio echo", one_client=single, **{f"{_BUSY_CLIENTS}_clients": many})
+    hot.add("bare asyncio echo", one_client=single, **{f"{_BUSY_CLIENTS}_clients": concurrent})
 
 
 _RUN_SINK = "import runpy; runpy.run_module('tools.bench.measure.sink', run_name='__main__', alter_sys=True)"
@@ -228,7 +228,9 @@ def _memory(report: Report, system: TcpSystem, clients: int) -> None:
         return found
 
     grown = asyncio.run(hold()) - before
-    each = grown * 1024 / clients
+    bytes_per_client = grown * 1024 / clients
     table = report.table("tcp-memory", "The hub's memory")
-    table.add("hub", clients=clients, before_MiB=before, grown_MiB=grown, KiB_each=each)
-    report.target("hub's memory for an idle client (10,000 in 300 MiB)", each, "<=", 300 * 1024 / 10_000, "KiB")
+    table.add("hub", clients=clients, before_MiB=before, grown_MiB=grown, KiB_each=bytes_per_client)
+    report.target(
+        "hub's memory for an idle client (10,000 in 300 MiB)", bytes_per_client, "<=", 300 * 1024 / 10_000, "KiB"
+    )

@@ -110,8 +110,8 @@ def selective_repeat(ber: float, *, repair: bool) -> float:
 def _share_not_lost(bits: int, ber: float, repair: bool) -> float:
     if not ber:
         return 1.0
-    whole = exp(bits * log1p(-ber))
-    return whole + bits * ber * exp((bits - 1) * log1p(-ber)) if repair else whole
+    undamaged = exp(bits * log1p(-ber))
+    return undamaged + bits * ber * exp((bits - 1) * log1p(-ber)) if repair else undamaged
 
 
 def ideal(work: Workload, *, repair: bool, content: bytes, byte_rate: float) -> float:

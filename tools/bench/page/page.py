@@ -86,8 +86,8 @@ def _saved(table: Mapping[str, Any] | None) -> str:
     rows: Mapping[str, Row] = table["rows"]
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     head = ["", *(name.replace("_", " ") for name in columns)]
-    made = _table(head, ([label, *(shown(row.get(name)) for name in columns)] for label, row in rows.items()))
-    return f"{table['title']}\n\n{made}{_notes(table)}"
+    saved = _table(head, ([label, *(shown(row.get(name)) for name in columns)] for label, row in rows.items()))
+    return f"{table['title']}\n\n{saved}{_notes(table)}"
 
 
 def _notes(table: Mapping[str, Any]) -> str:
@@ -138,7 +138,7 @@ def _targets(found: Kept) -> str:
         ]
         for target in sorted(targets, key=lambda target: target.met)
     ]
-    return head + _table(["what", "measured", "target", ""], rows)
+    return head + _table(["figure", "measured", "target", ""], rows)
 
 
 def _arguments(target: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,17 +150,17 @@ def _measured(found: Kept) -> str:
     if not found:
         return _NOTHING
     rows = []
-    for part, each in sorted(found.items()):
-        machine = each["machine"]
-        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(each["began"]))
-        others = {True: "ahead of others", False: "among others"}.get(each["ahead_of_others"], "-")
+    for part, result in sorted(found.items()):
+        machine = result["machine"]
+        began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(result["began"]))
+        scheduling = {True: "ahead of others", False: "among others"}.get(result["ahead_of_others"], "-")
         rows.append(
             [
                 f"`{part}`",
-                f"{when} UTC",
-                f"{each['seconds']} s",
-                " to ".join(f"{load:.2f}" for load in each["load"]),
-                others,
+                f"{began} UTC",
+                f"{result['seconds']} s",
+                " to ".join(f"{load:.2f}" for load in result["load"]),
+                scheduling,
                 f"{machine['cpus']} processors, Python {machine['python']}",
             ]
         )
@@ -172,15 +172,15 @@ def _noise(found: Kept) -> str:
     largest: dict[str, tuple[float, str, str]] = {}
     for name, table in tables(found).items():
         for work, by_whom in table.get("runs", {}).items():
-            for who, rates in by_whom.items():
+            for program, rates in by_whom.items():
                 if len(rates) > 1:
                     difference = max(rates) - min(rates)
-                    largest[name] = max(largest.get(name, (-1.0, "", "")), (difference, work, who))
+                    largest[name] = max(largest.get(name, (-1.0, "", "")), (difference, work, program))
     if not largest:
         return _NOTHING
     return "".join(
-        f"- {name}: runs of one transfer differ by at most {difference:.3f} ({who}, {work}).\n"
-        for name, (difference, work, who) in sorted(largest.items())
+        f"- {name}: runs of one transfer differ by at most {difference:.3f} ({program}, {work}).\n"
+        for name, (difference, work, program) in sorted(largest.items())
     )
 
 

@@ -129,19 +129,19 @@ class Report:
             parts.append("\n".join([head, "-" * len(head), *lines]))
         for head, sentences in (("Not measured", self.failures), ("Remarks", self.remarks)):
             if sentences:
-                parts.append("\n".join([head, "-" * len(head), *(f"  {each}" for each in sentences)]))
+                parts.append("\n".join([head, "-" * len(head), *(f"  {sentence}" for sentence in sentences)]))
         load = f"load average {self._load:.2f} before and {os.getloadavg()[0]:.2f} after, {os.cpu_count()} processors"
-        others = {None: "", True: "; lines: scheduled before others", False: "; lines: scheduled among others"}
-        return "\n\n".join([*parts, f"({time.time() - self._began:.0f} s; {load}{others[self.ahead]})"])
+        scheduling = {None: "", True: "; lines: scheduled before others", False: "; lines: scheduled among others"}
+        return "\n\n".join([*parts, f"({time.time() - self._began:.0f} s; {load}{scheduling[self.ahead]})"])
 
-    def absorb(self, part: str, found: Report) -> None:
+    def absorb(self, part: str, results: Report) -> None:
         """Add the results of a part."""
-        self.parts[part] = found.as_dict()
-        self.tables |= found.tables
-        self.targets += found.targets
-        self.failures += found.failures
-        self.remarks += found.remarks
-        self.ahead = found.ahead if found.ahead is not None else self.ahead
+        self.parts[part] = results.as_dict()
+        self.tables |= results.tables
+        self.targets += results.targets
+        self.failures += results.failures
+        self.remarks += results.remarks
+        self.ahead = results.ahead if results.ahead is not None else self.ahead
 
     def as_dict(self) -> dict[str, Any]:
         """The report as a dictionary for JSON."""

@@ -89,10 +89,12 @@ def chart(title: str, x: Axis, y: Axis, series: Sequence[Series]) -> str:
         *_axes(x, y),
     ]
     next_entry_at = _TOP + 12.0
-    for each in series:
-        if each.points:
-            parts += _drawn(each, [(_x_position(x, at), _y_position(y, value)) for at, value in each.points])
-            entry, next_entry_at = _legend_entry(each, next_entry_at)
+    for one_series in series:
+        if one_series.points:
+            parts += _drawn(
+                one_series, [(_x_position(x, x_value), _y_position(y, value)) for x_value, value in one_series.points]
+            )
+            entry, next_entry_at = _legend_entry(one_series, next_entry_at)
             parts += entry
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -109,13 +111,13 @@ def _axes(x: Axis, y: Axis) -> list[str]:
     left, right, top, bottom = _LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM
     parts = []
     for value, text in x.ticks:
-        at = _x_position(x, value)
-        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{escape(text)}</text>')
+        position = _x_position(x, value)
+        parts.append(f'<line class="grid" x1="{position:.1f}" y1="{top}" x2="{position:.1f}" y2="{bottom}"/>')
+        parts.append(f'<text x="{position:.1f}" y="{bottom + 20}" text-anchor="middle">{escape(text)}</text>')
     for value, text in y.ticks:
-        at = _y_position(y, value)
-        parts.append(f'<line class="grid" x1="{left}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+        position = _y_position(y, value)
+        parts.append(f'<line class="grid" x1="{left}" y1="{position:.1f}" x2="{right}" y2="{position:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{position + 4:.1f}" text-anchor="end">{escape(text)}</text>')
     horizontal_middle, vertical_middle = (left + right) / 2, (top + bottom) / 2
     parts.append(f'<path class="axis" fill="none" d="M{left} {top}V{bottom}H{right}"/>')
     parts.append(f'<text x="{horizontal_middle:.1f}" y="{_HEIGHT - 18}" text-anchor="middle">{escape(x.title)}</text>')

@@ -283,9 +283,9 @@ class _EtcdTaker:
         self._reader = reader
         self._writer = writer
 
-    async def ask(self, what: str, **request: object) -> dict[str, Any]:
+    async def ask(self, operation: str, **request: object) -> dict[str, Any]:
         body = json.dumps(request).encode()
-        head = f"POST /v3/{what} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v3/{operation} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         header = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         _, found, rest = header.partition(b"content-length:")
@@ -309,9 +309,9 @@ class _EtcdTaker:
             if units < 0:
                 await asyncio.sleep(_POLL)
                 continue
-            same = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": found["mod_revision"]}
+            unchanged = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": found["mod_revision"]}
             put = {"request_put": {"key": key, "value": _key(str(units))}}
-            if (await self.ask("kv/txn", compare=[same], success=[put])).get("succeeded"):
+            if (await self.ask("kv/txn", compare=[unchanged], success=[put])).get("succeeded"):
                 return
 
     async def aclose(self) -> None:

@@ -160,12 +160,12 @@ class System(Processes):
             )
         self._wait(self._registered, f"host {HOST}")
 
-    def _wait(self, condition: Callable[[], object], what: str) -> None:
+    def _wait(self, condition: Callable[[], object], event: str) -> None:
         deadline = time.monotonic() + _UP
         while not condition():
             if time.monotonic() > deadline or any(process.poll() is not None for process in self._started):
                 logs = " / ".join(self.log(name).strip() for name in ("hub", "agent"))
-                raise BenchError(f"{what} did not come up within {_UP:g} s: {logs}")
+                raise BenchError(f"{event} did not come up within {_UP:g} s: {logs}")
             time.sleep(0.02)
 
     def _registered(self) -> bool:

@@ -21,7 +21,7 @@ class Take(Operation):
 
     def start(self) -> None:
         for _ in range(MANY):
-            self.launch("sem", self.name, "-1", *self.patience)
+            self.launch("sem", self.name, "-1", *self.timeout_options)
         self.await_commands("semaphores")
 
     def decide(self) -> None:
@@ -52,7 +52,7 @@ class Hold(Take):
 
     def start(self) -> None:
         for _ in range(MANY):
-            self.launch("sem", self.name, "-1", "--hold", *self.patience, "--", "true")
+            self.launch("sem", self.name, "-1", "--hold", *self.timeout_options, "--", "true")
         self.await_commands("semaphores")
 
     def _compare(self, reports: Sequence[Report], given: Sequence[int]) -> None:
@@ -107,7 +107,7 @@ class Receive(Operation):
 
     def start(self) -> None:
         for n in range(MANY):
-            self.launch("wait", self.name, "--as", f"{self.side}#{n}", "--json", *self.patience)
+            self.launch("wait", self.name, "--as", f"{self.side}#{n}", "--json", *self.timeout_options)
         self.await_commands("topics")
 
     def decide(self) -> None:
@@ -124,7 +124,7 @@ class Receive(Operation):
         messages = Report(done).json if done.code == 0 else []
         assert at_least(decisions) <= len(messages) <= at_most(decisions), f"the topic has {messages}"
         for report in reports:
-            if report.sure:
+            if report.succeeded:
                 assert report.json and report.json == messages[: len(report.json)], (
                     f"{report.json} is not from {messages}"
                 )

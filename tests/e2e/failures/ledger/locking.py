@@ -28,7 +28,7 @@ class Lock(Operation):
         self.deciders.append(self.site.start(self.other, "lock", self.name, "--", "sh", "-c", waits))
         self.site.until(lambda: self._owner() == self.other, "the first holder")
         for n in range(MANY):
-            self.launch("lock", self.name, *self.patience, "--", "sh", "-c", self._script(n))
+            self.launch("lock", self.name, *self.timeout_options, "--", "sh", "-c", self._script(n))
         self.await_commands("locks")
 
     def _script(self, n: int) -> str:
@@ -48,11 +48,11 @@ class Lock(Operation):
         tokens = [int(token) for point, _, token in marks if point == "begin"]
         assert tokens == sorted(set(tokens)), f"the tokens do not grow: {tokens}"
         for n, report in enumerate(reports):
-            places = [place for place, (_, number, _) in enumerate(marks) if int(number) == n]
-            if report.sure:
-                assert len(places) == 2 and places[1] == places[0] + 1, f"command {n} was not alone: {marks}"
+            positions = [position for position, (_, number, _) in enumerate(marks) if int(number) == n]
+            if report.succeeded:
+                assert len(positions) == 2 and positions[1] == positions[0] + 1, f"command {n} was not alone: {marks}"
             elif report.failed and "hold was lost" not in report.err:
-                assert not places, f"command {n} ran without the lock: {marks}"
+                assert not positions, f"command {n} ran without the lock: {marks}"
         done = self.site.type("hub", "lock", self.name, "--timeout", "10", "--", "true")
         assert done.code == 0, f"the lock is not free: {done.err}"
 
@@ -75,7 +75,7 @@ class Keep(Operation):
         self.deciders = self.commands[-1:]
 
     def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
-        tokens = [int(report.out) for report in reports if report.sure]
+        tokens = [int(report.out) for report in reports if report.succeeded]
         assert len(tokens) == len(set(tokens)), f"a token was granted twice: {tokens}"
         if lost.hub:
             return
@@ -84,13 +84,13 @@ class Keep(Operation):
             row = rows.get(name)
             assert row is None or row["owner"]["name"] == self.side, row
             assert not (report.failed and row), f"{name} failed, and is held: {row}"
-            if report.sure:
+            if report.succeeded:
                 assert row or (lost.host and self.side == "c1"), f"{name} was taken, and is free"
                 assert row is None or row["token"] == int(report.out), f"{row} has another token than {report.out!r}"
 
 
 class Unlock(Operation):
-    """A host has locks, and each command gives one back.
+    """A host has locks, and each command gives one lock back.
 
     After exit code 0, the lock is free. After a failure, it is still held. If the result is unknown, both are possible. A
     host that was lost or restarted has lost its locks; then a command may report that the host does not own the lock.
@@ -111,9 +111,9 @@ class Unlock(Operation):
     def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
         if lost.hub:
             return
-        gone = lost.host and self.side == "c1"
+        host_lost = lost.host and self.side == "c1"
         rows = self.rows("locks")
         for name, report in zip(self.names(), reports, strict=True):
-            assert not (report.sure and name in rows), f"{name} was given back, and is held: {rows[name]}"
-            assert gone or not report.failed or name in rows, f"{name} failed, and is free"
-            assert report.code != 7 or gone, f"{name} was not owned"
+            assert not (report.succeeded and name in rows), f"{name} was given back, and is held: {rows[name]}"
+            assert host_lost or not report.failed or name in rows, f"{name} failed, and is free"
+            assert report.code != 7 or host_lost, f"{name} was not owned"

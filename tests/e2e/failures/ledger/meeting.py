@@ -23,7 +23,7 @@ class CountBarrier(Operation):
 
     def start(self) -> None:
         for n in range(MANY):
-            self.launch(*self.words(f"{self.side}#{n}"), "--json", *self.patience)
+            self.launch(*self.words(f"{self.side}#{n}"), "--json", *self.timeout_options)
         self.await_commands("barriers")
 
     def words(self, member: str) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class CountBarrier(Operation):
 
     def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
         parties = [*reports, *decisions]
-        passed = [report.json for report in parties if report.sure]
+        passed = [report.json for report in parties if report.succeeded]
         assert not passed or at_most(parties) == MANY + 1, "some passed the barrier, and others certainly failed"
         assert {row["generation"] for row in passed} <= {1} and {row["count"] for row in passed} <= {MANY + 1}, passed
         assert len({row["position"] for row in passed}) == len(passed), f"two parties with one position: {passed}"
@@ -72,7 +72,7 @@ class Exchange(Operation):
     def start(self) -> None:
         self._data = {member: f"{member} {self.name} " * 8 for member in self._members()}
         for n in range(MANY):
-            self.launch(*self._words(f"{self.side}#{n}"), *self.patience)
+            self.launch(*self._words(f"{self.side}#{n}"), *self.timeout_options)
         self.await_commands("exchanges")
 
     def _members(self) -> list[str]:
@@ -94,4 +94,4 @@ class Exchange(Operation):
             "some got the data of a member that certainly failed"
         )
         for report in parties:
-            assert not report.sure or report.json == self._data, f"{report.json} is not the data of all"
+            assert not report.succeeded or report.json == self._data, f"{report.json} is not the data of all"

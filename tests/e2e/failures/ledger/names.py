@@ -18,14 +18,14 @@ class SetEvents(Operation):
     """
 
     TRAFFIC = (210, 0)
-    WORD, AFTERWARDS = "set", True
+    ACTION, FINAL_STATE = "set", True
 
     def start(self) -> None:
         pass
 
     def decide(self) -> None:
         for name in self.names():
-            self.launch("event", self.WORD, f"{name}.a", f"{name}.b")
+            self.launch("event", self.ACTION, f"{name}.a", f"{name}.b")
         self.deciders = self.commands[-1:]
 
     def judge(self, reports: Sequence[Report], decisions: Sequence[Report], lost: Lost) -> None:
@@ -35,7 +35,7 @@ class SetEvents(Operation):
         for name, report in zip(self.names(), reports, strict=True):
             are_set = [bool(rows.get(f"{name}.{letter}", {}).get("set")) for letter in "ab"]
             assert are_set[0] == are_set[1], f"one event of {name} was changed alone"
-            assert report.unknown or are_set[0] == (self.AFTERWARDS if report.sure else not self.AFTERWARDS), (
+            assert report.unknown or are_set[0] == (self.FINAL_STATE if report.succeeded else not self.FINAL_STATE), (
                 f"the events of {name} are {'' if are_set[0] else 'not '}set"
             )
 
@@ -43,7 +43,7 @@ class SetEvents(Operation):
 class ClearEvents(SetEvents):
     """Each command clears two events, which were set. The rules are the same."""
 
-    WORD, AFTERWARDS = "clear", False
+    ACTION, FINAL_STATE = "clear", False
 
     def start(self) -> None:
         events = [f"{name}.{letter}" for name in self.names() for letter in "ab"]
@@ -51,7 +51,7 @@ class ClearEvents(SetEvents):
 
 
 class Reset(Operation):
-    """Each command resets a name. A waiter on the other side waits for two units of the semaphore with this name, which has one.
+    """Each command resets a name. The semaphore with this name has one unit, and a waiter on the other side waits for two units.
 
     After exit code 0, the semaphore is removed and the waiter has failed with 3. After a failure, the semaphore exists and the
     waiter waits. If the result is unknown, one of these two states is possible.
@@ -82,7 +82,7 @@ class Reset(Operation):
         if lost.hub:
             return
         for name, report, code in zip(self.names(), reports, ended, strict=True):
-            assert not (report.sure and name in rows), f"{name} was reset, and is still there: {rows[name]}"
+            assert not (report.succeeded and name in rows), f"{name} was reset, and still exists: {rows[name]}"
             assert not report.failed or name in rows, f"{name} failed, and was reset"
             if not (lost.host and self.other == "c1"):
                 assert (code == 3) == (name not in rows), f"the waiter at {name} ended with {code}"

@@ -29,13 +29,13 @@ class Lost:
 
 
 class Report:
-    """The report of a command: *sure* (exit code 0), *unknown* (killed, or 125 with "may have") or *failed*."""
+    """The report of a command: *succeeded* (exit code 0), *unknown* (killed, or 125 with "may have") or *failed*."""
 
     def __init__(self, done: Done) -> None:
         self.code, self.err, self.out = done.code, done.err, done.out
-        self.sure = done.code == 0
+        self.succeeded = done.code == 0
         self.unknown = done.code == KILLED or (done.code == 125 and "may have" in done.err)
-        self.failed = not (self.sure or self.unknown)
+        self.failed = not (self.succeeded or self.unknown)
 
     def __str__(self) -> str:
         return f"{self.code} {self.err.strip()[-250:]}"
@@ -52,7 +52,7 @@ class Operation(ABC):
     :ivar name: the name of the barrier, the lock and so on.
     :ivar side: the side on which the commands run, ``c1`` or ``hub``.
     :ivar other: the other side, on which the deciders run.
-    :ivar patience: the options for the timeout of commands that wait.
+    :ivar timeout_options: the options for the timeout of commands that wait.
     :ivar commands: the commands.
     :ivar deciders: the commands that make the decision; those that repeat it come last.
     """
@@ -62,12 +62,12 @@ class Operation(ABC):
     CODES: frozenset[int] = frozenset({0, 124, 125, KILLED})
     """The exit codes that are possible."""
 
-    def __init__(self, site: SerialSite, name: str, side: str, patience: Sequence[str]) -> None:
+    def __init__(self, site: SerialSite, name: str, side: str, timeout_options: Sequence[str]) -> None:
         self.site = site
         self.name = name
         self.side = side
         self.other = "hub" if side == "c1" else "c1"
-        self.patience = tuple(patience)
+        self.timeout_options = tuple(timeout_options)
         self.commands: list[Command] = []
         self.deciders: list[Command] = []
 
@@ -114,7 +114,7 @@ class Operation(ABC):
 
 def at_least(reports: Sequence[Report]) -> int:
     """The number of effects that certainly happened, by the reports."""
-    return sum(report.sure for report in reports)
+    return sum(report.succeeded for report in reports)
 
 
 def at_most(reports: Sequence[Report]) -> int:

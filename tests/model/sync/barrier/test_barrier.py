@@ -35,8 +35,8 @@ class BarrierHarness:
         as_member: str | None = None,
         namespace: str = "default",
     ) -> list[Outcome]:
-        who = host if isinstance(host, Client) else client(host)
-        return self.barriers.arrive(arrival, namespace, name, Terms(count=count), who, now, timeout, as_member)
+        owner = host if isinstance(host, Client) else client(host)
+        return self.barriers.arrive(arrival, namespace, name, Terms(count=count), owner, now, timeout, as_member)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_the_last_of_three_releases_all_in_order_of_arrival(harness: BarrierHarn
     assert len(harness.barriers) == 0
 
 
-def test_a_barrier_for_one_never_waits(harness: BarrierHarness) -> None:
+def test_a_barrier_for_one_party_never_waits(harness: BarrierHarness) -> None:
     assert granted(harness.arrive("x", "a", 1, timeout=0))["x"] == Released(
         generation=1, parties=("a",), position=1, count=1
     )
@@ -126,7 +126,7 @@ def test_another_count_is_accepted_after_a_release(harness: BarrierHarness) -> N
     assert harness.arrive("y", "a", 2) == []
 
 
-def test_a_timeout_names_the_arrived_parties_and_the_number_of_missing_ones(harness: BarrierHarness) -> None:
+def test_a_timeout_names_the_arrived_parties_and_the_number_of_missing_parties(harness: BarrierHarness) -> None:
     harness.arrive("x", "a", 3, timeout=5)
     harness.arrive("y", "b", 3)
     assert harness.waits.next_timer() == 5.0
@@ -188,7 +188,7 @@ def test_a_second_live_arrival_of_one_member_is_refused(harness: BarrierHarness)
     assert harness.arrive("z", client("a", "2"), 3, as_member="a#disk") == []
 
 
-def test_a_member_that_died_and_came_back_replaces_its_old_arrival(harness: BarrierHarness) -> None:
+def test_a_member_that_died_and_returned_replaces_its_old_arrival(harness: BarrierHarness) -> None:
     harness.arrive("w", "c", 3)
     harness.arrive("x", client("a", "1"), 3, as_member="a#net")
     harness.waits.client_gone(client("a", "1"), 0.0, Cause.CLIENT_GONE)
@@ -197,7 +197,7 @@ def test_a_member_that_died_and_came_back_replaces_its_old_arrival(harness: Barr
     assert isinstance(value, Released) and value.parties == ("c", "a#net", "b")
 
 
-def test_the_same_name_in_two_namespaces_means_two_things(harness: BarrierHarness) -> None:
+def test_the_same_name_in_two_namespaces_means_two_barriers(harness: BarrierHarness) -> None:
     harness.arrive("x", "a", namespace="run1")
     assert harness.arrive("y", "b", namespace="run2") == []
     assert [row.namespace for row in harness.barriers.status(0.0)] == ["run1", "run2"]

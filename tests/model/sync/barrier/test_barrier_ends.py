@@ -33,7 +33,7 @@ def generation(events: list[Event], arrival: str) -> int:
 # -- aborts ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_abort_fails_all_parties_and_the_aborting_one_with_its_reason(hub: SimulatedHub) -> None:
+def test_an_abort_fails_all_parties_and_the_aborting_party_with_its_reason(hub: SimulatedHub) -> None:
     hub.barrier("x", "a", "a,b,c")
     hub.barrier("y", "b", "a,b,c")
     events = hub.barrier("z", "c", "a,b,c", abort="the kernel did not boot")

@@ -24,7 +24,7 @@ def released(events: list[Event]) -> list[str]:
 
 
 @pytest.mark.parametrize("party", [2, "a,b"])
-def test_a_complete_barrier_asks_the_silent_host_and_goes_on_when_it_is_heard(
+def test_a_complete_barrier_asks_the_silent_host_and_is_released_when_it_is_heard(
     hub: SimulatedHub, party: int | str
 ) -> None:
     hub.barrier("x", "a", party)

@@ -127,7 +127,7 @@ def test_the_restart_of_a_member_that_had_arrived_fails_the_barrier_for_all(hub:
         "a); arrived: a, b; arrive again on all hosts, or let members restart (--rejoin)"
     )
     assert fault.details["lost"] == {"a": "restarted after it had arrived: its agent started again on line of a"}
-    assert error(hub.barrier("z", "c", "a,b,c"), "z") is fault, "c had not arrived, so it gets the same error"
+    assert error(hub.barrier("z", "c", "a,b,c"), "z") is fault, "c had not arrived, therefore it gets the same error"
     assert len(hub.services.barriers) == 0
 
 
@@ -139,7 +139,7 @@ def test_a_member_that_had_not_arrived_may_restart(hub: SimulatedHub) -> None:
     assert released(hub.barrier("z", "c", "a,b,c")) == ["x", "y", "z"]
 
 
-def test_the_restart_of_a_host_with_one_of_two_members_there_fails_the_barrier(hub: SimulatedHub) -> None:
+def test_the_restart_of_a_host_after_the_arrival_of_one_of_its_two_members_fails_the_barrier(hub: SimulatedHub) -> None:
     hub.barrier("x", "a", "a,b#1,b#2")
     hub.barrier("y", "b", "a,b#1,b#2", as_member="b#1")
     fault = error(hub.restart("b"), "x")
@@ -194,7 +194,7 @@ def test_a_host_that_restarts_and_does_not_register_again_is_lost_after_a_lease(
 
 
 def shut_down(hub: SimulatedHub, host: str) -> list[Event]:
-    """The system of a host goes down: its agent announces that and says goodbye."""
+    """Shut down the system of a host. Its agent announces this and sends a goodbye."""
     hub.services.going_down(host, hub.session(host))
     hub.speaking.discard(host)
     return hub.stop(host)
@@ -217,7 +217,7 @@ def test_a_member_that_had_arrived_before_its_system_goes_down_fails_the_barrier
     assert fault.details["lost"] == {"b": "restarted after it had arrived: its system is going down"}
 
 
-def test_a_host_that_goes_down_and_does_not_come_back_is_lost_after_ten_minutes(hub: SimulatedHub) -> None:
+def test_a_host_that_goes_down_and_does_not_return_is_lost_after_ten_minutes(hub: SimulatedHub) -> None:
     hub.barrier("x", "a", "a,b")
     shut_down(hub, "b")
     fault = error(hub.pass_time(600.5), "x")

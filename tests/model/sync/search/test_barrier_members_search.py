@@ -54,7 +54,9 @@ class Reference:
     next_arrivals: list[Party] = field(default_factory=list)
     generation: int = 0
     used: bool = False
-    lingering: tuple[Terms, float, int, tuple[str, ...]] | None = None  # until when, how many came, who was lost
+    lingering: tuple[Terms, float, int, tuple[str, ...]] | None = (
+        None  # the end in seconds, the number of parties, the lost hosts
+    )
     failure: tuple[Terms, str, set[str], int, float] | None = None  # absent members, absent others, since when
     heard: dict[str, float] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)  # hosts that cannot arrive
@@ -62,8 +64,8 @@ class Reference:
     restarted: set[str] = field(default_factory=set)  # members that a tolerant generation does not wait for
 
     def absent(self, terms: Terms, but: str | None = None) -> list[str]:
-        here = {party.member for party in self.arrived} | {but}
-        return sorted((terms.members or frozenset()) - here)
+        present = {party.member for party in self.arrived} | {but}
+        return sorted((terms.members or frozenset()) - present)
 
     def is_lost(self, member: str) -> bool:
         return member.partition("#")[0] in self.lost or member in self.restarted
@@ -76,7 +78,7 @@ class Reference:
     def arrive(self, party: Party, terms: Terms, timeout: float | None, abort: bool) -> list[tuple[object, ...]]:
         everyone = self.arrived + self.next_arrivals
         standing = self.terms if everyone and self.terms else terms
-        double = party.member is not None and party.member in [one.member for one in everyone]
+        double = party.member is not None and party.member in [other.member for other in everyone]
         stranger = terms.members is not None and party.member not in terms.members
         if terms != standing or stranger or (double and not abort):
             return [(party.arrival, "mismatch")]
@@ -177,7 +179,7 @@ class Reference:
         return ended
 
     def host_lost(self, host: str, fatal: bool) -> list[tuple[object, ...]]:
-        """Barriers that need the host fail, then its clients' waits end, then barriers that tolerate the loss are checked."""
+        """Return the outcomes of a loss: of barriers that need the host, of its clients, of barriers that tolerate the loss."""
         if fatal:
             self.lost.add(host)
         ended: list[tuple[object, ...]] = []
@@ -236,11 +238,11 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         return (event.arrival, value.generation, value.position, value.count, value.lost)
 
     def check(self, events: list[Event], expected: list[tuple[object, ...]]) -> None:
-        outcomes = [one for one in map(self.outcome_of, events) if one is not None]
+        outcomes = [outcome for outcome in map(self.outcome_of, events) if outcome is not None]
         assert outcomes == expected
-        for one in outcomes:
-            assert str(one[0]) not in self.outcomes
-            self.outcomes[str(one[0])] = one
+        for outcome in outcomes:
+            assert str(outcome[0]) not in self.outcomes
+            self.outcomes[str(outcome[0])] = outcome
         new = self.reference.asked - self.asked
         assert set(self.services.take_asked()) >= new, "the silent hosts are asked"
         self.asked = set(self.reference.asked)
@@ -252,7 +254,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
         return [*self.services.barriers.arrive(arrival, *asked, abort=reason)]
 
     def host_heard(self, host: str) -> None:
-        """Each request of a host's client came in a frame, so the host was heard."""
+        """Register that a host was heard, because each request of its clients arrives in a frame."""
         if host in self.up:
             self.reference.heard[host] = self.now
             self.reference.lost.discard(host)
@@ -281,7 +283,7 @@ class BarrierMembersSearch(RuleBasedStateMachine):
 
     @rule(clients=st.permutations([Client("a", "2"), Client("b", "2"), Client("hub", "2")]), pause=PAUSES)
     def arrive_all(self, clients: list[Client], pause: float) -> None:
-        """One client of each host arrives, the last one later: the others may be silent by then."""
+        """Let one client of each host arrive. The last client arrives later, when the other hosts may be silent."""
         self.arrive(clients[0], None, None, self.usual)
         self.arrive(clients[1], None, None, self.usual)
         self.time_passes(pause, "")
@@ -316,8 +318,8 @@ class BarrierMembersSearch(RuleBasedStateMachine):
             self.check([*events], self.reference.leave("withdrawn", gone))
         else:
             everyone = self.reference.arrived + self.reference.next_arrivals
-            gone = [one for one in everyone if one.client == party.client]
-            gone.sort(key=lambda one: int(one.arrival[1:]))
+            gone = [other for other in everyone if other.client == party.client]
+            gone.sort(key=lambda other: int(other.arrival[1:]))
             events = self.services.client_gone(party.client, self.now)
             self.check([*events], self.reference.leave("withdrawn", gone))
 

@@ -25,14 +25,14 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class Party:
-    """The reference: one arrival that waits."""
+    """The reference of an arrival that waits."""
 
     def __init__(self, arrival: str, client: Client, due: float | None, member: str | None) -> None:
         self.arrival, self.client, self.due, self.member = arrival, client, due, member
 
 
 class BarrierSearch(RuleBasedStateMachine):
-    """``self.arrived`` is the whole reference: for each name the count and the waiting arrivals, in order."""
+    """The reference is ``self.arrived``: for each name the count and the waiting arrivals, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class BarrierSearch(RuleBasedStateMachine):
         self.confirmed: set[str] = set()
 
     def check(self, outcomes: list[Outcome], expected: list[str]) -> None:
-        """Exactly these arrivals end now, in this order, each for the first time."""
+        """Check that exactly the expected arrivals end now, in this order, each for the first time."""
         assert [outcome.arrival for outcome in outcomes] == expected
         for outcome in outcomes:
             assert outcome.arrival not in self.outcomes

@@ -1,12 +1,13 @@
 """The search for deadlocks against a reference model: no false alarm in legal histories, and in other histories exactly the
 clients that can never continue get the error.
 
-In a *legal* history, the clients keep to one order: each lock, semaphore and barrier has a level, and a client that waits
-for something owes others only things of a higher level (a lock or units that it holds, an arrival at a barrier of members).
+In a *legal* history, the clients follow one order: each lock, semaphore and barrier has a level, and a client that waits
+has only obligations of a higher level (the return of a lock or of held units, an arrival at a barrier of members).
 All clients can finish, so no client may get the error of a deadlock.
 
-*Other* histories are random. Their reference simulates the future: in a copy of the hub, all clients that can act do
-everything that others may wait for, as long as that changes anything. The clients that still wait then could never continue.
+*Other* histories are random. Their reference simulates the future in a copy of the hub. All clients that can act perform
+all actions for which other clients may wait, until no action changes anything. The clients that still wait can never
+continue.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ SEEDS = st.integers(0, 2**48)
 
 
 class Script:
-    """One thread of a client: it performs its steps in order, each after the end of the one before.
+    """One thread of a client, which performs its steps in order.
 
-    :ivar shell: whether each step is a client of its own, within the holds of the script. Otherwise one client does all steps.
+    :ivar shell: whether each step is a separate client, within the holds of the script. Otherwise one client does all steps.
     """
 
     def __init__(self, hub: SimulatedHub, host: str, number: str, serial: int, *, shell: bool) -> None:
         self.hub, self.host, self.number, self.serial, self.shell = hub, host, number, serial, shell
         self.steps: list[tuple[str, str]] = []
-        self.held: list[tuple[str, str, str]] = []  # what, the arrival, the client's number
+        self.held: list[tuple[str, str, str]] = []  # the kind and the name, the arrival, the client's number
         self.waits_for = ""
         self.made = 0
         if not shell:
@@ -86,7 +87,7 @@ class Script:
 def plan(
     draw: Random, levels: dict[str, int], barriers: list[tuple[str, str]], serial: int
 ) -> Iterator[tuple[str, str]]:
-    """The steps of one thread that arrives at these barriers (each its level and its step)."""
+    """Return the steps of a thread that arrives at these barriers, each given as (its level, its step)."""
     due = sorted(barriers, key=lambda barrier: levels[barrier[0]])
     for position in range(len(due) + 1):
         owed = levels[due[position][0]] if position < len(due) else 1000
@@ -115,7 +116,7 @@ def plan(
 
 
 class LegalHistory:
-    """A few hosts whose scripts keep the order. The timing is random, and the answers of the hosts are delayed."""
+    """A few hosts whose scripts follow the order. The timing is random, and the answers of the hosts are delayed."""
 
     def __init__(self, seed: int) -> None:
         self.draw = draw = Random(seed)
@@ -143,7 +144,7 @@ class LegalHistory:
         self.signals = sum(step == ("signal", "signal") for script in self.scripts for step in script.steps)
 
     def _populate(self, host: str) -> None:
-        """One shell script, several under commands, or Python scripts, one of them with two threads."""
+        """Start one shell script, several shell scripts under commands, or Python scripts, one of them with two threads."""
         draw, hub = self.draw, self.hub
         shell = draw.random() < 0.4
         count = draw.choice([1, 1, 2, 3])
@@ -200,7 +201,7 @@ class LegalHistory:
 
 @profile()
 @given(SEEDS)
-def test_clients_that_keep_to_an_order_never_deadlock(seed: int) -> None:
+def test_clients_that_follow_one_order_are_never_in_a_deadlock(seed: int) -> None:
     LegalHistory(seed).run()
 
 
@@ -236,8 +237,8 @@ class AnyHistory:
             return
         who = draw.choice(ready)
         host, _, number = who.partition("/")
-        mine = [wait for wait in waits if wait.client == Client(host, number) and wait.held is not None]
-        around = [wait.arrival for wait in waits if wait.client.host == host and wait.held and wait not in mine]
+        held = [wait for wait in waits if wait.client == Client(host, number) and wait.held is not None]
+        around = [wait.arrival for wait in waits if wait.client.host == host and wait.held and wait not in held]
         within = draw.choice(around) if around and draw.random() < 0.4 else ""
         kind = draw.choice(["lock"] * 5 + ["units"] * 3 + ["arrive"] * 3 + ["give back", "end", "give", "signal"])
         if kind == "lock":
@@ -250,8 +251,8 @@ class AnyHistory:
                 [("a,b", None), ("b,c", None), ("a,b,hub", None), ("a#1,a#2,b", f"{host}#{number}")]
             )
             hub.barrier(arrival, who, members, name=draw.choice("45"), as_member=member, within=within)
-        elif kind == "give back" and mine:
-            hub.give_back(draw.choice(mine).arrival, who)
+        elif kind == "give back" and held:
+            hub.give_back(draw.choice(held).arrival, who)
         elif kind == "end":
             hub.end(who)
         elif kind == "give":
@@ -262,14 +263,14 @@ class AnyHistory:
     def is_ready(self, client: Client, waits: list[Wait]) -> bool:
         if client.number in self.hub.concurrent[client.host]:
             return True
-        mine = [wait for wait in waits if wait.client == client]
-        outer = {wait.arrival for wait in mine if wait.granted is not None}
+        own = [wait for wait in waits if wait.client == client]
+        outer = {wait.arrival for wait in own if wait.granted is not None}
         inner = [wait for wait in waits if wait.client.host == client.host and wait.granted is None]
-        return all(wait.granted is not None for wait in mine) and not any(wait.within in outer for wait in inner)
+        return all(wait.granted is not None for wait in own) and not any(wait.within in outer for wait in inner)
 
 
 class Future:
-    """The reference: in a copy of the hub, all clients that can act do everything possible until nothing changes any more."""
+    """The reference. In a copy of the hub, all clients that can act perform all possible actions until nothing changes."""
 
     def __init__(self, hub: SimulatedHub) -> None:
         self.hub = deepcopy(hub)
@@ -324,7 +325,7 @@ class Future:
         return not clients or bool(self.hub.commands[host] or others) or any(map(self.may_act, clients))
 
     def all_at(self, host: str, name: str) -> bool:
-        """Whether all clients of a host wait at this barrier, themselves or through a wait within what they hold."""
+        """Whether all clients of a host wait at this barrier, directly or through a wait within their holds."""
         for client in self.clients[host]:
             held = [wait for wait in self.before if wait.client == client and wait.held is Hold.BY_CLIENT]
             waits = self.open(client) or [inner for wait in held for inner in self.inner(wait)]
@@ -345,7 +346,7 @@ class Future:
                     self.hub.follow_up([*self.services.barriers.arrive(*new, self.hub.now, None, member)])
 
     def give(self) -> None:
-        """Another client gives the units that the first taker lacks even if all holders give back theirs, and later units too."""
+        """Let another client give the units that the first taker would lack after the return of all holds, and later units."""
         for row in self.services.semaphores.status(self.hub.now):
             queue, holders = row.queue, row.holders
             units_in_use = row.value + sum(who.units for who in holders)
@@ -359,14 +360,14 @@ class Future:
                 self.hub.clients["hub"].discard("stranger")
 
     def stuck(self) -> set[str]:
-        """The arrivals that can never end."""
+        """Return the arrivals that can never end."""
         while True:
             remaining = self.remaining()
             for held in self.before:
                 if held.held is not None and self.may_give_back(held):
                     self.hub.give_back(held.arrival, f"{held.client.host}/{held.client.number}")
             taken = [wait for wait in self.services._waits.all() if wait.held is not None]
-            for wait in taken:  # what the arrivals that continued have taken since then
+            for wait in taken:  # the grants of the arrivals that have continued
                 if wait.arrival not in {held.arrival for held in self.before if held.held is not None}:
                     self.hub.give_back(wait.arrival, f"{wait.client.host}/{wait.client.number}")
             self.arrive()
@@ -378,7 +379,7 @@ class Future:
         return {wait.arrival for wait in self.before if wait.granted is None and self.waits(wait.arrival)}
 
     def give_again(self) -> bool:
-        """A client that took units without holding them may give the same number again, once."""
+        """Let a client that took units without holding them give the same number of units, once."""
         served = [arrival for arrival in self.wanted if not self.waits(arrival)]
         for arrival in served:
             self.made += 1

@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class EventsSearch(RuleBasedStateMachine):
-    """The reference is two things: the events that are set, and the waits, in order."""
+    """The reference consists of the events that are set, and the waits in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class EventsSearch(RuleBasedStateMachine):
         self.confirmed: set[str] = set()
 
     def call(self, arrival: str) -> list[Outcome]:
-        client, what, names, any_, timeout = self.asked[arrival]
-        if what == "wait":
+        client, action, names, any_, timeout = self.asked[arrival]
+        if action == "wait":
             return self.events.wait(arrival, "default", names, any_, client, self.now, timeout)
-        change = self.events.set if what == "set" else self.events.clear
+        change = self.events.set if action == "set" else self.events.clear
         return change(arrival, "default", names, client, self.now)
 
     def present(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,13 +49,13 @@ class EventsSearch(RuleBasedStateMachine):
         return bool(self.present(names)) if any_ else self.is_set.issuperset(names)
 
     def serve(self) -> dict[str, tuple[str, ...]]:
-        """The waits whose events are set end."""
+        """End the waits whose events are set. Returns the events that each of them gets."""
         served = {arrival: self.present(names) for arrival, names, any_, _ in self.queue if self.answered(names, any_)}
         self.queue = [entry for entry in self.queue if entry[0] not in served]
         return served
 
     def check(self, outcomes: list[Outcome], failed: list[str], served: dict[str, tuple[str, ...]]) -> None:
-        """These fail, in this order, and then these are granted, in this order; each for the first time."""
+        """Check that exactly these arrivals fail and then these are granted, in this order, each for the first time."""
         assert [outcome.arrival for outcome in outcomes] == [*failed, *served]
         for outcome in outcomes:
             assert outcome.arrival not in self.last
@@ -64,9 +64,9 @@ class EventsSearch(RuleBasedStateMachine):
                 assert outcome.value == Names(names=served[outcome.arrival]) and not outcome.provisional
             self.last[outcome.arrival] = outcome
 
-    def new(self, client: Client, what: str, names: tuple[str, ...], any_: bool, timeout: float | None) -> str:
+    def new(self, client: Client, action: str, names: tuple[str, ...], any_: bool, timeout: float | None) -> str:
         arrival = f"x{len(self.asked)}"
-        self.asked[arrival] = (client, what, names, any_, timeout)
+        self.asked[arrival] = (client, action, names, any_, timeout)
         return arrival
 
     @rule(
@@ -74,9 +74,9 @@ class EventsSearch(RuleBasedStateMachine):
         changes=st.lists(st.tuples(st.sampled_from(["set", "clear"]), FEW_NAMES), min_size=1, max_size=4),
     )
     def change(self, client: Client, changes: list[tuple[str, tuple[str, ...]]]) -> None:
-        for what, names in changes:
-            arrival = self.new(client, what, names, False, None)
-            if what == "set":
+        for action, names in changes:
+            arrival = self.new(client, action, names, False, None)
+            if action == "set":
                 self.is_set.update(names)
             else:
                 self.is_set.difference_update(names)
@@ -159,7 +159,7 @@ class EventsSearch(RuleBasedStateMachine):
         for arrival, names, any_, _ in self.queue:
             for name in dict.fromkeys(names):
                 waiting.setdefault(name, []).append((self.asked[arrival][0].number, any_))
-        assert {row.name: [(who.client, who.any) for who in row.waiting] for row in rows} == waiting
+        assert {row.name: [(wait.client, wait.any) for wait in row.waiting] for row in rows} == waiting
         assert len(rows) == len(self.events)
 
     @invariant()
@@ -177,8 +177,8 @@ class EventsSearch(RuleBasedStateMachine):
         self.events.clear("drain", "default", tuple("pqr"), Client("c", "1"), self.now)
         self.waits.handle_timer(self.now + RESULT_LIFE)
         assert_empty(self.waits)
-        left = {name: len(table) for name, table in vars(self.events).items() if isinstance(table, dict) and table}
-        assert left == {} and self.events._awaited == 0
+        remaining = {name: len(table) for name, table in vars(self.events).items() if isinstance(table, dict) and table}
+        assert remaining == {} and self.events._awaited == 0
 
 
 EventsSearch.TestCase.settings = profile()

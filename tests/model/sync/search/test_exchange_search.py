@@ -23,14 +23,14 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class Member:
-    """The reference: an arrival that waits."""
+    """The reference of an arrival that waits."""
 
     def __init__(self, arrival: str, client: Client, due: float | None, poll: bool) -> None:
         self.arrival, self.client, self.due, self.poll = arrival, client, due, poll
 
 
 class Reference:
-    """One name: the arrivals, the data, and the members that have not been notified of a failure."""
+    """The reference of one name: the arrivals, the data, and the members that have not been notified of a failure."""
 
     def __init__(self) -> None:
         self.arrived: dict[str, Member] = {}
@@ -66,7 +66,7 @@ class ExchangeSearch(RuleBasedStateMachine):
     # -- the reference -------------------------------------------------------------------------------------------------
 
     def check(self, outcomes: list[Outcome], expected: dict[str, type[LinesyncError] | None]) -> None:
-        """Exactly these arrivals end now, each for the first time, with an error of this type or with success (None)."""
+        """Check that exactly these arrivals end now, each for the first time, with an error of this type or success (None)."""
         assert {outcome.arrival for outcome in outcomes} == set(expected) and len(outcomes) == len(expected)
         for outcome in outcomes:
             assert outcome.arrival not in self.outcomes
@@ -90,9 +90,11 @@ class ExchangeSearch(RuleBasedStateMachine):
     def fail(
         self, exchange: Reference, dead: set[str], error: type[LinesyncError]
     ) -> dict[str, type[LinesyncError] | None]:
-        """All waiting arrivals end with this error; members that have not arrived get it later."""
+        """End all waiting arrivals with this error. Members that have not arrived get it later."""
         exchange.unnotified, exchange.failed_at = set(HOSTS) - set(exchange.arrived) - dead, self.now
-        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in exchange.arrived.values()}
+        ended: dict[str, type[LinesyncError] | None] = {
+            participant.arrival: error for participant in exchange.arrived.values()
+        }
         exchange.arrived.clear()
         for member in list(exchange.data):
             self.drop(exchange, member)
@@ -102,12 +104,12 @@ class ExchangeSearch(RuleBasedStateMachine):
     def leave(
         self, gone: list[Member], cause: Cause, error: type[LinesyncError]
     ) -> dict[str, type[LinesyncError] | None]:
-        """These arrivals end; returns all arrivals that end as a result, with their errors."""
-        ended: dict[str, type[LinesyncError] | None] = {one.arrival: error for one in gone}
+        """End these arrivals, and return all arrivals that end as a result, with their errors."""
+        ended: dict[str, type[LinesyncError] | None] = {participant.arrival: error for participant in gone}
         for exchange in self.names.values():
             dead = set()
-            for member, one in list(exchange.arrived.items()):
-                if one not in gone:
+            for member, participant in list(exchange.arrived.items()):
+                if participant not in gone:
                     continue
                 del exchange.arrived[member]
                 if cause in (Cause.TIMED_OUT, Cause.GAVE_UP, Cause.RESET):
@@ -120,7 +122,7 @@ class ExchangeSearch(RuleBasedStateMachine):
         return ended
 
     def waiting(self) -> list[Member]:
-        return [one for exchange in self.names.values() for one in exchange.arrived.values()]
+        return [participant for exchange in self.names.values() for participant in exchange.arrived.values()]
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
@@ -176,23 +178,23 @@ class ExchangeSearch(RuleBasedStateMachine):
         self.give_as(exchange, draw.choice(sorted(exchange.arrived)))
 
     def give_as(self, exchange: Reference, member: str) -> None:
-        one = exchange.arrived[member]
+        participant = exchange.arrived[member]
         self.keys += 1
-        outcomes = self.exchanges.given(one.arrival, one.client, self.keys, self.now)
+        outcomes = self.exchanges.given(participant.arrival, participant.client, self.keys, self.now)
         if member in exchange.data:
             assert self.dropped[-1] == self.keys and outcomes == []
             return
         exchange.data[member] = self.keys
         if len(exchange.data) == len(HOSTS):
-            self.check(outcomes, {one.arrival: None for one in exchange.arrived.values()})
+            self.check(outcomes, {participant.arrival: None for participant in exchange.arrived.values()})
             exchange.generation += 1
             keys = tuple(exchange.data[host] for host in HOSTS)
             value = Exchanged(generation=exchange.generation, members=HOSTS, keys=keys)
             assert all(not isinstance(outcome, Failed) and outcome.value == value for outcome in outcomes)
             self.released |= set(keys)
             exchange.arrived, exchange.data, exchange.unnotified, exchange.left_at = {}, {}, set(), None
-        elif one.poll:
-            self.check(outcomes, self.leave([one], Cause.TIMED_OUT, TimedOut))
+        elif participant.poll:
+            self.check(outcomes, self.leave([participant], Cause.TIMED_OUT, TimedOut))
         else:
             self.check(outcomes, {})
 
@@ -212,13 +214,13 @@ class ExchangeSearch(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting())
     @rule(draw=DRAW)
     def give_up(self, draw: DRAW) -> None:
-        one = draw.choice(self.waiting())
-        outcomes = self.waits.withdraw(one.arrival, one.client, self.now, Cause.GAVE_UP)
-        self.check(outcomes, self.leave([one], Cause.GAVE_UP, LinesyncFailed))
+        participant = draw.choice(self.waiting())
+        outcomes = self.waits.withdraw(participant.arrival, participant.client, self.now, Cause.GAVE_UP)
+        self.check(outcomes, self.leave([participant], Cause.GAVE_UP, LinesyncFailed))
 
     @rule(client=CLIENTS)
     def client_dies(self, client: Client) -> None:
-        gone = [one for one in self.waiting() if one.client == client]
+        gone = [participant for participant in self.waiting() if participant.client == client]
         outcomes = self.waits.client_gone(client, self.now, Cause.CLIENT_GONE)
         self.check(outcomes, self.leave(gone, Cause.CLIENT_GONE, LinesyncFailed))
 
@@ -230,13 +232,15 @@ class ExchangeSearch(RuleBasedStateMachine):
         for exchange in self.names.values():
             begun = bool(exchange.arrived or exchange.data)
             dead = {
-                name for name, one in exchange.arrived.items() if one.client.host == host and name not in exchange.data
+                name
+                for name, participant in exchange.arrived.items()
+                if participant.client.host == host and name not in exchange.data
             }
             if cause in FATAL and begun and host not in exchange.arrived and host not in exchange.data:
                 dead.add(host)
             if dead:
                 expected |= self.fail(exchange, dead, MemberLost)
-        gone = [one for one in self.waiting() if one.client.host == host]
+        gone = [participant for participant in self.waiting() if participant.client.host == host]
         self.check(outcomes, expected | self.leave(gone, cause, LinesyncFailed))
         self.lost_hosts[host] = cause
 
@@ -248,7 +252,9 @@ class ExchangeSearch(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0, RESULT_LIFE / 2]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        due = [one for one in self.waiting() if one.due is not None and one.due <= self.now]
+        due = [
+            participant for participant in self.waiting() if participant.due is not None and participant.due <= self.now
+        ]
         outcomes = self.waits.handle_timer(self.now)
         self.check(outcomes, self.leave(due, Cause.TIMED_OUT, TimedOut))
         self.exchanges.handle_timer(self.now)
@@ -262,8 +268,8 @@ class ExchangeSearch(RuleBasedStateMachine):
     def reset(self, name: str | None) -> None:
         chosen = [self.names[name]] if name else list(self.names.values())
         _, waits = self.exchanges.reset("default", [name] if name else None, self.now)
-        gone = [one for exchange in chosen for one in exchange.arrived.values()]
-        assert {wait.arrival for wait in waits} == {one.arrival for one in gone}
+        gone = [participant for exchange in chosen for participant in exchange.arrived.values()]
+        assert {wait.arrival for wait in waits} == {participant.arrival for participant in gone}
         outcomes = self.waits.fail([(wait, Aborted("reset")) for wait in waits], Cause.RESET, self.now)
         self.check(outcomes, self.leave(gone, Cause.RESET, Aborted))
         for exchange in chosen:
@@ -292,7 +298,7 @@ class ExchangeSearch(RuleBasedStateMachine):
             if not exchange.arrived and not exchange.data:
                 assert name not in shown
                 continue
-            assert [one.name for one in shown[name].arrived] == list(exchange.arrived)
+            assert [participant.name for participant in shown[name].arrived] == list(exchange.arrived)
             assert shown[name].given == tuple(sorted(exchange.data))
             assert list(shown[name].missing) == sorted(set(HOSTS) - set(exchange.data))
 
@@ -304,11 +310,11 @@ class ExchangeSearch(RuleBasedStateMachine):
 
     @invariant()
     def timers_are_never_late(self) -> None:
-        due = [one.due for one in self.waiting() if one.due is not None]
+        due = [participant.due for participant in self.waiting() if participant.due is not None]
         timer = self.waits.next_timer()
         assert not due or (timer is not None and timer <= min(due))
-        left = [exchange.left_at + RESULT_LIFE for exchange in self.names.values() if exchange.left_at is not None]
-        assert self.exchanges.next_timer() == min(left, default=None)
+        ends = [exchange.left_at + RESULT_LIFE for exchange in self.names.values() if exchange.left_at is not None]
+        assert self.exchanges.next_timer() == min(ends, default=None)
 
     def teardown(self) -> None:
         for host in HOSTS:

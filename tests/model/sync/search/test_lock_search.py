@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class LockSearch(RuleBasedStateMachine):
-    """``self.queues`` is the whole reference: for each name the arrivals in order; the first one has the lock."""
+    """The reference is ``self.queues``: for each name the arrivals in order. The first arrival has the lock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,17 +41,19 @@ class LockSearch(RuleBasedStateMachine):
         return self.locks.take(arrival, "default", name, client, self.now, timeout, keep=keep)
 
     def live(self) -> list[str]:
-        return sorted((one for queue in self.queues.values() for one in queue), key=lambda one: int(one[1:]))
+        return sorted(
+            (arrival for queue in self.queues.values() for arrival in queue), key=lambda arrival: int(arrival[1:])
+        )
 
     def is_held(self, arrival: str) -> bool:
         return arrival in self.confirmed and arrival in self.live()
 
     def end(self, outcomes: list[Outcome], gone: list[str], *, notified: list[str]) -> None:
-        """These leave. The outcomes of the notified ones come first, then the grants, in the order of the released names."""
-        left = dict.fromkeys(self.asked[arrival][1] for arrival in gone)
+        """End these arrivals. Expects the outcomes of the notified clients, then the grants in the order of the names."""
+        released = dict.fromkeys(self.asked[arrival][1] for arrival in gone)
         for queue in self.queues.values():
             queue[:] = [arrival for arrival in queue if arrival not in gone]
-        self.check(outcomes, notified, left)
+        self.check(outcomes, notified, released)
 
     def check(self, outcomes: list[Outcome], notified: list[str], names: dict[str, None]) -> None:
         new = [self.queues[name][0] for name in names if self.queues[name] and self.queues[name][0] not in self.tokens]
@@ -143,8 +145,8 @@ class LockSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def confirm(self, draw: DRAW) -> None:
         arrival = draw.choice(sorted(self.asked))
-        stands = arrival in self.tokens and arrival in self.live()
-        assert self.waits.confirm(arrival, self.asked[arrival][0]) == stands
+        is_kept = arrival in self.tokens and arrival in self.live()
+        assert self.waits.confirm(arrival, self.asked[arrival][0]) == is_kept
         if arrival in self.last:
             self.confirmed.add(arrival)
 
@@ -171,7 +173,7 @@ class LockSearch(RuleBasedStateMachine):
             assert owner is not None
             assert (owner.name, row.token) == (client.host, self.tokens[first])
             assert owner.confirmed == self.is_held(first) and owner.client == (None if keep else client.number)
-            assert [who.client for who in waiting] == [self.asked[other][0].number for other in others]
+            assert [row.client for row in waiting] == [self.asked[other][0].number for other in others]
 
     @invariant()
     def the_timer_is_never_late(self) -> None:

@@ -32,7 +32,7 @@ def host_of(member: str) -> str:
 
 
 class MailboxSearch(RuleBasedStateMachine):
-    """The reference is the topics' messages, the groups of the hosts, and the waits; each wait is checked again each time.
+    """The reference consists of the topics' messages, the groups of the hosts and the waits. Each change checks all waits.
 
     It also answers the mailbox's questions about hosts and groups.
     """
@@ -69,8 +69,8 @@ class MailboxSearch(RuleBasedStateMachine):
 
     def expected_outcome(self, arrival: str) -> Messages | type[LinesyncError] | None:
         """The outcome with which a wait ends now; None if it continues."""
-        _, what, topic, reader, terms = self.asked[arrival]
-        if what == "gather":
+        _, action, topic, reader, terms = self.asked[arrival]
+        if action == "gather":
             return self.gathered(topic, host_of(reader), *terms)
         first, most, others = terms
         counted = [message for message in self.topics[topic] if not (others and message[0] == reader)]
@@ -122,18 +122,18 @@ class MailboxSearch(RuleBasedStateMachine):
         if arrival in self.posted:
             client, topic, sender = self.posted[arrival]
             return self.mailbox.send(arrival, "default", topic, (arrival,), sender, client, self.now)
-        client, what, topic, reader, terms = self.asked[arrival]
+        client, action, topic, reader, terms = self.asked[arrival]
         timeout = self.timeouts[arrival]
-        if what == "gather":
+        if action == "gather":
             return self.mailbox.receive_all(arrival, "default", topic, reader, terms[0], client, self.now, timeout)
         return self.mailbox.receive(arrival, "default", topic, *terms, reader, client, self.now, timeout)
 
     def everybody(self) -> dict[str, Client]:
         return {arrival: entry[0] for arrival, entry in {**self.asked, **self.posted}.items()}
 
-    def arrive(self, reader: str, number: str, timeout: float | None, what: str, topic: str, terms: tuple) -> None:
+    def arrive(self, reader: str, number: str, timeout: float | None, action: str, topic: str, terms: tuple) -> None:
         arrival = f"x{len(self.asked)}"
-        self.asked[arrival] = (Client(host_of(reader), number), what, topic, reader, terms)
+        self.asked[arrival] = (Client(host_of(reader), number), action, topic, reader, terms)
         self.timeouts[arrival] = timeout
         self.queue[arrival] = None if timeout is None else self.now + timeout
         outcomes = self.call(arrival)
@@ -256,8 +256,8 @@ class MailboxSearch(RuleBasedStateMachine):
                 (who.name, who.client, getattr(who, "first", None), getattr(who, "role", None)) for who in row.waiting
             ]
             wanted = [
-                (reader, client.number, *((terms[0], None) if what == "read" else (None, terms[0])))
-                for client, what, where, reader, terms in waiting
+                (reader, client.number, *((terms[0], None) if action == "read" else (None, terms[0])))
+                for client, action, where, reader, terms in waiting
                 if where == topic
             ]
             assert sorted(map(str, shown)) == sorted(map(str, wanted))

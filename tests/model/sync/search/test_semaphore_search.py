@@ -22,7 +22,7 @@ DRAW = st.randoms(use_true_random=False)
 
 
 class SemaphoreSearch(RuleBasedStateMachine):
-    """The reference is five things: the value, the bound, the queue in order, unconfirmed grants, and holders."""
+    """The reference consists of the value, the bound, the queue in order, the unconfirmed grants and the holders."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         )
 
     def serve(self) -> dict[str, int]:
-        """First come, first served: each arrival that is granted now, and the value after that grant."""
+        """Return each arrival that is granted now, in order of arrival, with the value of the semaphore after the grant."""
         served = {}
         while self.queue and self.queue[0][1] <= self.value:
             arrival, units, _ = self.queue.pop(0)
@@ -59,7 +59,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         return served
 
     def check(self, outcomes: list[Outcome], failed: list[str], served: dict[str, int]) -> None:
-        """These fail or lose what they held, in this order, and then these are granted, in this order."""
+        """Check that exactly these arrivals fail or lose their holds and then these are granted, in this order."""
         assert [outcome.arrival for outcome in outcomes] == [*failed, *served]
         for outcome in outcomes:
             if isinstance(outcome, Revoked):
@@ -85,7 +85,7 @@ class SemaphoreSearch(RuleBasedStateMachine):
         return sum(self.unconfirmed.values()) + sum(self.held.values())
 
     def refused(self, delta: int, bound: int) -> bool:
-        """Whether a bound differs from the present one, is not possible, or would be exceeded."""
+        """Whether a bound differs from the current bound, is not possible, or would be exceeded."""
         units, most = self.value + self.lent(), bound or self.bound or 1000
         queued = [wanted for _, wanted, _ in self.queue]
         if bound and (

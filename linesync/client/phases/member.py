@@ -1,0 +1,313 @@
+"""One member of a group: runs the steps that the hub asks for, one at a time, and reports how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ...errors import LinesyncError
+from ...frozen_record import Record
+from ...model.groups.order import Place, needing
+from ...model.groups.services import HEALTHY, Declaration
+from ..group_events import Message, Step, View
+from .service import Round, Service
+from .steps import StepFailed, run_step, watch_health
+
+if TYPE_CHECKING:
+    from ..group_events import GroupEvent
+
+__all__ = ["Member", "Membership"]
+
+_CAST_AGAIN = 1.0  # seconds between two attempts to report a failed service to all members
+_CUT = ("init", "process")
+"""The steps that end when the members change. All others always run to their end."""
+
+
+class Membership(Protocol):
+    """The part of a group of the client that a member uses."""
+
+    name: str
+    member: str
+
+    def events(self) -> AsyncIterator[GroupEvent]: ...
+    async def done(self, step: Step, result: str = "done", text: str = "") -> None: ...
+    async def ended(self, service: int, text: str = "") -> None: ...
+    async def cast(self, data: bytes) -> None: ...
+
+
+class _Stop(Record):
+    """Stop a service, because it needs one that has failed."""
+
+    place: Place
+    why: str
+
+    @property
+    def kind(self) -> str:
+        return "stop"
+
+
+class Member:
+    """Runs the services of one member. It may join the group several times, because the session with the hub may be lost.
+
+    :param declared: the services of all hosts, in order.
+    :param places: the places of the services of this member, by their ids.
+    :param services: its services by name.
+    :param say: called with a sentence for the log.
+    """
+
+    def __init__(
+        self,
+        declared: Sequence[Declaration],
+        places: Mapping[int, Place],
+        services: Mapping[str, Service],
+        say: Callable[[str], None],
+    ) -> None:
+        self._declared = declared
+        self._places = places
+        self._services = services
+        self._say = say
+        self._steps: deque[Step | _Stop] = deque()  # bound: the hub sends the steps of one service at a time
+        self._more = asyncio.Event()
+        """Set when there is a step."""
+        self._idle = asyncio.Event()
+        """Set when there is no step, and none runs."""
+        self._running: tuple[str, asyncio.Task[None]] | None = None
+        """The kind of the step that runs, and its task."""
+        self._started: dict[int, Place] = {}
+        """The services whose ``process`` has ended well and that were not stopped or aborted, in that order."""
+        self._begun: set[int] = set()
+        """The services of which a step has begun and that were not activated or aborted."""
+        self._watching: dict[str, asyncio.Task[None]] = {}
+        """Checks the health of the services that have passed their gate."""
+        self._failed: set[str] = set()
+        """The services that have failed after their start."""
+        self._reports: set[asyncio.Task[None]] = set()
+
+    async def run(self, group: Membership) -> None:
+        """Handle the events of a membership until it ends. By then, no step runs any more: ``init`` and ``process`` were
+        cancelled, and the others have ended. Services that have started stay.
+
+        :raises LinesyncError: the group removed this member, or the session with the hub was lost.
+        """
+        self._group = group
+        self._round = Round(group.name, "", group.member, (group.member,))
+        self._idle.set()
+        worker = asyncio.create_task(self._work())
+        try:
+            try:
+                async for event in group.events():
+                    self._handle(event)
+            except LinesyncError:
+                self._cut()
+                await self._idle.wait()
+                raise
+            await self._idle.wait()
+        finally:
+            self._cut()
+            for name in list(self._watching):
+                self._unwatch(name)
+            for task in (worker, *self._reports):
+                task.cancel()
+            await asyncio.wait({worker, *self._reports})
+
+    def _handle(self, event: GroupEvent) -> None:
+        """Handle an event. This never waits, because an abort may follow."""
+        if isinstance(event, Message):
+            self._heard(event)
+        elif isinstance(event, View):
+            self._cut()
+            self._round = Round(
+                group=self._group.name,
+                ring=str(event.ring),
+                member=self._group.member,
+                members=event.members,
+                joined=event.joined,
+                left=event.left,
+                carried=event.carried,
+            )
+            self._say(f"view {event.ring}: {_in_words(event)}")
+        elif event.kind in ("completed", "failed", "stopped"):
+            self._say(f"{event.kind}{': ' if event.text else ''}{event.text}")
+        else:
+            if event.kind == "abort":
+                self._cut()
+            self._put(event)
+
+    # -- one step after the other -------------------------------------------------------------------------------------
+
+    def _put(self, step: Step | _Stop) -> None:
+        self._steps.append(step)
+        self._idle.clear()
+        self._more.set()
+
+    def _cut(self) -> None:
+        """Cancel the ``init`` or ``process`` that runs, and drop those that wait."""
+        self._steps = deque(step for step in self._steps if step.kind not in _CUT)
+        if self._running is not None and self._running[0] in _CUT:
+            self._running[1].cancel()
+
+    async def _work(self) -> None:
+        """Run the steps in their order. A step that was cancelled has ended when the next one begins."""
+        while True:
+            while not self._steps:
+                self._idle.set()
+                self._more.clear()
+                await self._more.wait()
+            step = self._steps.popleft()
+            work = self._stop_dependent(step) if isinstance(step, _Stop) else self._run(step)
+            task = asyncio.create_task(work)
+            self._running = (step.kind, task)
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:  # this member leaves
+                await asyncio.wait({task})
+                raise
+            finally:
+                self._running = None
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._say(f"a step could not be reported: {error}")
+
+    async def _run(self, step: Step) -> None:
+        """Run a step and report its end."""
+        place, round_ = self._places[step.service], self._round
+        service, kind = self._services[place.declaration.name], step.kind
+        if kind == "abort" and place.id not in self._begun:
+            return  # its first step was dropped before it began
+        self._begun.add(place.id)
+        if place.gate:
+            self._unwatch(place.declaration.name)  # until the gate opens again
+        stopped = kind == "stop" and place.id not in self._started
+        absent = self._absent(place) if kind == "process" else ""
+        silent = stopped or (not absent and kind not in (("process",) if place.gate else service.steps))
+        result, text = "done", ""
+        try:
+            if not silent:
+                waits = f", but waits for a member with {absent}" if absent else ""
+                self._say(f"{place.name}: {kind} begins{waits}")
+                result = await run_step(kind, place, service, round_, absent)
+        except StepFailed as failed:
+            result, text = "failed", failed.text
+        except asyncio.CancelledError:
+            self._say(f"{place.name}: {kind} was ended, because the round is over")
+            raise
+        if not silent:
+            self._say(f"{place.name}: {kind} {result}{': ' if text else ''}{text}")
+        self._note(kind, place, result, round_)
+        # The report of a step includes the steps before it.
+        later = any(isinstance(other, Step) and other.kind != "abort" for other in self._steps)
+        if kind != "abort" and not (later and result == "done"):
+            await self._group.done(step, result, text)
+
+    def _absent(self, place: Place) -> str:
+        """A service that this one needs and that no member of the view has; empty if there is none."""
+        hosts = {name for member in self._round.members for name in member.split("#")}
+        services = {one.name: one for one in self._declared}
+        needed = [services[name] for name in place.declaration.needs]
+        return next((one.name for one in needed if one.hosts and not hosts & {*one.hosts}), "")
+
+    def _note(self, kind: str, place: Place, result: str, round_: Round) -> None:
+        """Note what a step has changed."""
+        if kind in ("activate", "abort", "stop"):
+            self._begun.discard(place.id)
+        if kind in ("abort", "stop"):
+            self._started.pop(place.id, None)
+            self._unwatch(place.declaration.name)
+        elif kind == "process" and result == "done" and not place.gate:
+            self._started[place.id] = place
+        elif kind == "activate" and place.gate == HEALTHY:
+            self._watch(place, round_)
+
+    # -- health and failures ------------------------------------------------------------------------------------------
+
+    def _watch(self, gate: Place, round_: Round) -> None:
+        name = gate.declaration.name
+
+        def failed(why: str) -> None:
+            self._watching.pop(name, None)
+            self._fail(name, why)
+
+        self._unwatch(name)
+        self._watching[name] = asyncio.create_task(watch_health(gate, self._services[name], round_, failed))
+
+    def _unwatch(self, name: str) -> None:
+        self._failed.discard(name)
+        if (task := self._watching.pop(name, None)) is not None:
+            task.cancel()
+
+    def _fail(self, name: str, why: str) -> None:
+        """A check has found out that a service has failed."""
+        task = asyncio.create_task(self.ended(name, why))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
+    def has(self, name: str) -> bool:
+        """Whether this member has a service."""
+        return any(place.name == name for place in self._places.values())
+
+    async def ended(self, name: str, why: str) -> None:
+        """A service of this member has failed or ended by itself: report that to the hub and to all members, unless it is
+        started again before."""
+        self._say(f"{name}: {why}")
+        self._failed.add(name)
+        place = next(place for place in self._places.values() if place.name == name)
+        await self._group.ended(place.id, why)
+        while name in self._failed and not place.declaration.keystone:
+            try:
+                await self._group.cast(json.dumps({"failed": name, "why": why}).encode())
+                return
+            except LinesyncError:  # the members change, or they are too few now
+                await asyncio.sleep(_CAST_AGAIN)
+
+    def _heard(self, message: Message) -> None:
+        """A service of any member has failed: stop what needs it here, the last one first."""
+        if message.state:
+            return  # of an earlier view
+        try:
+            report = json.loads(message.data)
+            failed, why = str(report["failed"]), str(report["why"])
+        except (ValueError, KeyError, TypeError):
+            return  # a message of another program in the group
+        dependent = {one.name for one in needing(self._declared, failed)}
+        for place in reversed(list(self._started.values())):
+            if place.name in dependent:
+                self._put(_Stop(place, f"it needs {failed}, which failed on {message.sender}: {why}"))
+
+    async def _stop_dependent(self, stop: _Stop) -> None:
+        await self._run_alone("stop", stop.place, stop.why)
+        await self._group.ended(stop.place.id, f"stopped, because {stop.why}")
+
+    async def wind_up(self) -> None:
+        """This member leaves the group: abort what has begun and was not activated, and stop what has started, the last service
+        first."""
+        for place in sorted(self._places.values(), key=lambda place: place.id, reverse=True):
+            if place.id in self._begun:
+                await self._run_alone("abort", place)
+        for place in reversed(list(self._started.values())):
+            await self._run_alone("stop", place)
+
+    async def _run_alone(self, kind: str, place: Place, why: str = "this member leaves the group") -> None:
+        """Run a step that the hub did not ask for."""
+        service = self._services[place.declaration.name]
+        if kind in service.steps and not place.gate:
+            self._say(f"{place.name}: {kind} begins, because {why}")
+            try:
+                await run_step(kind, place, service, self._round)
+                self._say(f"{place.name}: {kind} done")
+            except StepFailed as failed:
+                self._say(f"{place.name}: {kind} failed: {failed.text}")
+        self._note(kind, place, "done", self._round)
+
+
+def _in_words(view: View) -> str:
+    parts = [f"members {' '.join(view.members)}"]
+    if view.joined:
+        parts.append(f"joined {' '.join(view.joined)}")
+    parts += [f"{member} left ({cause})" for member, cause in view.left]
+    if view.short:
+        parts.append("below the quorum")
+    if view.why:
+        parts.append(view.why)
+    return ", ".join(parts)

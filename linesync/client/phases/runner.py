@@ -1,0 +1,198 @@
+"""The services of one member of a group: registers them, joins the group, and runs their steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from ...errors import Aborted, LinesyncError, Mismatch, NotAllowed, UsageError
+from ...model.groups.order import Place, in_order, places
+from ...model.state.group import Announced, Terms
+from ..aio import Client
+from ..groups import Group
+from .member import Member
+from .service import Service
+
+__all__ = ["Phases", "own_host"]
+
+_PAUSE = 1.0  # seconds between the loss of a membership and the next attempt to join
+_LEAVE = 5.0  # seconds within which the hub must confirm that this member has left
+_HANGING = 10.0  # seconds beyond its own timeout after which the hub considers a step of a member that hangs late
+
+
+class Phases:
+    """Services that start on the members of a group in order.
+
+    ::
+
+        phases = Phases(client, "storage", quorum=2)
+        phases.register(Service("network", process=configure))
+        phases.register(Service("nfs", after=["network"], needs=["network"], process=start, check=mounted))
+        await phases.run()
+
+    :param client: a connection to the hub, or to the agent of this host.
+    :param group: the name of the group.
+    :param tag: the tag of the member, for several members on one host.
+    :param host: the host whose services run, as in the ``hosts`` of declarations; by default, the host of this member.
+    :param say: called with a sentence for each step, for the log.
+    :param connect: makes another connection when the agent of this host was restarted; the caller closes the first one.
+
+    The other parameters are those of :meth:`~linesync.client.aio.Client.group`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        group: str,
+        *,
+        namespace: str = "default",
+        tag: str = "",
+        host: str = "",
+        quorum: int = 0,
+        init: str = "first",
+        activate: str = "after",
+        on_failure: str = "retry",
+        retries: int = 5,
+        backoff: float = 1.0,
+        say: Callable[[str], None] = lambda sentence: None,
+        connect: Callable[[], Awaitable[Client]] | None = None,
+    ) -> None:
+        self._client = client
+        self._group = group
+        self._namespace = namespace
+        self._tag = tag
+        self._host = host
+        self._terms = Terms(quorum, init, activate, on_failure, retries, backoff)
+        self._say = say
+        self._connect = connect
+        self._own: Client | None = None
+        """A connection that was made with ``connect``."""
+        self._services: dict[str, Service] = {}
+        self._member: Member | None = None
+
+    def register(self, service: Service) -> None:
+        """Add a service. Register all services of the group before :meth:`run`, also those of other hosts.
+
+        :raises UsageError: a service with this name is registered, or the group runs already.
+        """
+        name = service.declaration.name
+        if self._member is not None:
+            raise UsageError(f"the service {name} was registered after run(); register it before")
+        if name in self._services:
+            raise UsageError(f"the service {name} is registered twice; register it once, or rename it")
+        self._services[name] = service
+
+    async def run(self) -> None:
+        """Join the group, and run the steps of the services until the group is stopped.
+
+        If the session with the hub is lost, this joins again when it is back, and the services stay. When this ends, and also
+        if it is cancelled, the step that runs is cancelled, the services that have started are stopped (the last one first),
+        and this member leaves the group.
+
+        :raises UsageError: the declarations are wrong (:func:`~linesync.model.groups.order.in_order`).
+        :raises Mismatch: the group has other terms.
+        :raises Aborted: the group excluded this member.
+        """
+        declared = in_order(service.declaration for service in self._services.values())
+        every = places(declared)
+        host = self._host or (await own_host(self._client) if any(one.hosts for one in declared) else "")
+        ours = {place.id: place for place in every if place.declaration.on(host)}
+        self._member = member = Member(declared, ours, self._services, self._say)
+        announced = [_announced(place) for place in ours.values()]
+        try:
+            await self._belong(member, announced)
+        finally:
+            self._member = None
+            await member.wind_up()
+            await self._close_own()
+
+    async def _belong(self, member: Member, announced: list[Announced]) -> None:
+        """Be a member of the group until the group is stopped. Join again when the session with the hub was lost."""
+        joined = False
+        while True:
+            try:
+                group = await self._join(announced)
+                joined = True
+                try:
+                    return await member.run(group)
+                finally:
+                    with suppress(LinesyncError, TimeoutError):  # the hub is lost, or has removed this member
+                        async with asyncio.timeout(_LEAVE):
+                            await group.leave()
+            except LinesyncError as error:
+                if not joined or _final(error):
+                    raise
+                self._say(f"the membership was lost: {error.message}; joining again")
+            await asyncio.sleep(_PAUSE)
+            await self._renew_connection()
+
+    async def _join(self, announced: list[Announced]) -> Group:
+        terms = self._terms
+        return await self._client.group(
+            self._group,
+            namespace=self._namespace,
+            tag=self._tag,
+            services=announced,
+            quorum=terms.quorum,
+            init=terms.init,
+            activate=terms.activate,
+            on_failure=terms.on_failure,
+            retries=terms.retries,
+            backoff=terms.backoff,
+        )
+
+    async def _renew_connection(self) -> None:
+        """Wait for another connection, if this one cannot be used any more."""
+        while self._connect is not None and not (self._client.peer.up or self._client.peer.interrupted):
+            try:
+                client = await self._connect()
+            except LinesyncError:
+                await asyncio.sleep(_PAUSE)
+            else:
+                await self._close_own()
+                self._client = self._own = client
+
+    async def _close_own(self) -> None:
+        """Close the connection, unless it is the caller's."""
+        if self._own is not None:
+            await self._own.aclose()
+            self._own = None
+
+    async def ended(self, name: str, why: str = "it ended") -> None:
+        """Report that a service of this member has ended or failed by itself. If it is a keystone, the whole group is
+        stopped. Otherwise the services that need it are stopped.
+
+        :raises UsageError: this member does not run such a service now.
+        """
+        member = self._member
+        if member is None or not member.has(name):
+            raise UsageError(f"this member does not run the service {name}; call ended() for a service that runs here")
+        await member.ended(name, why)
+
+
+def _final(error: LinesyncError) -> bool:
+    """Whether an error ends the membership for good: the group has excluded this member, or does not accept it again."""
+    if isinstance(error, Aborted):
+        return str(error.details.get("cause", "")).startswith("excluded")
+    return isinstance(error, Mismatch | NotAllowed)
+
+
+async def own_host(client: Client) -> str:
+    """The name of this host at the hub, which a barrier for one member returns."""
+    async with client.namespace() as own:
+        result = await client.barrier("name", 1, namespace=own)
+    return result.parties[0]
+
+
+def _announced(place: Place) -> Announced:
+    declared = place.declaration
+    steps = ("check",) if place.gate else ("init", "process", "activate", "abort", "stop")
+    return Announced(
+        id=place.id,
+        name=place.name,
+        version=declared.version,
+        timeout=max(map(declared.timeout, steps)) + _HANGING,
+        serialize=declared.serialize and not place.gate,
+        keystone=declared.keystone and not place.gate,
+    )
