@@ -378,6 +378,18 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "serve.HOST_JOBS", number, "the same for all scripts together", "A further command or transfer is refused."
         ),
+        Bound(
+            "limits.KEPT",
+            size,
+            "output of a command that its client has not taken, in the agent; the same for its stdin, in both ends",
+            "The command waits until its client takes some of the output, or the client waits until the command reads.",
+        ),
+        Bound(
+            "resuming._REMEMBERED",
+            number,
+            "ended commands of a host to which a client may still return",
+            "The host forgets the oldest one, and starts no command for a client that returns to an older one.",
+        ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
     ),
     "agents": (

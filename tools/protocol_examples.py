@@ -480,6 +480,8 @@ def message_examples() -> str:
         protocol.Started(pid=812),
         protocol.Exited(status=-9),
         protocol.Kill(signal=15),
+        protocol.DataEnd(),
+        protocol.Received(position=65536),
         protocol.FileHead(size=3, mode=420),
         protocol.FileGot(size=2),
         protocol.FileEnd(sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),

@@ -11,8 +11,21 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
+from ..jobs.resuming import Resuming
 from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
-from ..protocol import Activity, ExchangeOpen, GoingDown, Lease, Links, Message, Register, Reply, Revoked, operations
+from ..protocol import (
+    Activity,
+    ExchangeOpen,
+    GoingDown,
+    Lease,
+    Links,
+    Message,
+    Register,
+    Reply,
+    Revoked,
+    Run,
+    operations,
+)
 from ..protocol.ids import NOTE
 from ..runtime.identity import BOOT
 from ..runtime.listening.entrance import Entrance
@@ -28,7 +41,7 @@ from ..workers import run_blocking
 from . import shutdown
 from .exchange_relay import relay_exchange
 from .lease import HubLease
-from .relayed import Relayed
+from .relayed import Relayed, Script
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +93,7 @@ class Agent:
         self.runner = Runner(name, self._report)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
         """The commands and copies on this host, with their limit."""
+        self.resuming = Resuming(name, lambda: self.lease.seconds)
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
         """Accepts the connections of scripts."""
@@ -248,22 +262,44 @@ class Agent:
         if isinstance(opening, ExchangeOpen):
             return relay_exchange(stream, script, self.relayed, self._uplink)
         if host and script is not None:
-            return script.jobs.run(host, lambda: self._job(stream, host))
-        return self._job(stream, host)
+            return script.jobs.run(host, lambda: self._job(stream, host, script))
+        return self._job(stream, host, script)
 
-    async def _job(self, stream: Stream, host: str) -> None:
+    async def _job(self, stream: Stream, host: str, script: Script | None) -> None:
         """Serve a channel of a script, or join it with a channel to the hub."""
         if host == self.name:
-            await serve(stream, self.runner, self.jobs)
+            await serve(stream, self.runner, self.jobs, self.resuming)
             return
+        words = stream.words
+        opening = operations.known_opening(words)
+        if isinstance(opening, Run) and opening.Got is not None:
+            words = await self._await_hub(stream, opening, script)
         if not (self._uplink.up and self.relayed.registered):
             raise LinesyncFailed(f"the agent on {self.name} has no connection to a hub; check the cable and the hub")
-        onward = self._uplink.open(stream.words, stream.lane)
+        onward = self._uplink.open(words, stream.lane)
         await self.lease.bound(lambda: splice(stream, onward))
+
+    async def _await_hub(self, stream: Stream, opening: Run, script: Script | None) -> str:
+        """A script returns to a command: wait until the session with the hub has continued. Returns the text of the opening for
+        the hub.
+
+        :raises LinesyncFailed: it has not continued within one lease.
+        """
+        began = stream.now()
+        if script is not None and not self.relayed.ready.is_set():
+            self.relayed.say_waiting(script)
+        try:
+            await asyncio.wait_for(self.relayed.ready.wait(), self.lease.seconds)
+        except TimeoutError:
+            raise LinesyncFailed(
+                f"the command on {opening.to} was lost: the hub did not come back within {self.lease.seconds:g} s; it may still"
+                f" be running on {opening.to}, so look there before you run it again"
+            ) from None
+        return protocol.encode(opening.but(age=(opening.age or 0.0) + stream.now() - began))
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The work for a channel that the hub opens to this host."""
-        return self.lease.bound(lambda: serve(stream, self.runner, self.jobs))
+        return self.lease.bound(lambda: serve(stream, self.runner, self.jobs, self.resuming))
 
     def _after(self, request: Message | None, reply: str) -> str:
         """Add this host's own end of the line to a reply to ``links``."""

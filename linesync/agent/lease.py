@@ -46,7 +46,8 @@ class HubLease:
         self._uplink = uplink
         self._has_holds = has_holds
         self._lost = lost
-        self._seconds = limits.LEASE
+        self.seconds = limits.LEASE
+        """The lease in seconds."""
         self._idle_at = 0.0  # the last time at which no work depended on the hub
         self._acknowledged_at = _NEVER
         self._tasks: set[asyncio.Task[Any]] = set()  # bound: limits.CHANNELS, limits.SESSIONS
@@ -67,7 +68,7 @@ class HubLease:
             value = float(seconds)
         except ValueError:
             value = 0.0
-        self._seconds = value if 0 < value < 1e9 else limits.LEASE
+        self.seconds = value if 0 < value < 1e9 else limits.LEASE
         self.stop()
         self._set_timer(self._loop.time())
 
@@ -81,12 +82,12 @@ class HubLease:
         """The reply to the request ``lease`` of a script: the seconds since the hub has certainly heard this host, at most
         the lease."""
         link = self._uplink.link
-        age = self._seconds
+        age = self.seconds
         if self._timer is not None and link is not None:
             age = max(min(age, self._loop.time() - self._newest(link)), 0.0)
-            if age > max(self._seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
+            if age > max(self.seconds * _SCRIPTS_ASK_AT, _SCRIPTS_ASK_LEAST):
                 self._uplink.ask_alive()
-        option = "" if self._seconds == limits.LEASE else f"{self._seconds:g}"
+        option = "" if self.seconds == limits.LEASE else f"{self.seconds:g}"
         return protocol.encode_ok(f"{age:.6f}", lease=option)
 
     async def bound(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -114,11 +115,11 @@ class HubLease:
         return self._acknowledged_at
 
     def _lease_end(self, link: Link) -> float:
-        return max(self._newest(link), self._idle_at) + self._seconds
+        return max(self._newest(link), self._idle_at) + self.seconds
 
     def _set_timer(self, now: float) -> None:
         link = self._uplink.link
-        check_at = now + self._seconds / _CHECKS
+        check_at = now + self.seconds / _CHECKS
         if link is not None and self._lease_end(link) > now:
             check_at = min(check_at, self._lease_end(link))
         self._timer = self._loop.call_at(check_at, self._check, check_at)
@@ -129,18 +130,15 @@ class HubLease:
             self._idle_at = now
         elif link is not None:
             # If this process was stopped (SIGSTOP), it may not have read the newest acknowledgements yet.
-            was_stopped = now - due > self._seconds * _STOPPED
+            was_stopped = now - due > self.seconds * _STOPPED
             if now >= self._lease_end(link) and not was_stopped:
-                why = f"the hub acknowledged nothing for {self._seconds:g} s"
-                tasks, self._tasks = (
-                    self._tasks,
-                    set(),
-                )  # cancel each task only once, because a command needs time to end
+                why = f"the hub acknowledged nothing for {self.seconds:g} s"
+                tasks, self._tasks = self._tasks, set()  # cancel each only once, because a command needs time to end
                 for task in tasks:
                     task.cancel(why)
                 self._lost(why)
                 self._uplink.cannot_continue(why)
                 self._idle_at = now
-            elif now - self._newest(link) > self._seconds * _ASK_AT:
+            elif now - self._newest(link) > self.seconds * _ASK_AT:
                 self._uplink.ask_alive()
         self._set_timer(now)

@@ -12,6 +12,7 @@ from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, Lin
 from ..frozen_record import Record
 from ..protocol import Message
 from ..protocol.operations import given_up
+from ..runtime import identity
 from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
+_RUN_IDS = (1 << 24) - 1
 REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
 """The command that reboots a host with a regular shutdown."""
 
@@ -98,7 +100,7 @@ class Running:
         if isinstance(message, protocol.Started):
             self.pid = message.pid
             return None
-        self.stream.end()
+        self.stream.finish()
         if error is not None:
             raise error
         assert isinstance(message, protocol.Exited)
@@ -122,6 +124,9 @@ class Running:
 
 class Operations(ExchangeOperations, FileOperations, GroupOperations):
     """All operations on one session."""
+
+    _run_id = 0
+    """The id of the last command."""
 
     # -- the state of the hub -----------------------------------------------------------------------------------------
 
@@ -297,11 +302,24 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             env=json.dumps(dict(env)) if env else "",
             stdin=stdin,
             timeout=timeout,
-            tell=tell,
+            tell=True,  # an older host does not keep the command, and its message shows that
+            id=self._next_run_id(),
             User=user,
             Clear=clear_env,
         )
-        return self.peer.open(protocol.encode(request))
+        began = self.peer.now()
+
+        def again(position: int) -> str:
+            return protocol.encode(request.but(Got=position, age=self.peer.now() - began))
+
+        hidden = None if tell else f"{protocol.Started.VERB} ".encode()
+        return self.peer.open_resumable(protocol.encode(request), again, hidden)
+
+    def _next_run_id(self) -> int:
+        """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones
+        cost less on the line if they differ little."""
+        self._run_id = (self._run_id or int.from_bytes(identity.entropy(3), "big")) % _RUN_IDS + 1
+        return self._run_id
 
     @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:

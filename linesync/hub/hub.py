@@ -11,13 +11,14 @@ from typing import Any
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
+from ..jobs.resuming import Resuming
 from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
 from ..model.sync.exchange import EXCHANGE_BYTES
 from ..model.sync.services import SyncServices
-from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, TraceOpen, operations
+from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, Run, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
 from ..runtime.identity import BOOT
 from ..runtime.lines.link_state import LinkState
@@ -40,6 +41,7 @@ from .memory import Memory
 from .outbox import Outbox
 from .ports import Ports
 from .requests import Requests
+from .returning import Returning
 from .sessions import HubSession, Sessions
 from .tokens import Tokens
 from .watch import serve_changes, serve_console, serve_trace
@@ -104,6 +106,8 @@ class Hub(User[Peer]):
             durable,
         )
         self._requests.on_replaced = self._replaced
+        self._returning = Returning(self._reachable, self._requests.absent, lease)
+        self._requests.on_connected = self._returning.host_changed
         self._draining = self._requests.draining
         state = durable.state if durable is not None else None
         self._exchanging = Exchanging(self._requests, exchange_limit, self._report, state)
@@ -118,6 +122,7 @@ class Hub(User[Peer]):
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
+        self.resuming = Resuming(HUB, lambda: self._requests.lease)
         self.jobs = Jobs(HOST_JOBS, "all scripts together")
         """The commands and copies on the controller, with their limit."""
         if tokens is not None:
@@ -421,8 +426,10 @@ class Hub(User[Peer]):
         self._checks.check(session, "", opening)
         host = addressee(opening)
         if host:
-            self._draining.refuse()
-            done = self._job(stream, host)
+            returns = opening if isinstance(opening, Run) and opening.Got is not None else None
+            if returns is None:
+                self._draining.refuse()
+            done = self._job(stream, host, returns)
             # The limit for one script does not apply to an agent, which forwards the channels of many scripts.
             return done() if session.host else session.jobs.run(host, done)
         if isinstance(opening, ExchangeOpen):
@@ -435,15 +442,23 @@ class Hub(User[Peer]):
         assert isinstance(opening, TraceOpen)
         return serve_trace(stream, self._line_of(opening.host)[1])
 
-    def _job(self, stream: Stream, host: str) -> Callable[[], Coroutine[Any, Any, None]]:
-        """The function that starts the work for a channel to a host."""
+    def _job(self, stream: Stream, host: str, returns: Run | None) -> Callable[[], Coroutine[Any, Any, None]]:
+        """The function that starts the work for a channel to a host.
+
+        :param returns: the opening, if a client returns to a command after this hub has started.
+        """
         if host == HUB:
-            return lambda: serve(stream, self.runner, self.jobs)
+            return lambda: serve(stream, self.runner, self.jobs, self.resuming)
+        if returns is not None:
+            return lambda: self._return(stream, returns)
         target = self._reachable(host)
         return lambda: self._relay(stream, target)
 
-    async def _relay(self, stream: Stream, target: HubSession) -> None:
-        onward = target.peer.open(stream.words, stream.lane)
+    async def _return(self, stream: Stream, opening: Run) -> None:
+        await self._relay(stream, *await self._returning.wait(stream, opening))
+
+    async def _relay(self, stream: Stream, target: HubSession, words: str = "") -> None:
+        onward = target.peer.open(words or stream.words, stream.lane)
         task = asyncio.current_task()
         assert task is not None
         target.spawn(task)  # the task ends when one of the two hosts is lost
@@ -477,6 +492,7 @@ class Hub(User[Peer]):
     # -- hosts --------------------------------------------------------------------------------------------------------
 
     def _host_changed(self, event: HostUp | HostLost) -> None:
+        self._returning.host_changed()
         if isinstance(event, HostUp):
             session = self._sessions.host(event.host)
             line = f" on {session.line}" if session is not None else ""

@@ -91,6 +91,8 @@ class Requests:
         """For arrivals that are not requests: (host, arrival id) to the function that gets the outcome."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
         """Called with the old session of a host that has begun another session."""
+        self.on_connected: Callable[[], None] = lambda: None
+        """Called when a host continues its session."""
         self.on_continued: Callable[[HubSession], None] = lambda session: None
         """Called with a session that has continued after a restart of the hub."""
         self.on_session_over: Callable[[HubSession], None] = lambda session: None
@@ -285,6 +287,7 @@ class Requests:
         self._sessions.resume(old, session)
         if old.host:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
+            self.on_connected()
         self.on_continued(old)
         for reply_number in list(old.kept.replies):
             self.outbox.put(lambda reply_number=reply_number: old.send(reply_number))  # type: ignore[misc]

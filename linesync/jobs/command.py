@@ -9,7 +9,7 @@ from contextlib import suppress
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, TimedOut, UsageError
 from ..jobs.process import Output, Process, Runner
-from ..protocol import Exited, Kill, Run, Started
+from ..protocol import DataEnd, Exited, Kill, Run, Started
 from ..runtime.streams import MESSAGE, Stream
 
 __all__ = ["serve_run"]
@@ -40,8 +40,9 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     except TimeoutError:
         raise _timed_out(request, gone=True) from None
     command = _Command(process, stream)
+    stream.on_broken = process.end  # feed() may wait for a command that does not read its stdin
     feeding = asyncio.create_task(command.feed())
-    pid_timer = loop.call_later(_REPORT_PID_AFTER, command.report_pid) if request.tell else None
+    start_timer = loop.call_later(_REPORT_PID_AFTER, lambda: command.report_start(pid=request.tell))
     try:
         async with asyncio.timeout_at(deadline):
             status = await command.finish()
@@ -59,13 +60,12 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
         await process.end_and_wait()
         raise
     finally:
-        if pid_timer is not None:
-            pid_timer.cancel()
+        start_timer.cancel()
         feeding.cancel()
         await asyncio.wait({feeding})
         process.close()
     stream.send_message(protocol.encode(Exited(status=status)))
-    stream.end()
+    stream.finish()
 
 
 def _timed_out(request: Run, *, gone: bool) -> TimedOut:
@@ -93,10 +93,15 @@ class _Command:
         self._reading: dict[int, float | None] = {1: None, 2: None}
         """For each output: the loop time at which the current read began, or None if no read is waiting."""
 
-    def report_pid(self) -> None:
-        """Send the pid to the client, which can then name the process if the connection is lost."""
+    def report_start(self, *, pid: bool) -> None:
+        """Show the client that this host keeps the command if the hub is killed.
+
+        :param pid: send the pid, too, so that the client can name the process if the connection is lost.
+        """
         with suppress(LinesyncError):
-            self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
+            self._stream.confirm()
+            if pid:
+                self._stream.send_message(protocol.encode(Started(pid=self._process.pid)))
 
     async def finish(self) -> int:
         """Forward the output until the command has ended and its output is sent.
@@ -140,7 +145,9 @@ class _Command:
             while True:
                 item = await self._stream.receive()
                 if item.stream == MESSAGE:
-                    self._handle_message(item.data.decode("utf-8", "replace"))
+                    if self._handle_message(item.data.decode("utf-8", "replace")) and stdin is not None:
+                        stdin.close()
+                        stdin = None
                 elif item.stream == 0 and stdin is not None:
                     with suppress(BrokenPipeError):
                         await stdin.write(item.data)
@@ -150,10 +157,12 @@ class _Command:
         except LinesyncError:
             self._process.end()
 
-    def _handle_message(self, text: str) -> None:
+    def _handle_message(self, text: str) -> bool:
+        """Handle a message of the client. Returns whether stdin has ended."""
         try:
-            message = protocol.decode(text, Kill)
+            message = protocol.decode(text, Kill, DataEnd)
         except LinesyncError:
-            return  # a newer client sent a message that this version does not know
-        assert isinstance(message, Kill)
-        self._process.signal(message.signal)
+            return False  # a newer client sent a message that this version does not know
+        if isinstance(message, Kill):
+            self._process.signal(message.signal)
+        return isinstance(message, DataEnd)

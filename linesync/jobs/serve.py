@@ -13,6 +13,7 @@ from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
     from ..jobs.process import Runner
+    from ..jobs.resuming import Resuming
 
 __all__ = ["HOST_JOBS", "JOBS", "Jobs", "Tasks", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
 
@@ -68,30 +69,41 @@ class Jobs:
                 del self._running[host]
 
 
-async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
+async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) -> None:
     """Run the job of a channel. An error is sent to the client as the last message.
 
     :param jobs: the counter of all jobs of this host.
+    :param resuming: the commands of this host to which clients may return.
     """
-    from .command import serve_run
-    from .files import serve_read, serve_write
+    try:
+        served = resuming.begin(stream)
+    except LinesyncError as error:
+        refuse(stream, error)
+        await settle(stream)
+        return
+    if served is None:
+        return  # the task of the earlier channel continues
+    why = "linesync has a bug"
+    try:
+        await _serve(served, runner, jobs)
+        why = served.broken or ""
+    except asyncio.CancelledError as error:
+        why = _cancel_reason(error, runner)
+        raise
+    finally:
+        resuming.end(served, why)
 
+
+async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     try:
         request = operations.read_opening(stream.words)
         if isinstance(request, Run):
             if runner.refusal:
                 raise NotAllowed(runner.refusal)
             runner.check_user(request.User)
-            await jobs.run(runner.name, lambda: serve_run(stream, request, runner))
-        elif isinstance(request, FileRead):
-            await jobs.run(runner.name, lambda: serve_read(stream, request))
-        elif isinstance(request, FileWrite):
-            await jobs.run(runner.name, lambda: serve_write(stream, request))
-        else:
-            raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
+        await jobs.run(runner.name, lambda: _job(stream, request, runner))
     except asyncio.CancelledError as error:
-        reason = str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
-        refuse(stream, LinesyncFailed(reason))
+        refuse(stream, LinesyncFailed(_cancel_reason(error, runner)))
         raise
     except LinesyncError as error:
         refuse(stream, error)
@@ -103,6 +115,23 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
         refuse(stream, LinesyncFailed(f"linesync on {host} has a bug ({error!r}); see its log there, and report it"))
         raise
     await settle(stream)
+
+
+def _cancel_reason(error: asyncio.CancelledError, runner: Runner) -> str:
+    return str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
+
+
+def _job(stream: Stream, request: Message, runner: Runner) -> Coroutine[Any, Any, None]:
+    from .command import serve_run
+    from .files import serve_read, serve_write
+
+    if isinstance(request, Run):
+        return serve_run(stream, request, runner)
+    if isinstance(request, FileRead):
+        return serve_read(stream, request)
+    if isinstance(request, FileWrite):
+        return serve_write(stream, request)
+    raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
 
 
 async def answered(stream: Stream, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
@@ -186,4 +215,4 @@ def refuse(stream: Stream, error: LinesyncError) -> None:
         stream.send_message(protocol.encode_error(error))
     except LinesyncError:
         return
-    stream.end()
+    stream.finish()

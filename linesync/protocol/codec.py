@@ -59,7 +59,7 @@ def _read(kind: str, text: str) -> Any:
     :param kind: the type as in an annotation.
     :raises ValueError: the text is invalid. The message is the reason as a clause.
     """
-    if kind == "int":
+    if kind in ("int", "int | None"):
         if not _NUMBER.fullmatch(text):
             raise ValueError("it is not a whole number of at most 19 digits")
         return int(text)

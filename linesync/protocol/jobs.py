@@ -5,6 +5,7 @@ from __future__ import annotations
 from .codec import Message
 
 __all__ = [
+    "DataEnd",
     "Exited",
     "FileEnd",
     "FileGot",
@@ -12,6 +13,7 @@ __all__ = [
     "FileRead",
     "FileWrite",
     "Kill",
+    "Received",
     "Run",
     "Started",
 ]
@@ -36,6 +38,12 @@ class Run(Message):
     """Run the command as this user, with the groups, the environment and the home directory of the user."""
     Clear: bool = False
     """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
+    id: int = 0
+    """Identifies the command, so that its channel can continue on another channel (section 8.7); 0 if it cannot."""
+    Got: int | None = None
+    """The command was opened before. This is the position up to which the client has received its output."""
+    age: float | None = None
+    """With ``Got``: seconds since the command was first opened."""
 
 
 class Started(Message):
@@ -52,6 +60,20 @@ class Exited(Message):
     VERB = "exit"
     status: int
     """Its exit status, or -N for signal N."""
+
+
+class Received(Message):
+    """Inside a run with an id: the position up to which the sender has taken what came."""
+
+    VERB = "received"
+    position: int
+    """Each byte of data counts 1, and each message except this one counts 1."""
+
+
+class DataEnd(Message):
+    """Client to host, inside a run with an id: the end of stdin."""
+
+    VERB = "eof"
 
 
 class Kill(Message):

@@ -222,6 +222,8 @@ OPERATIONS = (
     _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.DataEnd, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run),
     _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
     _inside(jobs.FileGot, (HOST,), (SCRIPT,), jobs.FileWrite),
     _inside(jobs.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), jobs.FileRead, jobs.FileWrite, sync.ExchangeOpen),
@@ -324,7 +326,7 @@ def unanswered(text: str, why: str, *, deadline: float | None = None) -> Linesyn
     :param deadline: the timeout of the request in seconds if it has passed, else None.
     :returns: TimedOut if the timeout has passed and the request certainly changed nothing, else LinesyncFailed.
     """
-    return given_up(f"{_shown(text)} was not answered: {why}", effect(decode_request(text)), deadline=deadline)
+    return given_up(f"{_in_words(text)} was not answered: {why}", effect(decode_request(text)), deadline=deadline)
 
 
 def given_up(
@@ -345,7 +347,7 @@ def given_up(
 
 def never_sent(text: str, why: str, *, deadline: float | None = None) -> LinesyncError:
     """The error of a request that was never sent. The parameters are those of :func:`unanswered`."""
-    return _nothing_changed(f"{_shown(text)} was not sent: {why}", deadline)
+    return _nothing_changed(f"{_in_words(text)} was not sent: {why}", deadline)
 
 
 def _nothing_changed(event: str, deadline: float | None) -> LinesyncError:
@@ -354,5 +356,43 @@ def _nothing_changed(event: str, deadline: float | None) -> LinesyncError:
     return TimedOut(f"timed out after {deadline:g} s: {event}; nothing was changed")
 
 
-def _shown(text: str) -> str:
-    return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"
+def _in_words(text: str) -> str:
+    """A request as a noun phrase with its object, for an error."""
+    message = decode_request(text)
+    if message is None:
+        return "the request"
+    if isinstance(message, sync.Semaphore):
+        purpose = "read" if not message.delta else f"{'give' if message.delta > 0 else 'take'} {abs(message.delta)} of"
+        return f"the request to {purpose} semaphore {message.name!r}"
+    if isinstance(message, sync.EventSet | sync.EventWait):
+        purpose = "wait for" if isinstance(message, sync.EventWait) else "clear" if message.Clear else "set"
+        events = ", ".join(map(repr, message.names))
+        return _short(f"the request to {purpose} event{'s' if len(message.names) > 1 else ''} {events}")
+    phrase = _PHRASES.get(type(message), f"the request {message.VERB!r}")
+    named = getattr(message, "name", getattr(message, "topic", ""))
+    return _short(f"{phrase} {named!r}" if named else phrase)
+
+
+_PHRASES: dict[type[Message], str] = {
+    sync.Barrier: "the arrival at barrier",
+    sync.Lock: "the request for lock",
+    sync.Unlock: "the release of lock",
+    sync.GiveBack: "the request to give back a hold",
+    sync.Send: "the message to topic",
+    sync.Receive: "the wait for a message of topic",
+    sync.ReceiveAll: "the wait for the messages of topic",
+    sync.Reset: "the request to reset names",
+    sync.NamespaceBegin: "the request to begin namespace",
+    sync.NamespaceEnd: "the request to end namespace",
+    sync.Commit: "the confirmation of a grant",
+    hosts.Drain: "the request to drain the hub",
+    look.Hosts: "the request for the list of hosts",
+    look.Status: "the request for the status",
+    look.Namespaces: "the request for the list of namespaces",
+    look.Links: "the request for the list of links",
+}
+"""The requests whose noun phrase is their name or topic after a fixed text."""
+
+
+def _short(phrase: str) -> str:
+    return phrase if len(phrase) <= 100 else f"{phrase[:97]}..."

@@ -40,7 +40,7 @@ from ..wire.link import Link
 from .driver import Driver
 from .pending import Done, Pending, PendingRequests
 from .refusal import REFUSAL_MOST, read_refusal
-from .streams import MESSAGE, Item, Stream
+from .streams import INTERRUPTED, MESSAGE, Item, Stream
 from .user import User
 
 TYPE_CHECKING = False
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from .desk import Desk
     from .listening.fair_queue import FairQueue
+    from .resumable import ResumableStream
 
 __all__ = ["Conversation"]
 
@@ -70,6 +71,8 @@ class Conversation(Driver):
         self.user = user  # the constructor of each driver accepts only a user for its own class
         self.link: Link | None = None
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
+        self._suspended: list[ResumableStream] = []  # bound: limits.CHANNELS
+        """The streams that we opened and that wait until we can open another channel for them."""
         self._pending = PendingRequests(self.wake)
         self._untaken: FairQueue | None = None
         """The waiting requests and notes of the peer, each with its id, its text, and its bytes on channel 0."""
@@ -232,12 +235,43 @@ class Conversation(Driver):
         self.kick()
         return stream
 
+    def open_resumable(self, text: str, again: Callable[[int], str], hidden: bytes | None = None) -> ResumableStream:
+        """Open a channel that continues after an interruption of this session, or of a session of a relay.
+
+        :param again: as for :class:`ResumableStream`, like ``hidden``.
+        :raises LinesyncFailed: as :meth:`open` does.
+        """
+        from .resumable import ResumableStream  # most peers never need it
+
+        channel = self.open(text)
+        stream = ResumableStream(self, channel.number, channel.lane, text, again=again, hidden=hidden)
+        self.replace(channel, stream)
+        return stream
+
+    def replace(self, old: Stream, new: Stream) -> None:
+        """Another stream gets everything that arrives on the channel of a stream."""
+        if self._streams.get(old.number) is old:
+            self._streams[old.number] = new
+
+    def _open_again(self) -> None:
+        """Open a channel for each suspended stream."""
+        suspended, self._suspended = self._suspended, []
+        for stream in suspended:
+            try:
+                channel = self.open(stream.opening, stream.lane)
+            except LinesyncError as error:
+                stream.put_closed(error.message)
+            else:
+                self.replace(channel, stream)
+                stream.reopened(channel.number)
+            self.wake(stream)
+
     def mux_of(self, stream: Stream) -> Mux:
         """The mux of a stream. A stream that is not broken belongs to the current session.
 
         :raises LinesyncFailed: no session is established.
         """
-        return self._mux()
+        return self._current_mux() or self._mux()
 
     def consumed(self, stream: Stream, data: bytes) -> None:
         """Return credit for an item that the user of a stream has received."""
@@ -249,6 +283,7 @@ class Conversation(Driver):
 
     def forget(self, stream: Stream) -> None:
         """Remove a stream that this end has reset. Later data of the channel is dropped."""
+        self._suspended = [other for other in self._suspended if other is not stream]
         if self._streams.get(stream.number) is stream:
             del self._streams[stream.number]
 
@@ -336,9 +371,25 @@ class Conversation(Driver):
 
     def _channel_closed(self, event: ChannelClosed) -> None:
         stream = self._streams.pop(event.channel, None)
-        if stream is not None:
-            stream.put_closed(event.reason)
-            self.wake(stream)
+        if stream is None:
+            return
+        interrupted = event.reason.startswith(INTERRUPTED)
+        reason = event.reason.removeprefix(INTERRUPTED)
+        if not interrupted:
+            stream.put_closed(reason)
+        elif self._suspend(stream, reason) and self.up:
+            self._open_again()
+        self.wake(stream)
+
+    def _suspend(self, stream: Stream, reason: str) -> bool:
+        """A stream was interrupted. Returns whether we must open a channel to continue it; otherwise the other end does that,
+        or the stream is broken."""
+        if not stream.suspend(reason):
+            stream.put_closed(reason, interrupted=True)
+            return False
+        if stream.opens:
+            self._suspended.append(stream)  # type: ignore[arg-type]
+        return stream.opens
 
     def _channel_writable(self, event: ChannelWritable) -> None:
         if event.channel == 0:
@@ -371,6 +422,7 @@ class Conversation(Driver):
         keeping = self.keeping and not self.listens and session is not None and hello_flags.KEEPING in hello.flags
         self._kept_nonces = (hello.nonce, session.nonce) if keeping and session is not None else None
         self.user.session_up(self, hello)
+        self._open_again()
         self.wake(self)
 
     def _link_mux(self) -> Mux | None:
@@ -388,17 +440,25 @@ class Conversation(Driver):
     def _session_over(self, reason: str, *, restarted: bool = False) -> None:
         self._stop(reason)
         self.interrupted, self._kept_nonces = "", None
+        if not restarted:  # no session follows in which they can continue
+            suspended, self._suspended = self._suspended, []
+            for stream in suspended:
+                stream.put_closed(reason)
+                self.wake(stream)
         self._pending.fail(reason)
         self.user.session_down(self, reason, restarted)
         self.wake(self)
 
-    def _stop(self, reason: str) -> None:
-        """Ignore further events of the link's session, and close its streams."""
+    def _stop(self, reason: str, *, interrupted: bool = False) -> None:
+        """Ignore further events of the link's session, and close its streams, or suspend them."""
         self._session_mux, self._end_reason, self._continuing = None, reason, ""
         self._untaken = None
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.put_closed(reason)
+            if interrupted:
+                self._suspend(stream, reason)
+            else:
+                stream.put_closed(reason)
             self.wake(stream)
 
     # -- continuing a session after a restart of the hub --------------------------------------------------------------
@@ -417,7 +477,7 @@ class Conversation(Driver):
         """Keep the requests until the session continues. If the session cannot continue, change nothing and return False."""
         if self._kept_nonces is None:
             return False
-        self._stop(reason)
+        self._stop(reason, interrupted=True)
         if not self.interrupted:
             self.interrupted = reason
             self.user.session_interrupted(self, reason)
@@ -465,6 +525,7 @@ class Conversation(Driver):
         self._pending.send_again(mux, reply[1:])
         self.kick()
         self.user.session_continued(self, reply)
+        self._open_again()
         self.wake(self)
 
     def end_session(self, reason: str) -> None:

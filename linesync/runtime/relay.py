@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import BrokenError, EndOfStream, LinesyncError
-from .streams import MESSAGE, Item, Stream
+from .streams import INTERRUPTED, MESSAGE, Item, Stream
 
 __all__ = ["splice"]
 
@@ -65,5 +65,7 @@ async def _carry(
             target.end()
             return
         why = reason(error.message)
+        if source.interrupted or target.interrupted:
+            why = INTERRUPTED + why
         source.reset(why)
         target.reset(why)

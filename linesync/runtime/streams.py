@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["MESSAGE", "Item", "Stream"]
+__all__ = ["INTERRUPTED", "MESSAGE", "Item", "Owner", "Stream"]
 
+INTERRUPTED = "interrupted: "
+"""The begin of the reason of a reset if the session of a relay was interrupted, and may continue."""
 MESSAGE = -1
 """The value of :attr:`Item.stream` for a message."""
 
@@ -47,6 +49,7 @@ class Owner(Protocol):
     def mux_of(self, stream: Stream, /) -> Mux: ...
     def consumed(self, stream: Stream, data: bytes, /) -> None: ...
     def forget(self, stream: Stream, /) -> None: ...
+    def replace(self, old: Stream, new: Stream, /) -> None: ...
     def start_work(self, key: Stream, job: Callable[[], object], about: str, /, *, spool: bool) -> Work: ...
 
 
@@ -71,6 +74,8 @@ class Stream:
         """Called when the channel is reset by the peer, or lost with its session."""
         self._owner = owner
         self._items: deque[Item] = deque()  # bound: limits.CREDIT_PIPE, limits.UNREAD_MAX
+        self.interrupted = False
+        """Whether the channel broke because a session on its way was interrupted, and may continue."""
         self._ended = False
         self._broken: str | None = None
         self._full = False
@@ -84,9 +89,18 @@ class Stream:
     def put_end(self) -> None:
         self._ended = True
 
-    def put_closed(self, reason: str) -> None:
+    @property
+    def opens(self) -> bool:
+        """Whether this end opens another channel to continue the stream."""
+        return False
+
+    def suspend(self, reason: str) -> bool:
+        """The session is interrupted. Returns whether this stream can continue on another channel."""
+        return False
+
+    def put_closed(self, reason: str, *, interrupted: bool = False) -> None:
         if reason:
-            self._broken = reason
+            self._broken, self.interrupted = reason, interrupted
         else:
             self._ended = True
         self._full = False
@@ -204,7 +218,7 @@ class Stream:
 
         :param meanwhile: called during the wait, when something may have arrived on the channel.
         """
-        while self._full:
+        while self.full:
             self._check_open()
             if meanwhile is not None:
                 meanwhile()
@@ -216,6 +230,13 @@ class Stream:
         if self._broken is None and not self._closed:
             self._owner.mux_of(self).end(self.number)
             self._owner.kick()
+
+    def finish(self) -> None:
+        """End the sending direction, after everything that the peer sends has arrived."""
+        self.end()
+
+    def confirm(self) -> None:
+        """Confirm what the user has received, if this stream can continue on another channel."""
 
     def reset(self, reason: str) -> None:
         """End both directions of the channel immediately. Tasks that wait for it get a ClosedError."""

@@ -373,8 +373,8 @@ class Link:
         if old is not None:
             restarted = old.peer.boot != peer.boot
             reason = "the peer restarted" if restarted else "the peer began a new session"
-            self._events += old.mux.close_all(reason)
             self._events.append(Restarted(old.peer.boot, peer.boot))
+            self._events += old.mux.close_all(reason)
         seeds = (self.handshake.outbound_seeds()[0], self.handshake.inbound_seeds()[0])
         rate = self._line.pacer.rate if self._line is not None else None
         self.session = Session(local=self.local, nonce=self.handshake.nonce, peer=peer, seeds=seeds, rate=rate, now=now)

@@ -14,9 +14,11 @@ import pytest
 from linesync import protocol
 from linesync.agent.agent import Agent
 from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, MemberLost, NotAllowed, UsageError
+from linesync.jobs.resuming import Resuming
 from linesync.jobs.serve import Jobs, serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
+from linesync.runtime.streams import Stream
 from linesync.testing.memory_lines import MemoryLine
 from tests.runtime.peers import Pair, pause, play, stubborn
 from tests.system.world import Host, World
@@ -300,12 +302,17 @@ def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: 
     host.agent = None
 
 
+def served_by(host: str, channel: Stream) -> asyncio.Future[None]:
+    runner: Any = SimpleNamespace(name=host)
+    return asyncio.ensure_future(serve(channel, runner, Jobs(1, "all"), Resuming(host, lambda: 20.0)))
+
+
 def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() -> None:
     async def test() -> None:
         pair = await Pair.joined()
         client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
         with patch("linesync.jobs.files.serve_read", lambda *_: asyncio.sleep(60.0)):
-            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
+            job = served_by("a", agent_end)
             await pause()
             job.cancel()
             await pause()
@@ -320,7 +327,7 @@ def test_an_error_of_the_operating_system_under_a_job_reports_the_name_of_the_ho
         pair = await Pair.joined()
         client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
         with patch("linesync.jobs.files.serve_read", side_effect=OSError(errno.EMFILE, "Too many open files")):
-            job = asyncio.ensure_future(serve(agent_end, SimpleNamespace(name="a"), Jobs(1, "all")))  # type: ignore[arg-type]
+            job = served_by("a", agent_end)
             await pause()
         error = protocol.read_error((await client_end.receive()).data.decode())
         assert str(error) == "a cannot do this now: Too many open files; try again later"

@@ -183,5 +183,7 @@ def test_a_client_whose_session_the_hub_has_closed_begins_another_session(
         site.hub().says("scripts on this machine reach hub")
         assert idle.finish(idle.start("hub", ["true"])).status == 0
         assert idle.semaphore("units", 1) == 1
-        with pytest.raises(LinesyncFailed, match="'hosts' was not answered: the hub was stopped"):
+        with pytest.raises(
+            LinesyncFailed, match="the request for the list of hosts was not answered: the hub was stopped"
+        ):
             holder.hosts()

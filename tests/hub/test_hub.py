@@ -45,7 +45,7 @@ class Service:
         self.streams: list[Stream] = []
         self.ended: list[str] = []
 
-    async def __call__(self, stream: Stream, runner: Any, jobs: Any) -> None:
+    async def __call__(self, stream: Stream, *_: Any) -> None:
         self.streams.append(stream)
         try:
             await asyncio.get_running_loop().create_future()

@@ -19,6 +19,7 @@ _BY_TYPE = {
     "str": _TEXT,
     "int": st.integers(-(10**12), 10**12),
     "bool": st.booleans(),
+    "int | None": st.none() | st.integers(-(10**18), 10**18),
     "float | None": st.none() | st.floats(0, 1e9).map(lambda seconds: round(seconds, 6)),
     "tuple[str, ...]": st.lists(_TEXT, max_size=4).map(tuple),
 }

@@ -43,10 +43,10 @@ def hub_without_state(make: Make) -> World:
 async def _run_until_stdin_ends(stream: Stream, *_: Any) -> None:
     """A command that runs until its stdin ends."""
     with suppress(EndOfStream):
-        while True:
-            await stream.receive()
+        while (await stream.receive()).data != protocol.encode(protocol.DataEnd()).encode():
+            pass
     stream.send_message(protocol.encode(protocol.Exited(status=0)))
-    stream.end()
+    stream.finish()
 
 
 @pytest.fixture(autouse=True)
@@ -256,12 +256,16 @@ def test_a_second_drain_continues_when_the_first_one_ends(world: World) -> None:
 
 
 def test_a_hub_that_is_killed_during_a_drain_is_drained_after_its_restart(world: World) -> None:
-    stream = start_command(world, world.client(), "b")
+    """The command that it waits for continues, so it waits for it again."""
+    client = world.client()
+    stream = start_command(world, client, "b")
     drain = world.start(world.client("a").drain())
     world.pass_time(1.0)
     world.kill_hub()
+    world.pass_time(15.0)
+    assert not world.hub.drained
+    end_command(world, client, stream)
     world.settle(lambda: world.hub.drained)
-    assert stream.broken
     world.replace_drained_hub()
     world.settle(drain.done)
     drain.result()

@@ -85,7 +85,11 @@ def run(args: argparse.Namespace) -> int:
             _Feeder(client, jobs)
         running = jobs
         while running := [job for job in running if not job.advance()]:
-            client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
+            try:
+                client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
+            except BrokenError:
+                if any(job.stream.broken is None for job in running):
+                    raise
     if args.json:
         for job in jobs:
             print_json(job.as_json())

@@ -2,7 +2,7 @@
 
 It runs below a supervisor, as the commands of ``run`` do. If this process ends in any way, the supervisor ends the command
 and all processes that it started. It also keeps our connection open until then, so that the hub does not give the hold to
-another client earlier. The command stays in our process group, so that it can use the terminal.
+another client earlier. The command stays in our session and process group, so that it can use the terminal.
 
 The hub gives the hold to another client when it has not heard this host for one lease. So the supervisor ends the command
 before that time. We postpone this time whenever an answer shows that the hub still hears us

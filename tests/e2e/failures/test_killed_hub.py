@@ -7,6 +7,7 @@ the state must match the reports of the commands. ``LINESYNC_ROUNDS=50`` plays m
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -53,3 +54,19 @@ def test_nothing_is_lost_with_a_killed_hub(site: SerialSite, number: int, start_
     except AssertionError as error:
         pytest.fail(f"{error}\n{round}")
     print(round.title, [report.code for report in round.reports], [report.code for report in round.decisions])
+
+
+def test_a_command_on_a_host_continues_with_its_stdin_and_output(site: SerialSite) -> None:
+    running = site.start("hub", "run", "c1", "-i", "--", "sh", "-c", "head -n 1; cat; exit 3", stdin=subprocess.PIPE)
+    stdin, stdout = running.process.stdin, running.process.stdout
+    assert stdin is not None and stdout is not None
+    stdin.write(b"one\n")
+    stdin.flush()
+    assert stdout.readline() == b"one\n"
+    site.daemons[0].kill()
+    stdin.write(b"two\n")
+    stdin.flush()
+    site.daemons[0] = site.start_hub(*DurableRound.HUB)
+    site.daemons.pop()
+    done = running.wait(data=b"three\n")
+    assert (done.code, done.out) == (3, b"two\nthree\n"), done
