@@ -113,8 +113,8 @@ def test_the_owner_gets_the_error_of_a_call() -> None:
 def test_a_process_can_end_while_one_of_its_threads_hangs() -> None:
     program = (
         "import threading, time; from linesync.workers import Call, FILES\n"
-        "FILES.submit(Call(lambda: time.sleep(100), '/x')); left = Call(lambda: time.sleep(100), '/y')\n"
-        "FILES.submit(left); time.sleep(0.2); left.leave(print)"
+        "FILES.submit(Call(lambda: time.sleep(100), '/x')); call = Call(lambda: time.sleep(100), '/y')\n"
+        "FILES.submit(call); time.sleep(0.2); call.leave(print)"
     )
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -35,7 +35,7 @@ __all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
 REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
-"""The command that reboots a host in order."""
+"""The command that reboots a host with a regular shutdown."""
 
 OutputCallback = Callable[[int, bytes], None]
 """A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
@@ -153,8 +153,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
-        :param from_host: the host of the script that would do it; ``hub`` for a script on the controller.
-        :param to_host: the host that the operation works on.
+        :param from_host: the host of the script; ``hub`` for a script on the controller.
+        :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
         :param user: the user id of a script on the controller; None if it would connect over a network.
         :raises UsageError: there is no such permission.

@@ -114,7 +114,7 @@ async def _forward(
     passed = 0
     try:
         while not leaving.done():
-            await _before(leaving, follower.more())
+            await _run_until(leaving, follower.more())
             lost, pieces = follower.take(_SLICE)
             passed += lost
             data = (gap(lost, passed) if lost else b"") + b"".join(pieces)
@@ -128,7 +128,7 @@ async def _forward(
     stream.end()
 
 
-async def _before(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+async def _run_until(end: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
     """Run ``work`` until it returns, or until the task ``end`` ends."""
     task = asyncio.create_task(work)
     try:

@@ -42,7 +42,7 @@ class Runner:
 
     :param name: the host's name, for messages and marks.
     :param report: called with a sentence for the log.
-    :ivar refusal: why it runs no commands for others, as a sentence; empty if it does.
+    :ivar refusal: the reason why it refuses the commands of other hosts, as a sentence; empty if it accepts them.
     :ivar user: the name of this process's user, which commands have by default; it is needed only with ``users``.
     :ivar users: the users that its commands may have; None for all.
     :ivar extra: environment variables for every command; those of a request take precedence.

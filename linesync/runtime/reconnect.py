@@ -20,9 +20,7 @@ __all__ = ["bring_back", "keep_connected"]
 _LOST = "the line"
 FIRST_WAIT = 0.2  # seconds from the loss of a line to the first attempt to open it again
 _LONGEST_WAIT = 2.0  # the longest time between two attempts, in seconds
-_STEADY = (
-    5.0  # if a line was open for this time in seconds, its loss is reported even if the reason is the same as before
-)
+_STEADY = 5.0  # seconds for which a line must be open, so that its loss is reported even if the reason is not new
 
 
 async def keep_connected(

@@ -1,4 +1,4 @@
-"""A pure model of a faulty serial line: the changes and delays of bytes by a cable, two UARTs and two ttys.
+"""A model of a faulty serial line without I/O: the changes and delays of bytes by a cable, two UARTs and two ttys.
 
 Tests run it on virtual time, and ``tools/nullmodem`` runs it in real time. Both pass ``now`` as an argument. The seed of a
 failure in one of them therefore repeats the failure in the other. A :class:`FaultyLine` is one direction; a :class:`Cable`

@@ -32,7 +32,7 @@ CONNECT_SECONDS = 10.0
 _UNSENT_IN_KERNEL = 128 * 1024
 """The maximum number of bytes that the kernel accepts beyond the peer's window. More bytes would only delay control frames."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""The options of TCP keepalive in seconds and probes. A line ends within a minute after its peer has silently vanished."""
+"""The options of TCP keepalive in seconds and probes. A line ends within a minute after its peer has ended without a message."""
 _SIOCOUTQNSD = 0x894B
 """The ioctl of Linux for the number of unsent bytes in the send queue of a TCP socket."""
 
@@ -139,8 +139,8 @@ class SocketLine(BaseLine, asyncio.BufferedProtocol):
 
 
 def _tune(sock: socket.socket) -> None:
-    """Set the options of a socket: send each frame immediately, detect a vanished peer, and limit the waiting bytes in the
-    kernel."""
+    """Set the options of a socket: send each frame immediately, detect a peer that has ended without a message, and limit the
+    waiting bytes in the kernel."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (*_KEEPALIVE, (socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_KERNEL)):

@@ -109,7 +109,7 @@ class SessionEnded(Event):
     """The session ended: the peer sent a goodbye or violated the protocol."""
 
     reason: str
-    """A sentence."""
+    """The reason as a sentence."""
 
 
 class LineQuiet(Event):

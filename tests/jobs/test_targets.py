@@ -258,7 +258,7 @@ def test_a_device_in_use_is_refused(loop: str) -> None:
 
 @pytest.mark.real
 def test_reading_back_bypasses_the_page_cache(loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file of the loop device is changed behind the cache, as a defective card changes its contents."""
+    """The file of the loop device is changed without the knowledge of the cache. A defective card has the same effect."""
     data = os.urandom(200_000)
     target = open_target(loop, "", 0o644, len(data), MUST_BE_DEVICE, "sut:")
     target.write(data)

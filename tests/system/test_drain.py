@@ -32,7 +32,7 @@ def world(make: Make) -> World:
 
 
 @pytest.fixture
-def forgetful(make: Make) -> World:
+def hub_without_state(make: Make) -> World:
     """A hub that stores nothing, with one registered agent."""
     world = make(9)
     world.agent("a")
@@ -40,7 +40,7 @@ def forgetful(make: Make) -> World:
     return world
 
 
-async def _run_until_told(stream: Stream, *_: Any) -> None:
+async def _run_until_stdin_ends(stream: Stream, *_: Any) -> None:
     """A command that runs until its stdin ends."""
     with suppress(EndOfStream):
         while True:
@@ -51,7 +51,7 @@ async def _run_until_told(stream: Stream, *_: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def commands() -> Iterator[None]:
-    with patch("linesync.jobs.command.serve_run", _run_until_told):
+    with patch("linesync.jobs.command.serve_run", _run_until_stdin_ends):
         yield
 
 
@@ -60,7 +60,7 @@ def drain_of(world: World) -> str:
     return drain
 
 
-def refused(world: World, work: Any) -> None:
+def check_refused(world: World, work: Any) -> None:
     with pytest.raises(LinesyncFailed, match="the hub is being drained for an upgrade.*try again soon"):
         world.run(work)
 
@@ -151,7 +151,7 @@ def test_a_drain_waits_for_a_command_and_refuses_new_work(world: World, side: st
         other.run("hub", ["true"]),
         world.client().lock("other"),
     ):
-        refused(world, work)
+        check_refused(world, work)
     world.run(other.hosts())
     world.run(other.give_back(held))
     world.run(other.give_back(units))
@@ -181,7 +181,7 @@ def test_a_drain_lets_a_running_exchange_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("side", ["hub", "a"])
-def test_a_drain_that_times_out_names_what_runs_and_the_hub_accepts_work_again(world: World, side: str) -> None:
+def test_a_drain_that_times_out_names_the_running_work_and_the_hub_accepts_work_again(world: World, side: str) -> None:
     client = world.client(side)
     stream = start_command(world, client, "b")
     for timeout in (0, 5.0):
@@ -201,7 +201,7 @@ def test_a_drain_ends_with_its_client(world: World, side: str, end: str) -> None
     stream = start_command(world, other, "hub")
     drain = world.start(client.drain())
     world.pass_time(1.0)
-    refused(world, other.lock("flash"))
+    check_refused(world, other.lock("flash"))
     if end == "kill":
         world.kill(client)
     else:
@@ -232,7 +232,7 @@ def test_a_second_drain_continues_when_the_first_one_ends(world: World) -> None:
     short, long = world.start(first.drain(timeout=2.0)), world.start(second.drain())
     world.settle(short.done)
     assert isinstance(short.exception(), TimedOut)
-    refused(world, first.lock("flash"))
+    check_refused(world, first.lock("flash"))
     stream.reset("enough")
     world.settle(lambda: world.hub.drained)
     world.replace_drained_hub()
@@ -271,8 +271,8 @@ def test_a_drain_waits_for_room_on_the_disk(world: World) -> None:
     assert world.run(client.semaphore("units", 0)) == 3
 
 
-def test_a_hub_without_stored_state_waits_for_waits_and_holds(forgetful: World) -> None:
-    world = forgetful
+def test_a_hub_without_stored_state_waits_for_waits_and_holds(hub_without_state: World) -> None:
+    world = hub_without_state
     client, other = world.client("a"), world.client()
     held = world.run(client.lock("flash"))
     waiter = world.start(other.wait_events("up", timeout=10.0))

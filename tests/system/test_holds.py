@@ -83,7 +83,9 @@ def test_an_interruption_of_half_a_lease_has_no_effect() -> None:
                 world.run(script.check(held))
             world.hosts["a"].wire.pull()
             world.pass_time(10.0)
-            assert world.run(script.check(held)) > world.now + 3.0, "3 s are for SIGTERM"
+            assert world.run(script.check(held)) > world.now + 3.0, (
+                "a supervisor needs 3 s to end the command with SIGTERM"
+            )
             world.hosts["a"].wire.plug()
         world.run(script.give_back(held))
         with pytest.raises(LinesyncFailed, match="it was given back"):

@@ -170,7 +170,7 @@ def test_a_burst_replaces_up_to_its_longest_length() -> None:
     assert sum(1 for code in out if code) <= line.counters.garbled
 
 
-def test_bytes_sent_during_a_cut_vanish_and_the_others_arrive() -> None:
+def test_bytes_sent_during_a_cut_are_lost_and_the_other_bytes_arrive() -> None:
     line = FaultyLine(Faults(cuts=((0.005, 0.010), (0.014, 0.002))), byte_rate=1000.0)
     line.feed(bytes(range(30)), 0.0)
     assert line.take(1.0) == bytes(range(5)) + bytes(range(16, 30))

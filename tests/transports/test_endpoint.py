@@ -1,4 +1,4 @@
-"""Parsing endpoints, and the errors for invalid ones."""
+"""Parsing endpoints, and the errors for invalid endpoints."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_sockets_do_not_import_pyserial() -> None:
     assert shown.strip() == "[]"
 
 
-def test_auto_accepts_a_rate_to_start_with() -> None:
+def test_auto_may_be_combined_with_a_first_rate() -> None:
     for text in ("/dev/ttyS0,auto,38400", "/dev/ttyS0,baud=38400,baud=auto"):
         found = parse_endpoint(text)
         assert isinstance(found, SerialEndpoint) and found.climbs and found.baud == 38400

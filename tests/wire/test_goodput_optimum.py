@@ -1,4 +1,4 @@
-"""The goodput of random bytes compared with the best that frames of one length can reach at an error rate; virtual time.
+"""The goodput of random bytes compared with the optimum of frames of one length at an error rate, on virtual time.
 
 The optimum is the maximum over all lengths up to the longest frame. It uses the overhead and the rule of
 linesync/wire/reliability/frame_size.py: a frame is lost if it has one wrong bit, or two if one is repaired. The
@@ -20,8 +20,8 @@ from .kit.traffic import endless_bulk, ready, received
 
 RATE = 11520
 REAL_FLAGS = {"flags": local_end("c", clean=False).flags}
-LEAST_SHARE = 0.97  # of the best goodput
-LEARNING, MEASURED = 12.0, 40.0  # seconds
+LEAST_SHARE = 0.97  # the minimum share of the best goodput
+LEARNING, MEASURED = 12.0, 40.0  # the durations of the adaptation and of the measurement, in seconds
 
 
 def arrival_probability(size: int, ber: float, *, repaired: bool) -> float:
@@ -32,7 +32,7 @@ def arrival_probability(size: int, ber: float, *, repaired: bool) -> float:
 
 
 def optimum(ber: float, *, repaired: bool) -> tuple[float, int]:
-    """(the best goodput as a share of the line's rate, the frame length that reaches it)."""
+    """Return (the best goodput as a share of the line's rate, the frame length that reaches it)."""
     overhead = frame_size._OVERHEAD_REPAIRABLE if repaired else frame_size._OVERHEAD
     lengths = range(frame_size._LEAST, limits.SERIAL_FRAME + 1)
     return max(((1 - overhead / size) * arrival_probability(size, ber, repaired=repaired), size) for size in lengths)

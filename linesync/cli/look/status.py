@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState | GroupState
 
-HELP = "show the hosts, and who waits for or holds what: barriers, semaphores, locks, exchanges, events, messages and groups"
+HELP = (
+    "show the hosts, and the waits and holders of barriers, semaphores, locks, exchanges, events, messages and groups"
+)
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers

@@ -123,7 +123,10 @@ class Place(ABC):
         raise AssertionError(f"{self.title} grants nothing provisionally")
 
     def able(self, waits: Sequence[Wait], acting: Acting) -> list[Wait]:
-        """Those of these open waits that could succeed if every client that can act did everything that others wait for."""
+        """Return the waits that could succeed if every client that can act performed all actions for which others wait.
+
+        :param waits: the open waits at this place.
+        """
         return list(waits) if self.could_proceed(waits[0], acting) else []
 
     def could_proceed(self, wait: Wait, acting: Acting) -> bool:

@@ -285,7 +285,7 @@ class _Semaphore(Place):
         self.value = -self._lent_units  # when these waits end, their lent units return and the value becomes 0
         self._bound = 0
         self._changed()
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return [*self._queue, *self._lent]
 
     def _short(self, headline: str, wanted: int, before: Wait | None) -> TimedOut:
@@ -324,7 +324,7 @@ class _Semaphore(Place):
         if wait in self._holders:
             return Hold.BY_CLIENT
         self._end_loan(wait)
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return Hold.FINAL
 
     def settle(self, now: float) -> list[Outcome]:
@@ -340,7 +340,7 @@ class _Semaphore(Place):
             self._changed()
             self._waits.note("semaphore changed", self.key, wait.name, self.value, client=wait.client)
             outcomes.append(self._waits.grant(wait, Level(value=self.value), now, provisional=True))
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return outcomes
 
     def _changed(self) -> None:
@@ -352,7 +352,7 @@ class _Semaphore(Place):
         self._lent_units -= units
         return units
 
-    def _vanish_if_empty(self) -> None:
+    def _remove_if_empty(self) -> None:
         if not (self.value or self._queue or self._lent or self._bound):
             self._home.remove(self)
 

@@ -1,4 +1,4 @@
-"""All sync services of a hub as one pure state machine, with the registry of hosts.
+"""All sync services of a hub as one state machine without I/O, with the registry of hosts.
 
 The hub calls the services, and reports lost clients, lost hosts and the time to this object. It sends each returned decision
 to the client concerned. It asks the hosts that ``take_asked`` returns, and calls ``handle_timer`` at the time that

@@ -93,7 +93,7 @@ class Topic(Place):
         """
         number = len(self.messages)
         for wait, reading in self._ignoring.get(sender, {}).items():
-            self._unfile(wait, reading)
+            self._remove_due(wait, reading)
             reading.due += 1
             self._due.setdefault(reading.due, {})[wait] = reading
         ready = sorted(self._due.get(number, {}).items(), key=lambda entry: entry[0].number)
@@ -166,7 +166,7 @@ class Topic(Place):
         if self._gatherings.pop(gathering.selection, None) is not None:
             del self._home.gatherings[gathering.number]
             self._home.waits.journal.mark("gathering", gathering.number)
-            self._vanish_if_empty()
+            self._remove_if_empty()
 
     def kept(self, wait: Wait) -> AtTopic:
         reading = self._readings[wait]
@@ -182,25 +182,25 @@ class Topic(Place):
         self._drop(wait)
 
     def settle(self, now: float) -> list[Outcome]:
-        self._vanish_if_empty()
+        self._remove_if_empty()
         return []
 
     def _drop(self, wait: Wait) -> None:
         reading = self._readings.pop(wait)
-        self._unfile(wait, reading)
+        self._remove_due(wait, reading)
         if reading.ignored is not None:
             readings = self._ignoring[reading.ignored]
             del readings[wait]
             if not readings:
                 del self._ignoring[reading.ignored]
 
-    def _unfile(self, wait: Wait, reading: Reading) -> None:
+    def _remove_due(self, wait: Wait, reading: Reading) -> None:
         readings = self._due[reading.due]
         del readings[wait]
         if not readings:
             del self._due[reading.due]
 
-    def _vanish_if_empty(self) -> None:
+    def _remove_if_empty(self) -> None:
         if not (self.messages or self._readings or self._gatherings):
             self._home.remove(self)
 

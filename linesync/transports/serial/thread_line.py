@@ -56,7 +56,7 @@ class ThreadLine(BaseLine):
         self._buffer = bytearray()
         self._in_writer = 0
         self._to_set: tuple[int, Callable[[int], None]] | None = (
-            None  # the rate to set when the buffer is empty, and done
+            None  # the rate to set when the buffer is empty, and the function that gets the result
         )
         self._finishing = False
         self._stop = threading.Event()

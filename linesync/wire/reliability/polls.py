@@ -76,7 +76,7 @@ class Polls:
         return self._sent_at if self._count >= 0 else None
 
     def line_gone(self) -> None:
-        """Forget all polls, because the line was lost and their answers too."""
+        """Forget all polls, because they or their answers were lost with the line."""
         self._count = -1
         self._began.clear()
         self._sending = False

@@ -1,8 +1,8 @@
 """Selective repeat: the sender and the receiver of one lane (sections 5.1 to 5.4 of docs/protocol.md).
 
 Sequence numbers have 12 bits on the line and are unbounded integers in this module. The receiver delivers payloads in order
-and keeps payloads that arrive early. It reports the next number that it expects, and the ranges of numbers that it has after
-it. The numbers between these are missing. The sender keeps every payload until it is acknowledged.
+and keeps payloads that arrive early. It reports the next number that it expects, and the ranges of later numbers that it has
+received. The numbers between these ranges are missing. The sender keeps every payload until it is acknowledged.
 
 A line does not change the order of frames. The order of arrivals, and not a timer, therefore shows the lost payloads. Each
 transmission in either lane, including repetitions, gets the next number of one common *transmission count* when its last byte

@@ -157,7 +157,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "drain": [(["x"], "unrecognized arguments: x"), (["--timeout", "-1"], "invalid time '-1'")],
     "status": [(["x"], "unrecognized arguments: x"), (["--", "x"], "unrecognized arguments: x")],
 }
-GOOD = {
+WAITING_COMMANDS = {
     "barrier": ["x", "2"],
     "sem": ["x", "-1"],
     "lock": ["taken"],
@@ -177,7 +177,7 @@ WRONG_OPTIONS = [
     (["--namespace", "a\tb"], "a namespace name cannot contain control characters"),
 ]
 CASES = [([command, *words], part) for command, cases in WRONG.items() for words, part in cases] + [
-    ([command, *words, *option], part) for command, words in GOOD.items() for option, part in WRONG_OPTIONS
+    ([command, *words, *option], part) for command, words in WAITING_COMMANDS.items() for option, part in WRONG_OPTIONS
 ]
 
 
@@ -228,7 +228,7 @@ def test_json_after_two_hyphens_belongs_to_the_command(prepared_hub: Site, capsy
     assert code == 127 and err.startswith("linesync: there is no command /no/such/program"), err
 
 
-RIGHT = [
+CORRECT = [
     (["exchange", "solo", "--hosts", "hub", "data"], '{"hub": "data"}\n'),
     (["exchange", "solo", "--hosts", "hub", "--", "--data"], '{"hub": "--data"}\n'),
     (["barrier", "solo", "--timeout", "9", "1"], ""),
@@ -246,7 +246,7 @@ RIGHT = [
 def test_options_may_be_anywhere_and_arguments_may_follow_two_hyphens(
     prepared_hub: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words, expected in RIGHT:
+    for words, expected in CORRECT:
         code = main(["--hub", f"unix:{prepared_hub.socket('hub')}", *words])
         out, err = capsys.readouterr()
         assert (code, out, err) == (0, expected, ""), words

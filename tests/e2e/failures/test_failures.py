@@ -263,7 +263,7 @@ def test_an_agent_replaces_a_dead_one_with_the_same_name(pair: Site) -> None:
     pair.daemons[1].process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("who", [0, 1])
+@pytest.mark.parametrize("victim", [0, 1])
 def test_processes_continue_after_another_is_killed_during_many_requests(pair: Site, victim: int) -> None:
     requests = [pair.start(side, "barrier", f"storm{n}", "2") for n in range(4) for side in ("hub", "sut")]
     pair.daemons[victim].kill()
@@ -290,7 +290,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("side", ["sut", "here"])
+@pytest.mark.parametrize("side", ["sut", "hub"])
 def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullModem, side: str) -> None:
     join(site, cable)
     source = site.folder / "source"
@@ -299,7 +299,9 @@ def test_a_cable_unplugged_during_a_copy_only_delays_it(site: Site, cable: NullM
     args = (str(source), f"sut:{target}") if side == "sut" else (f"sut:{source}", str(target))
     copying = site.start("hub", "cp", *args)
     before = cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"]
-    wait_for(lambda: cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of it")
+    wait_for(
+        lambda: cable.counters()["ab" if side == "sut" else "ba"]["bytes_in"] > before + 8000, "a third of the file"
+    )
     assert copying.running and not target.exists()
     cable.pull()
     with pytest.raises(AssertionError):
@@ -313,7 +315,7 @@ def test_no_output_is_lost_or_repeated_when_the_cable_is_unplugged(site: Site, c
     join(site, cable)
     running = site.start("hub", "run", "sut", "--", sys.executable, "-c", COUNTER)
     before = cable.counters()["ba"]["bytes_in"]
-    wait_for(lambda: cable.counters()["ba"]["bytes_in"] > before + 9000, "a third of it")
+    wait_for(lambda: cable.counters()["ba"]["bytes_in"] > before + 9000, "a third of the file")
     cable.pull()
     with pytest.raises(AssertionError):
         wait_for(lambda: not running.running, "the run while the cable is out", 3)

@@ -24,7 +24,7 @@ _SIDES = ("c1", "hub")
 class DurableRound(Round):
     HUB = ("--state", "hub.db")
 
-    def _place(self, number: int) -> tuple[str, str]:
+    def _victim_and_side(self, number: int) -> tuple[str, str]:
         return "hub", _SIDES[number // 2 % len(_SIDES)]
 
     def _lost(self) -> Lost:

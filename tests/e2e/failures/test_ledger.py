@@ -31,7 +31,7 @@ SEED = int(os.environ.get("LINESYNC_SEED") or 0)
 _LEASE = 4.0
 _SIDES = ("c1", "hub")
 _VICTIMS = ("agent", "hub", "line", "command", "decider")
-_PLACES = tuple(itertools.product(_VICTIMS, _SIDES))
+_VICTIMS_AND_SIDES = tuple(itertools.product(_VICTIMS, _SIDES))
 
 
 @pytest.fixture(scope="module")
@@ -65,30 +65,30 @@ class Round:
     def __init__(self, site: SerialSite, number: int, start_up: float) -> None:
         self.site = site
         self.random = random.Random(SEED * 100_000 + number)
-        lap, place = divmod(number, len(OPERATIONS))
-        kind = OPERATIONS[place]
-        self.victim, side = self._place(place + lap)
+        lap, position = divmod(number, len(OPERATIONS))
+        kind = OPERATIONS[position]
+        self.victim, side = self._victim_and_side(position + lap)
         traffic = self.random.uniform(0.0, kind.TRAFFIC[side == "hub"])
         self.bytes = traffic or math.inf
         self.delay = start_up * (10.0 if traffic else self.random.uniform(0.7, 3.0))
         self.cut = self.random.uniform(0.1, 1.0)
-        timeout_options = ""
+        timeout = ""
         if lap and self.random.random() < 0.3:
             self.cut = _LEASE + 1.0
         if lap and self.random.random() < 0.3:
-            timeout_options = f"{self.random.uniform(2.0, 10.0) * start_up:.2f}"
-        self.operation = kind(site, f"n{number}", side, ("--timeout", timeout_options) if timeout_options else ())
+            timeout = f"{self.random.uniform(2.0, 10.0) * start_up:.2f}"
+        self.operation = kind(site, f"n{number}", side, ("--timeout", timeout) if timeout else ())
         self.reports: list[Report] = []
         self.decisions: list[Report] = []
         self._before = {daemon.log_file: daemon.log_file.stat().st_size for daemon in site.daemons}
         delay = f"{self.bytes:.0f} bytes" if traffic else f"{self.delay:.2f} s"
         self.title = f"n{number}: {kind.__name__} on {side}, {self.victim} lost after {delay}"
-        self.title += f", timeout {timeout_options} s" if timeout_options else ""
+        self.title += f", timeout {timeout} s" if timeout else ""
         self.title += f", line cut for {self.cut:.1f} s" if self.victim == "line" else ""
 
-    def _place(self, number: int) -> tuple[str, str]:
+    def _victim_and_side(self, number: int) -> tuple[str, str]:
         """The victim, and the side of the commands."""
-        return _PLACES[number % len(_PLACES)]
+        return _VICTIMS_AND_SIDES[number % len(_VICTIMS_AND_SIDES)]
 
     def __str__(self) -> str:
         ends = "\n".join(f"  {report}" for report in self.reports)

@@ -29,8 +29,8 @@ def pair() -> Iterator[Site]:
 
 
 def make(folder: Path, kind: str) -> Path:
-    """Make a file of this kind with the name ``it`` in an empty directory. Returns its path."""
-    path = folder / "it"
+    """Make a file of this kind with the name ``file`` in an empty directory. Returns its path."""
+    path = folder / "file"
     match kind:
         case "regular":
             path.write_bytes(OLD)
@@ -75,15 +75,15 @@ def check_refused(done: Done, words: str) -> None:
     assert done.err.startswith("linesync: ") and done.err.count("\n") == 1, done.err
 
 
-@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("end", ["sut", "hub", "local"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
-    it = make(tmp_path, kind)
+def test_cp_writes_regular_files_and_refuses_special_files(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    target = make(tmp_path, kind)
     source = pair.folder / "source"
     source.write_bytes(NEW)
     source.chmod(0o751)
     before = snapshot(tmp_path)
-    args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
+    args = (f"sut:{source}", str(target)) if end == "local" else (str(source), f"{end}:{target}")
     done = pair.type("hub", "cp", *args)
     if kind in SPECIAL:
         check_refused(done, f"cannot write {args[1]}: it is {SPECIAL[kind]}, not a regular file")
@@ -91,23 +91,25 @@ def test_each_kind_of_target(pair: Site, tmp_path: Path, end: str, kind: str) ->
         assert snapshot(tmp_path) == before
         return
     assert done.code == 0, done
-    real = {"regular": it, "link": tmp_path / "real", "dangling": tmp_path / "real", "directory": it / "source"}
-    written = real.get(kind, it)
+    real = {"regular": target, "link": tmp_path / "real", "dangling": tmp_path / "real", "directory": target / "source"}
+    written = real.get(kind, target)
     assert written.read_bytes() == NEW and not written.is_symlink()
-    assert it.is_symlink() == (kind in ("link", "dangling"))
-    kept = {"regular": 0o640, "link": 0o604}.get(kind, 0o751 & ~umask())
-    assert stat.S_IMODE(written.stat().st_mode) == kept
-    names = {"link": ["it", "real"], "dangling": ["it", "real"], "directory": ["it", "it/source"]}.get(kind, ["it"])
+    assert target.is_symlink() == (kind in ("link", "dangling"))
+    mode = {"regular": 0o640, "link": 0o604}.get(kind, 0o751 & ~umask())
+    assert stat.S_IMODE(written.stat().st_mode) == mode
+    names = {"link": ["file", "real"], "dangling": ["file", "real"], "directory": ["file", "file/source"]}.get(
+        kind, ["file"]
+    )
     assert [entry[0] for entry in snapshot(tmp_path)] == names
 
 
-@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("end", ["sut", "hub", "local"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
-    it = make(tmp_path, kind)
+def test_cp_reads_regular_files_and_refuses_special_files(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
+    source = make(tmp_path, kind)
     target = pair.folder / f"target-{end}-{kind}"
     before = snapshot(tmp_path)
-    args = (str(it), f"sut:{target}") if end == "here" else (f"{end}:{it}", str(target))
+    args = (str(source), f"sut:{target}") if end == "local" else (f"{end}:{source}", str(target))
     done = pair.type("hub", "cp", *args)
     assert snapshot(tmp_path) == before
     if kind in ("regular", "link"):
@@ -119,15 +121,15 @@ def test_each_kind_of_source(pair: Site, tmp_path: Path, end: str, kind: str) ->
     assert not target.exists()
 
 
-@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("end", ["sut", "hub", "local"])
 @pytest.mark.parametrize("kind", ["regular", "fifo", "character", "missing"])
 def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_path: Path, end: str, kind: str) -> None:
     """A mistyped name must not create a regular file in the folder of the device."""
-    it = make(tmp_path, kind)
+    target = make(tmp_path, kind)
     source = pair.folder / "source"
     source.write_bytes(NEW)
     before = snapshot(tmp_path)
-    args = (f"sut:{source}", str(it)) if end == "here" else (str(source), f"{end}:{it}")
+    args = (f"sut:{source}", str(target)) if end == "local" else (str(source), f"{end}:{target}")
     done = pair.type("hub", "cp", "--device", *args)
     reason = {"regular": "it is a regular file", "missing": "it does not exist"}.get(kind, f"it is {SPECIAL.get(kind)}")
     check_refused(done, f"cannot write {args[1]} as a block device: {reason}")
@@ -135,26 +137,30 @@ def test_with_device_a_target_that_is_not_a_device_is_refused(pair: Site, tmp_pa
 
 
 def test_a_device_without_a_driver_is_refused_and_left_unchanged(pair: Site, tmp_path: Path) -> None:
-    it = make(tmp_path, "block")
+    device = make(tmp_path, "block")
     source = pair.folder / "source"
     source.write_bytes(NEW)
     before = snapshot(tmp_path)
     check_refused(
-        pair.type("hub", "cp", "--device", str(source), f"sut:{it}"), f"cannot write sut:{it}: No such device"
+        pair.type("hub", "cp", "--device", str(source), f"sut:{device}"), f"cannot write sut:{device}: No such device"
     )
-    check_refused(pair.type("hub", "cp", "--device", f"sut:{it}", str(source)), f"cannot read sut:{it}: No such device")
+    check_refused(
+        pair.type("hub", "cp", "--device", f"sut:{device}", str(source)), f"cannot read sut:{device}: No such device"
+    )
     assert snapshot(tmp_path) == before and source.read_bytes() == NEW
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "character", "block", "directory"])
 def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path, kind: str) -> None:
-    it = make(tmp_path, kind)
+    path = make(tmp_path, kind)
     before = snapshot(tmp_path)
     reason = SPECIAL.get(kind, "a directory")
     common = ("exchange", "keys", "--hosts", "hub", "--timeout", "5")
-    check_refused(pair.type("hub", *common, "--file", str(it)), f"cannot read {it}: it is {reason}, not a regular file")
+    check_refused(
+        pair.type("hub", *common, "--file", str(path)), f"cannot read {path}: it is {reason}, not a regular file"
+    )
     (tmp_path / "out").mkdir()
-    it.rename(tmp_path / "out" / "hub")
+    path.rename(tmp_path / "out" / "hub")
     before = snapshot(tmp_path)
     done = pair.type("hub", *common, "--dir", str(tmp_path / "out"), "data")
     check_refused(done, f"cannot write {tmp_path}/out/hub: it is {reason}")
@@ -163,15 +169,15 @@ def test_exchange_reads_and_writes_only_regular_files(pair: Site, tmp_path: Path
 
 def test_exchange_follows_a_link_and_keeps_the_mode_of_its_file(pair: Site, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    it = make(tmp_path, "link")
-    (tmp_path / "out" / "hub").symlink_to(it)
+    link = make(tmp_path, "link")
+    (tmp_path / "out" / "hub").symlink_to(link)
     assert pair.type("hub", "exchange", "k", "--hosts", "hub", "--dir", str(tmp_path / "out"), "data").code == 0
     assert (tmp_path / "real").read_bytes() == b"data" and stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o604
 
 
-@pytest.mark.parametrize("end", ["sut", "hub", "here"])
+@pytest.mark.parametrize("end", ["sut", "hub", "local"])
 def test_a_file_of_proc_is_read_to_its_end(pair: Site, tmp_path: Path, end: str) -> None:
-    args = ("/proc/cpuinfo", f"sut:{tmp_path}/got") if end == "here" else (f"{end}:/proc/cpuinfo", f"{tmp_path}/got")
+    args = ("/proc/cpuinfo", f"sut:{tmp_path}/got") if end == "local" else (f"{end}:/proc/cpuinfo", f"{tmp_path}/got")
     assert pair.type("hub", "cp", *args).code == 0
     assert (tmp_path / "got").read_text().count("processor") == Path("/proc/cpuinfo").read_text().count("processor")
     assert pair.type("hub", "exchange", "k", "--hosts", "hub", "--file", "/proc/sys/kernel/ostype").text == (

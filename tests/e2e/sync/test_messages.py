@@ -204,7 +204,7 @@ def late(trio: SerialSite) -> dict[str, list[Done]]:
 
 @pytest.mark.parametrize("seconds", ["0", "2"])
 @pytest.mark.parametrize("number", range(len(LATE)), ids=[" ".join(words[:2]) for words, _ in LATE])
-def test_the_error_of_a_timeout_names_what_is_missing(late: dict[str, list[Done]], number: int, seconds: str) -> None:
+def test_the_error_of_a_timeout_names_the_missing_parts(late: dict[str, list[Done]], number: int, seconds: str) -> None:
     done = late[seconds][number]
     error = json.loads(done.err)
     assert done.code == error["exit_code"] == 124 and done.out == b"" and error["error"] == "timeout", done

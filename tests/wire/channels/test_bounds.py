@@ -35,8 +35,8 @@ class Receiver:
 
     def unread(self) -> int:
         """Return the number of bytes that all open channels keep for their user."""
-        over = set(self.closed())
-        return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in over)
+        closed = set(self.closed())
+        return sum(len(e.data) for e in self.events if isinstance(e, ChannelData) and e.channel not in closed)
 
 
 @pytest.mark.parametrize("size", [60_000, 1])
@@ -52,8 +52,8 @@ def test_unread_data_of_all_channels_together_is_bounded(size: int, monkeypatch:
             receiver.take((b"0" + counted(number) + data) * min(1000, count - begin))
     assert receiver.closed(), "nothing was reset"
     assert 2 not in receiver.closed(), "a channel with little unread data was reset"
-    most = limits.UNREAD_MAX // (size + 4 + limits.RECORD_MEMORY) * size
-    assert 0.6 * most < receiver.unread() <= most
+    maximum = limits.UNREAD_MAX // (size + 4 + limits.RECORD_MEMORY) * size
+    assert 0.6 * maximum < receiver.unread() <= maximum
 
 
 def test_a_reset_makes_room_again() -> None:
@@ -76,11 +76,11 @@ def test_data_that_was_read_makes_room_again() -> None:
 def test_openings_of_all_open_channels_together_are_bounded() -> None:
     receiver = Receiver()
     words = bytes(limits.OPEN_MAX)
-    most = limits.OPENINGS_MAX // len(words)
-    for number in range(2, 2 * most + 20, 2):
+    maximum = limits.OPENINGS_MAX // len(words)
+    for number in range(2, 2 * maximum + 20, 2):
         receiver.take(record(b"o", number, words))
     opened = [event.channel for event in receiver.events if isinstance(event, ChannelOpened)]
-    assert len(opened) == most
+    assert len(opened) == maximum
     receiver.mux.reset(opened[0], "not wanted")
     while receiver.mux.next_payload(Lane.BULK, 1000):
         pass

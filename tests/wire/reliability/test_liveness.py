@@ -16,22 +16,22 @@ def line(*, shared: bool, byte_rate: float | None = None) -> LineState:
 
 
 def heard_at(at: float, *, caller: bool) -> Liveness:
-    life = Liveness(caller=caller)
-    life.heard_at = life.valid_at = life.spoke_at = at
-    return life
+    liveness = Liveness(caller=caller)
+    liveness.heard_at = liveness.valid_at = liveness.spoke_at = at
+    return liveness
 
 
 def test_only_a_listener_on_a_shared_line_is_silent_at_first() -> None:
-    fresh = [(caller, shared) for caller in (True, False) for shared in (True, False)]
-    may = {key: Liveness(caller=key[0]).may_speak(line(shared=key[1]), 0.0) for key in fresh}
-    assert [key for key in fresh if not may[key]] == [(False, True)]
+    cases = [(caller, shared) for caller in (True, False) for shared in (True, False)]
+    allowed = {key: Liveness(caller=key[0]).may_speak(line(shared=key[1]), 0.0) for key in cases}
+    assert [key for key in cases if not allowed[key]] == [(False, True)]
 
 
 def test_a_listener_becomes_silent_again_and_later_on_a_slow_line() -> None:
-    life = heard_at(10.0, caller=False)
-    assert life.may_speak(line(shared=True), 10.0 + limits.SILENCE - 0.01)
-    assert not life.may_speak(line(shared=True), 10.0 + limits.SILENCE)
-    assert life.may_speak(line(shared=True, byte_rate=30.0), 10.0 + limits.SILENCE + 1)
+    liveness = heard_at(10.0, caller=False)
+    assert liveness.may_speak(line(shared=True), 10.0 + limits.SILENCE - 0.01)
+    assert not liveness.may_speak(line(shared=True), 10.0 + limits.SILENCE)
+    assert liveness.may_speak(line(shared=True, byte_rate=30.0), 10.0 + limits.SILENCE + 1)
 
 
 @pytest.mark.parametrize(
@@ -48,22 +48,22 @@ def test_a_keepalive_is_due_after_a_time_without_sending(caller: bool, shared: b
 
 
 def test_an_end_that_polled_does_not_poll_again_and_then_becomes_quiet() -> None:
-    life = heard_at(10.0, caller=True)
-    assert life.ask_at(line(shared=True), None) == 10.0 + limits.POLL_IDLE
-    assert life.quiet_at(line(shared=True), None) is None
-    assert life.ask_at(line(shared=True), 17.5) is None
-    assert life.quiet_at(line(shared=True), 17.5) == 17.5 + limits.QUIET_AFTER
-    assert life.quiet_at(line(shared=False), 17.5) == 17.5 + limits.QUIET_AFTER_PIPE
+    liveness = heard_at(10.0, caller=True)
+    assert liveness.ask_at(line(shared=True), None) == 10.0 + limits.POLL_IDLE
+    assert liveness.quiet_at(line(shared=True), None) is None
+    assert liveness.ask_at(line(shared=True), 17.5) is None
+    assert liveness.quiet_at(line(shared=True), 17.5) == 17.5 + limits.QUIET_AFTER
+    assert liveness.quiet_at(line(shared=False), 17.5) == 17.5 + limits.QUIET_AFTER_PIPE
 
 
-def test_a_listener_on_a_shared_line_never_polls_and_becomes_quiet_by_itself() -> None:
-    life = heard_at(10.0, caller=False)
-    assert life.ask_at(line(shared=True), None) is None
-    assert life.quiet_at(line(shared=True), None) == 10.0 + limits.QUIET_LISTENER
+def test_a_listener_on_a_shared_line_becomes_quiet_without_a_poll() -> None:
+    liveness = heard_at(10.0, caller=False)
+    assert liveness.ask_at(line(shared=True), None) is None
+    assert liveness.quiet_at(line(shared=True), None) == 10.0 + limits.QUIET_LISTENER
 
 
 def test_a_peer_on_a_quiet_line_is_not_alive() -> None:
-    life = heard_at(10.0, caller=True)
-    assert life.alive(10.5) and not life.alive(10.0 + limits.SILENCE)
-    assert life.fall_quiet(12.0).silent_for == 2.0
-    assert not life.alive(10.5)
+    liveness = heard_at(10.0, caller=True)
+    assert liveness.alive(10.5) and not liveness.alive(10.0 + limits.SILENCE)
+    assert liveness.fall_quiet(12.0).silent_for == 2.0
+    assert not liveness.alive(10.5)

@@ -122,9 +122,9 @@ def _uucp_end(folder: Path, name: str, other: str, port: list[str], protocol: st
     ]
     sizes = [("window", _UUCP_WINDOW), ("packet-size", _UUCP_PACKET)]
     parameters = [
-        f"protocol-parameter {protocol} {who}{what} {size}" for who in ("", "remote-") for what, size in sizes
+        f"protocol-parameter {protocol} {prefix}{name} {size}" for prefix in ("", "remote-") for name, size in sizes
     ]
-    allowed = [f"{where}-{what} /" for where in ("local", "remote") for what in ("send", "receive")]
+    allowed = [f"{side}-{action} /" for side in ("local", "remote") for action in ("send", "receive")]
     system = [f"system {other}", "time any", "port line", port[1], 'chat ""', "called-login ANY", *allowed]
     files = {
         "config": config,

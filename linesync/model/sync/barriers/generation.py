@@ -22,7 +22,7 @@ __all__ = ["Generation", "Home"]
 
 GONE_REMEMBERED = 32  # the number of parties that left and whose cause is kept
 ARRIVED_LISTED = 100  # the maximum number of names in one error, for any number of parties
-PARTIES_SHOWN = 32  # a result has more names only on request: a thousand results with a thousand names have megabytes
+PARTIES_SHOWN = 32  # a result has more names only on request, because long results for many parties need much memory
 
 
 class Home(Protocol):
@@ -36,7 +36,7 @@ class Home(Protocol):
         """Forget a generation that has ended."""
 
     def ask(self, barrier: Generation, hosts: Iterable[str], now: float) -> None:
-        """Ask these hosts for a sign of life on behalf of this generation. It no longer waits for other hosts."""
+        """Ask these hosts for a sign of life on behalf of this generation, which no longer waits for any other host."""
 
 
 class Generation(Place):
@@ -49,7 +49,7 @@ class Generation(Place):
         """The hosts that were asked for a sign of life and have not answered. Empty unless the generation is complete."""
         self._home = home
         self._generation = home.past.next_generation(self.key)
-        self._parties: dict[Wait, str | None] = {}  # wait to the member that arrived, in order of arrival
+        self._parties: dict[Wait, str | None] = {}  # for each wait the member that arrived, in order of arrival
         self._later: dict[Wait, str | None] = {}  # the same for arrivals at a complete generation
         self._members: set[str] = set()
         self._absent_sorted: tuple[str, ...] | None = None

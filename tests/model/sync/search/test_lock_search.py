@@ -145,8 +145,8 @@ class LockSearch(RuleBasedStateMachine):
     @rule(draw=DRAW)
     def confirm(self, draw: DRAW) -> None:
         arrival = draw.choice(sorted(self.asked))
-        stands = arrival in self.tokens and arrival in self.live()
-        assert self.waits.confirm(arrival, self.asked[arrival][0]) == stands
+        is_kept = arrival in self.tokens and arrival in self.live()
+        assert self.waits.confirm(arrival, self.asked[arrival][0]) == is_kept
         if arrival in self.last:
             self.confirmed.add(arrival)
 
