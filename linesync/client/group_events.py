@@ -108,6 +108,8 @@ class Inbox:
         self._events: deque[GroupEvent] = deque()
         self._begun: dict[int, None] = {}
         """The services that got ``init`` and did not get ``activate``, in order."""
+        self._stopped = False
+        """Whether the event has come that the group was stopped."""
         self._active: set[int] = set()
         """The services that got ``activate`` and did not get ``stop``."""
         self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
@@ -141,6 +143,7 @@ class Inbox:
         elif kind == "abort":
             self._abort(event.data, event.number)
         else:
+            self._stopped = self._stopped or kind == "stopped"
             self._events.append(Step(kind, event.service, self.ring, event.number, event.data))
 
     def _message(self, event: GroupEventWords) -> None:
@@ -172,6 +175,8 @@ class Inbox:
         if self.ended is None:
             self.ended = why
             self._abort(why, self.last)
+            if why == GROUP_STOPPED and not self._stopped:
+                self._events.append(Step("stopped", -1, self.ring, self.last))
 
     def next(self) -> GroupEvent | None:
         """The next event, or None if there is none now."""
@@ -217,14 +222,16 @@ class Inbox:
         return step.kind in STEPS and step.number > self._void
 
     def skip(self, services: Iterable[int]) -> None:
-        """Forget the steps of all other services, which the member no longer has."""
+        """Forget the steps of all other services, which the member no longer has, and abort those that have begun."""
         mine = set(services)
-        if self.running is not None and self.running.service not in mine:
+        kept = [
+            one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
+        ]
+        gone = [service for service in reversed(self._begun) if service not in mine]
+        if self.running is not None and self.running.service in gone:
             self.running = None
-        self._events = deque(
-            [
-                event
-                for event in self._events
-                if not (isinstance(event, Step) and event.kind in STEPS and event.service not in mine)
-            ]
-        )
+        for service in gone:
+            del self._begun[service]
+        self._active &= mine
+        why = "this member withdrew the service"
+        self._events = deque([*(Step("abort", service, self.ring, self.last, why) for service in gone), *kept])

@@ -75,7 +75,7 @@ class GroupOperations(SyncOperations):
             name=name, ns=namespace, tag=tag, Terms=terms, Services=services_text(tuple(services))
         )
         number, member, after = await self._wait(request, "", timeout)
-        group = Group(self, self._ask, name, namespace, int(number), member, int(after))
+        group = Group(self, self._ask, self._reply, name, namespace, int(number), member, int(after))
         self.groups.add(group)
         return group
 

@@ -20,6 +20,7 @@ __all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "
 
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
+_SLOW_STEP = 0.5  # seconds after which a step is reported although another one has come with it
 _LINGER = 0.02  # seconds for which a member waits for the end of its step, before it asks for events without a report
 
 
@@ -52,6 +53,7 @@ class Group:
         self,
         requests: Requests,
         ask_hub: Callable[[protocol.Message], Awaitable[object]],
+        reply: Callable[[str, Pending], Awaitable[object]],
         name: str,
         namespace: str,
         number: int,
@@ -64,6 +66,7 @@ class Group:
         self._namespace = namespace
         self._requests = requests
         self._ask_hub = ask_hub
+        self._reply = reply
         self._number = number
         self._inbox = Inbox(after)
         self._ring = NO_RING
@@ -72,8 +75,12 @@ class Group:
         self._error: LinesyncError | None = None
         self._lingered = False
         """Whether the end of the running step was waited for."""
+        self._began = 0.0
+        """When the last step was delivered."""
         self._casting: Pending | None = None
         """Stands for the message that is being sent; woken when it was sent."""
+        self._part: Pending | None = None
+        """The last part of a message that was sent to the hub."""
         self._unsent = 0
         """The number of a finished step that is reported together with a later step; 0 if there is none."""
         self._reported = Pending("", None)
@@ -126,7 +133,7 @@ class Group:
         if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
         if self._asked is None and inbox.ended is None and not inbox.ready:
-            self._ask()
+            self._ask(self._unsent)
         asked = self._asked
         while asked is not None and self._asked is asked and not inbox.ready:
             await peer.wait(asked)
@@ -138,6 +145,8 @@ class Group:
         elif isinstance(event, Step) and event.kind == "abort":
             self._ring = NO_RING
         self._lingered = False
+        if isinstance(event, Step):
+            self._began = self._requests.peer.now()
 
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
@@ -182,6 +191,8 @@ class Group:
             self._inbox.end(cause or error.message)
         if self._asked is not None:  # this was the reply to an earlier request
             self._requests.peer.wake(self._asked)
+        elif self._casting is not None and self._inbox.ended is None:
+            self._ask()  # a message waits until this member has received the earlier ones, too
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
@@ -194,8 +205,13 @@ class Group:
         if result not in ("done", "again", "failed") or (result == "again" and step.kind != "process"):
             raise UsageError(f"invalid result {result!r} of {step.kind}: expected done, failed, or again for process")
         asked = self._asked
+        slow = self._inbox.running == step and self._requests.peer.now() - self._began > _SLOW_STEP
         self._inbox.finish(step)
-        if self._inbox.awaits(step) or (result != "done" and self._inbox.valid(step)):
+        if (
+            self._inbox.awaits(step)
+            or (slow and self._inbox.valid(step))
+            or (result != "done" and self._inbox.valid(step))
+        ):
             self._unsent = 0
             self._ask(step.number, result, text)
         elif self._inbox.valid(step):
@@ -231,8 +247,8 @@ class Group:
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"
             )
         epoch = self.view.ring.epoch
-        while self._casting is not None:
-            await self._requests.peer.wait(self._casting)
+        while (waits := self._cast_in_progress()) is not None:
+            await self._requests.peer.wait(waits)
         mine = self._casting = Pending("", None)
         try:
             await self._cast(data, epoch, state=state)
@@ -240,8 +256,15 @@ class Group:
             self._casting = None
             self._requests.peer.wake(mine)
 
+    def _cast_in_progress(self) -> Pending | None:
+        """What the next message waits for: an earlier message, or the reply to a part whose message was given up."""
+        if self._casting is None and self._part is not None and self._part.reply is None:
+            return self._part
+        return self._casting
+
     async def _cast(self, data: bytes, epoch: int, *, state: bool) -> None:
         """Send a message in parts, one after the other."""
+        peer = self._requests.peer
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)] or [b""]
         for number, part in enumerate(parts):
             request = protocol.GroupCast(
@@ -252,7 +275,11 @@ class Group:
                 More=number + 1 < len(parts),
                 State=state,
             )
-            await self._ask_hub(request)
+            text = protocol.encode(request)
+            _, self._part = peer.ask(text)
+            if number and self._asked is None and self._inbox.ended is None:
+                self._ask()  # the hub waits until this member has received the earlier parts, too
+            await self._reply(text, self._part)
 
     async def announce(self, services: Iterable[Announced]) -> None:
         """Replace the services of this member. New services take part from the next round. The current round skips services
@@ -266,7 +293,7 @@ class Group:
     async def leave(self) -> None:
         """Leave the group. The events end."""
         tag = self.member.partition("#")[2]
-        await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag))
+        await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag, member=self._number))
         self._inbox.end(LEFT)
         self._requests.groups.discard(self)
 

@@ -177,6 +177,7 @@ def _namespaces(hub: Hub, asked: Asked) -> str:
 
 def _join(hub: Hub, asked: Asked) -> str:
     message, client = asked.message, asked.client
+    hub.services.namespaces.check(message.ns)
     member, outcomes = hub.services.groups.join(
         message.ns,
         message.name,
@@ -189,7 +190,7 @@ def _join(hub: Hub, asked: Asked) -> str:
         arrival=asked.session.arrival(asked.number, ""),
     )
     hub.tell(outcomes)
-    return protocol.encode_ok(str(member.number), member.name, str(member.seen))
+    return protocol.encode_ok(str(member.number), member.name, str(member.sent))
 
 
 def _services(text: str) -> list[Announced]:
@@ -212,7 +213,7 @@ def _read_state(kind: type[S], text: str) -> S:
 def _leave(hub: Hub, asked: Asked) -> str:
     message, client = asked.message, asked.client
     member = f"{client.host}#{message.tag}" if message.tag else client.host
-    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now))
+    hub.tell(hub.services.groups.leave(message.ns, message.name, member, client, asked.now, message.member))
     return protocol.encode_ok()
 
 

@@ -256,7 +256,11 @@ class Requests:
                 self._watch(owner)
             elif not owner.pid:
                 clients.append(owner.client)
-        clients += self._services.groups.clients()
+        members = self._services.groups.clients()
+        gone = [
+            one for one in members if one.host == HUB and self._sessions.numbered(Id.read(one.number).number) is None
+        ]
+        self.tell(self._services.groups.clients_gone(gone, f"{Cause.CLIENT_GONE}: {_RESTARTED}", now))
         for client in clients:
             id_ = Id.read(client.number)
             if id_.script.startswith("x"):  # an exchange, whose channel and data are lost
@@ -480,6 +484,12 @@ class Requests:
                 session.give_up.cancel()
 
 
-_NEED_ROOM = (protocol.Reset, protocol.NamespaceBegin, protocol.NamespaceEnd)
+_NEED_ROOM = (
+    protocol.Reset,
+    protocol.NamespaceBegin,
+    protocol.NamespaceEnd,
+    protocol.GroupJoin,
+    protocol.GroupRerun,
+)
 """The requests that are refused while the disk is full, in addition to new arrivals. Other requests end waits or holds. They
 are accepted, and their replies wait for space on the disk."""

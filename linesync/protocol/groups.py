@@ -85,6 +85,8 @@ class GroupLeave(Message):
     name: str
     ns: str = "default"
     tag: str = ""
+    member: int = 0
+    """The number of the member, which must belong to the client; 0 for any member with this name."""
 
 
 class GroupAnnounce(Message):

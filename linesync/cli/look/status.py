@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState | GroupState
 
-HELP = (
-    "show the hosts, and the waits and holders of barriers, semaphores, locks, exchanges, events, messages and groups"
-)
+HELP = "show the hosts, the groups, and who waits or holds: barriers, semaphores, locks, exchanges, events, messages"
 EXAMPLES = """\
   linesync status
   linesync status --json | jq .barriers

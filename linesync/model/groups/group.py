@@ -6,16 +6,15 @@
 3. A message names the view that its sender saw. If that view has ended, nothing is delivered and the sender gets an error.
    So a message is delivered in its own view, or not at all.
 4. Below its quorum a group is *short*: it forms views, but it delivers no message and runs no round.
-5. A sender whose messages have not been received by all waits for its reply. If members do not receive anything while senders
-   wait, the slowest member is removed after ``SLOW`` seconds. A member that is more than ``BEHIND_MAX`` events behind is
-   removed, too.
+5. A sender whose messages have not been sent to all waits for its reply. If nothing can be sent to a member for ``SLOW`` seconds
+   while senders wait, or while the log has more than ``LOG_MAX`` events, that member is removed.
 6. The state that the members set (``state``) goes to each newcomer, directly after its first view.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import Aborted, LinesyncFailed, Mismatch, UsageError
 from ..decisions import Batch, Failed, Granted, GroupEvent, Outcome, Posted
@@ -31,8 +30,8 @@ __all__ = ["Group"]
 
 WINDOW = 256 << 10  # bytes of one sender's messages that not all members have received; above that, the sender waits
 SLOW = 30.0  # seconds that senders wait for a member that receives nothing
-BEHIND_MAX = 2000  # most events that a member may be behind
 WHY_CHARS = 1000  # characters of the reason why a service has ended
+LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
 MISSING_MAX = 100  # members that have left and are named
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
 PART_MAX = 32 << 10  # most characters of one part of a message
@@ -118,7 +117,7 @@ class Group:
         if self.stopping:
             raise LinesyncFailed(f"{member.name} cannot join {self.title}: it is being stopped; join again later")
         self.terms = terms
-        member.seen = member.sent = self.log.last
+        member.sent = self.log.last
         self._add(member)
         self.touch(member)
         self.missing.pop(member.name, None)
@@ -130,10 +129,14 @@ class Group:
         self.by_name[member.name] = member
 
     def remove(self, members: Iterable[Member], cause: str, now: float) -> list[Outcome]:
-        """Remove members in one view. Return the outcomes of their requests."""
+        """Remove members in one view for one cause. Return the outcomes of their requests."""
+        return self.remove_each(dict.fromkeys(members, cause), now)
+
+    def remove_each(self, members: Mapping[Member, str], now: float) -> list[Outcome]:
+        """Remove members in one view, each with a cause. Return the outcomes of their requests."""
         outcomes: list[Outcome] = []
         left: dict[str, str] = {}
-        for member in members:
+        for member, cause in members.items():
             del self.members[member.number], self.by_name[member.name]
             self.touch(member)
             left[member.name] = self.missing[member.name] = cause
@@ -152,7 +155,7 @@ class Group:
             error = Aborted(f"{member.name} is no longer a member of {self.title}: {cause}; join again")
             outcomes.append(Failed(arrival=member.cast, client=member.client, error=error))
         if member.poll:
-            last = [one for one in self.log.read(member.sent, member.number) if one.kind in (ABORT, FAILED, STOPPED)]
+            last = self.log.last_of((ABORT, FAILED, STOPPED), member.sent)
             events = (*last, GroupEvent(self.log.last, END, data=cause))
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=events)))
         self.removed.append((member, "" if member.poll or member.passive else cause))
@@ -251,6 +254,8 @@ class Group:
         :raises LinesyncFailed: the group is short, or an earlier message of the member has not been answered.
         """
         self._refuse(member, epoch)
+        if (part or more) and not size:
+            raise UsageError(f"a part of a message to {self.title} is empty; send the message in fewer parts")
         if part and not member.partial:
             raise UsageError(f"the part of a message to {self.title} belongs to no message; send the first part first")
         size += member.partial if part else 0
@@ -268,8 +273,6 @@ class Group:
             return [Granted(arrival=arrival, client=member.client, value=Posted(number=number))]
         member.cast, member.cast_number = arrival, number
         self.touch(member)
-        if self.slow_since is None:
-            self.slow_since = now
         return []
 
     def _has_room(self, member: Member) -> bool:
@@ -299,14 +302,12 @@ class Group:
 
     # -- requests for events -------------------------------------------------------------------------------------------------
 
-    def poll(self, arrival: str, member: Member, after: int, now: float) -> list[Outcome]:
-        """A member asks for the events after a number, and has received those before it."""
+    def poll(self, arrival: str, member: Member) -> list[Outcome]:
+        """A member asks for the next events. An earlier request of it ends without events."""
         outcomes: list[Outcome] = []
         if member.poll and member.poll != arrival:
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=())))
         member.poll = arrival
-        if member.seen < after <= member.sent:
-            member.seen = after
         self.touch(member)
         return outcomes
 
@@ -314,13 +315,17 @@ class Group:
         """A member reports the end of a step, or of a service."""
         if result == "ended":
             service = member.services.get(number)
-            if service is not None and number in member.active:
+            if service is not None:
                 why = f"service {number} '{service.name}' has ended" + (f": {text}" if text else "")
                 self.note("service ended", member.name, why, number)
-                member.ended[number] = text[:WHY_CHARS]
-                self.touch(member)
+                if number in member.active:
+                    member.ended[number] = text[:WHY_CHARS]
+                    self.touch(member)
                 if service.keystone:
                     self.stop(now)
+                elif self.round.running and number not in member.active:
+                    self.round.service_ended(member, number, why, now)
+                    return self._after_failure(member, now)
             return []
         if not self.round.report(member, number, result, text, now):
             self.stale += 1
@@ -330,7 +335,7 @@ class Group:
 
     def _after_failure(self, member: Member, now: float) -> list[Outcome]:
         if self.round.state == "failed" and self.terms.on_failure == "exclude":
-            return self.remove([member], EXCLUDED, now)
+            return self.remove([member], f"{EXCLUDED}: {self.round.why}", now)
         return []
 
     # -- time -----------------------------------------------------------------------------------------------------------------
@@ -345,58 +350,75 @@ class Group:
     def handle_timer(self, now: float) -> list[Outcome]:
         """Fail late steps, begin the next try of a round, and remove a member for which senders wait."""
         outcomes: list[Outcome] = []
-        for member in self.active:
-            if member.deadline is not None and member.deadline <= now:
-                self.round.late(member, now)
-                outcomes += self._after_failure(member, now)
-                break
+        late = [(member.deadline, member) for member in self.active if member.deadline is not None]
+        due = min((one for one in late if one[0] <= now), key=lambda one: one[0], default=None)
+        if due is not None:
+            self.round.late(due[1], now)
+            outcomes += self._after_failure(due[1], now)
         if self.round.retry_at is not None and self.round.retry_at <= now:
-            self.rerun("retry", now)
+            self.rerun("retry", now, None if self.round.only < 0 else self.round.only)
         if self.slow_since is not None and self.slow_since + SLOW <= now:
             self.slow_since = now
+            self.touch()
             outcomes += self.remove(self._slowest(), TOO_SLOW, now)
         return outcomes
 
+    def extend(self, now: float) -> None:
+        """The hub itself was stalled or away: all members have their time again."""
+        for member in self.active:
+            if member.steps:
+                member.began = now
+                self.touch(member)
+        if self.slow_since is not None:
+            self.slow_since = now
+            self.touch()
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether a member that asks for nothing holds up others."""
+        return len(self.log) > LOG_MAX or any(member.cast for member in self.active)
+
     def _slowest(self) -> list[Member]:
-        """The members that have received least, if senders wait for them."""
-        floor = min((member.seen for member in self.active), default=0)
-        waits = any(member.cast for member in self.active)
-        return [member for member in self.active if waits and member.seen == floor < self.log.last]
+        """The members to which least was sent, if they hold up others."""
+        floor = min((member.sent for member in self.active), default=0)
+        return [one for one in self.active if self._crowded and one.sent == floor < self.log.last and not one.poll]
 
     # -- after each input ------------------------------------------------------------------------------------------------------
 
     def settle(self, now: float) -> list[Outcome]:
-        """Send events and replies, and remove the members that are too far behind."""
+        """Send events and replies."""
         outcomes: list[Outcome] = []
         if self.round.state == STOPPED:
             outcomes += self.remove(list(self.members.values()), GROUP_STOPPED, now)
             self.round.state = NONE
             self.touch()
-        behind = [one for one in self.active if self.log.last - one.seen > BEHIND_MAX]
-        if behind:
-            outcomes += self.remove(behind, TOO_SLOW, now)
         for member in self.active:
             if member.poll and member.sent < self.log.last:
                 outcomes += self._serve(member)
-        if self.log.trim([member.seen for member in self.active]):
-            outcomes += self._answer_senders(now)
+        trimmed = self.log.trim([member.sent for member in self.active])
+        if trimmed:
+            outcomes += self._answer_senders()
+        if not self._crowded:
+            slow_since = None
+        else:
+            slow_since = now if trimmed or self.slow_since is None else self.slow_since
+        if slow_since != self.slow_since:
+            self.slow_since = slow_since
+            self.touch()
         return outcomes
 
     def _serve(self, member: Member) -> list[Outcome]:
         """Answer the request of a member if there are events for it."""
-        events = self.log.read(member.sent, member.number)
+        self.touch(member)
+        events = self.log.read(member.sent, member.number, {step.number for step in member.steps})
         if not events:
-            if member.seen == member.sent:
-                member.seen = self.log.last
             member.sent = self.log.last
-            self.touch(member)
             return []
         arrival, member.poll = member.poll, ""
         member.sent = events[-1].number
-        self.touch(member)
         return [Granted(arrival=arrival, client=member.client, value=Batch(events=tuple(events)))]
 
-    def _answer_senders(self, now: float) -> list[Outcome]:
+    def _answer_senders(self) -> list[Outcome]:
         """Answer the senders that have room again."""
         outcomes: list[Outcome] = []
         for member in self.active:
@@ -405,9 +427,6 @@ class Group:
                 outcomes.append(Granted(arrival=member.cast, client=member.client, value=posted))
                 member.cast = ""
                 self.touch(member)
-        waits = any(member.cast for member in self.active)
-        self.slow_since = now if waits else None
-        self.touch()
         return outcomes
 
     # -- state -----------------------------------------------------------------------------------------------------------------
@@ -427,7 +446,7 @@ class Group:
                         name=member.name,
                         client=member.client.number,
                         since=now - member.since,
-                        behind=0 if member.passive else self.log.last - member.seen,
+                        behind=0 if member.passive else self.log.last - member.sent,
                         slow=member in slow,
                         services=self.round.service_states(member, now),
                     )
@@ -449,7 +468,6 @@ class Group:
             self.short,
             dict(self.missing),
             self.log.last,
-            self.log.void,
             self.data,
             self.data_sender,
             self.dropped,
@@ -462,7 +480,7 @@ class Group:
     def restore(self, kept: KeptGroup, shift: float) -> None:
         self.number, self.terms, self.ring, self.short = kept.number, kept.terms, kept.ring, kept.short
         self.missing = dict(kept.missing)
-        self.log.last, self.log.void = kept.last, kept.void
+        self.log.last = kept.last
         self.data, self.data_sender = kept.data, kept.data_sender
         self.dropped, self.stale = kept.dropped, kept.stale
         self.slow_since = kept.slow_since + shift if kept.slow_since is not None else None

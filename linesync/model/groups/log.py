@@ -2,14 +2,14 @@
 
 1. Each entry has a number, which grows. All members get the entries in this order, so the order is total.
 2. An entry is for all members, or for the members that it names (a step of a service that only they have).
-3. An entry is removed when all members have received it. So a member that does not read keeps the log long; its group
-   bounds that (:mod:`.group`).
-4. Steps of a view that has ended are void: a member that has not received them does not get them.
+3. An entry is removed when it was sent to all members. So a member that does not read keeps the log long; its group bounds
+   that (:mod:`.group`).
+4. A member gets only the steps that it still has to run. The steps of a round that is over are removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ..decisions import GroupEvent
 from ..journal import Journal
@@ -47,7 +47,6 @@ class Log:
     """The entries of one group that some member has not received.
 
     :ivar last: the number of the last entry.
-    :ivar void: steps up to this number are not delivered any more.
     :ivar size: the bytes of all entries.
     """
 
@@ -57,7 +56,6 @@ class Log:
         self._entries: dict[int, GroupEvent] = {}  # in order of their numbers
         self._outstanding: dict[str, int] = {}
         self.last = 0
-        self.void = 0
         self.size = 0
 
     def __len__(self) -> int:
@@ -89,19 +87,38 @@ class Log:
             return None
         return KeptEntry(entry.kind, entry.service, entry.sender, entry.data, entry.only)
 
+    def drop_steps(self) -> None:
+        """Remove all steps, because their round is over."""
+        for number in [number for number, entry in self._entries.items() if entry.kind in STEPS]:
+            self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        entry = self._entries.pop(number)
+        self.size -= _size(entry)
+        if entry.kind in MESSAGES:
+            left = self._outstanding[entry.sender] - _size(entry)
+            if left:
+                self._outstanding[entry.sender] = left
+            else:
+                del self._outstanding[entry.sender]
+        self._journal.mark("group entry", (*self._key, number))
+
     def outstanding(self, sender: str) -> int:
         """The bytes of a sender's messages that some member has not received."""
         return self._outstanding.get(sender, 0)
 
-    def read(self, after: int, member: int) -> list[GroupEvent]:
-        """The next entries for a member, up to the size of a batch; empty if it has received everything."""
+    def read(self, after: int, member: int, owed: Collection[int]) -> list[GroupEvent]:
+        """The next entries for a member, up to the size of a batch; empty if it was sent everything.
+
+        :param owed: the numbers of the steps that it has to run; it does not get others.
+        """
         found: list[GroupEvent] = []
         size = 0
         for number in range(after + 1, self.last + 1):
             entry = self._entries.get(number)
             if entry is None or (entry.only is not None and member not in entry.only):
                 continue
-            if entry.kind in STEPS and number <= self.void:
+            if entry.kind in STEPS and number not in owed:
                 continue
             size += _size(entry)
             if found and (size > BATCH_BYTES or len(found) >= BATCH_EVENTS):
@@ -109,26 +126,23 @@ class Log:
             found.append(entry)
         return found
 
-    def trim(self, received: Iterable[int]) -> bool:
-        """Remove the entries that all members have received.
+    def last_of(self, kinds: tuple[str, ...], after: int) -> list[GroupEvent]:
+        """The last entry of each of these kinds after a number, in order."""
+        last = {entry.kind: entry for entry in self._entries.values() if entry.kind in kinds and entry.number > after}
+        return sorted(last.values(), key=lambda entry: entry.number)
 
-        :param received: for each member, the number of the last entry that it has received.
+    def trim(self, sent: Iterable[int]) -> bool:
+        """Remove the entries that were sent to all members. A reply that was sent arrives, or its session ends.
+
+        :param sent: for each member, the number of the last entry that was sent to it.
         :returns: whether anything was removed.
         """
-        floor = min(received, default=self.last)
+        floor = min(sent, default=self.last)
         gone = []
         for number in self._entries:
             if number > floor:
                 break
             gone.append(number)
         for number in gone:
-            entry = self._entries.pop(number)
-            self.size -= _size(entry)
-            if entry.kind in MESSAGES:
-                left = self._outstanding[entry.sender] - _size(entry)
-                if left:
-                    self._outstanding[entry.sender] = left
-                else:
-                    del self._outstanding[entry.sender]
-            self._journal.mark("group entry", (*self._key, number))
+            self._remove(number)
         return bool(gone)

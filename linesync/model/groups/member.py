@@ -12,6 +12,9 @@ from .log import ACTIVATE, STEPS, STOP
 
 __all__ = ["Member", "Step"]
 
+UNREPORTED = 1.0  # seconds: a member reports a step that took longer before it begins the next one
+STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because nobody can join meanwhile
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -38,8 +41,8 @@ class Member:
     :ivar passive: its host owns it, so it gets no events.
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
-    :ivar seen: the number of the last event that it has received.
     :ivar sent: the number of the last event that was sent to it.
+    :ivar taking: its services that take part in the present round.
     :ivar steps: the steps that it has not reported, in order.
     :ivar began: when the first of them could begin.
     :ivar active: the services that it was asked to activate, and that it has not stopped.
@@ -57,8 +60,8 @@ class Member:
     passive: bool
     services: dict[int, Announced]
     since: float
-    seen: int
     sent: int
+    taking: set[int] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
     began: float = 0.0
     active: set[int] = field(default_factory=set)
@@ -74,6 +77,7 @@ class Member:
         self.steps = [step for step in self.steps if step.service in self.services]
         self.active &= self.services.keys()
         self.ended = {service: why for service, why in self.ended.items() if service in self.services}
+        self.taking &= self.services.keys()
 
     def owe(self, step: Step, now: float) -> None:
         """It was asked to run a step."""
@@ -96,9 +100,15 @@ class Member:
 
     @property
     def deadline(self) -> float | None:
-        """When the steps must be done, or None. The member reports the last of several steps only, so it has the time of all."""
-        limits = [self.services[step.service].timeout for step in self.steps]
-        return self.began + sum(limits) if limits and all(limits) else None
+        """When the first of the owed steps must be done, or None.
+
+        A member reports a short step together with the next one, so that it has a little longer for each of several steps.
+        """
+        if not self.steps:
+            return None
+        first = self.steps[0]
+        limit = self.services[first.service].timeout or (STOP_TIME if first.kind == STOP else 0.0)
+        return self.began + limit + UNREPORTED * (len(self.steps) - 1) if limit else None
 
     def kept(self) -> KeptGroupMember:
         client = self.client
@@ -111,8 +121,8 @@ class Member:
             self.passive,
             tuple(self.services.values()),
             self.since,
-            self.seen,
             self.sent,
+            tuple(sorted(self.taking)),
             tuple([KeptStep(step.number, step.kind, step.service) for step in self.steps]),
             self.began,
             tuple(sorted(self.active)),
@@ -137,8 +147,8 @@ class Member:
             kept.passive,
             {one.id: one for one in kept.services},
             kept.since + shift,
-            kept.seen,
             kept.sent,
+            set(kept.taking),
             [Step(step.number, step.kind, step.service) for step in kept.steps],
             kept.began + shift,
             set(kept.active),

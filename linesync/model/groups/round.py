@@ -68,6 +68,8 @@ class Round:
         self.failed = ("", -1)
         """The member whose step failed, and the service."""
         self.mixed: tuple[str, ...] = ()
+        self.only = -1
+        """The only service of the round; -1 for all."""
         self.attempts = 0
         self.retry_at: float | None = None
         self.past: list[KeptPastRound] = []
@@ -86,7 +88,11 @@ class Round:
         """
         board = self._board
         ids, self.mixed = merge(board.active)
+        self.only = -1 if only is None else only
         self.services = tuple([one for one in ids if only in (None, one)])
+        for member in board.active:
+            member.taking = set(member.services)
+            board.touch(member)
         self.at, self.why, self.failed, self.retry_at, self.began = 0, "", ("", -1), None, now
         if not self.services:
             self._complete(now)
@@ -128,7 +134,7 @@ class Round:
         board, service = self._board, self.services[self.at]
         self.ran = set()
         self._enter(PROCESS, now)
-        mine = [member for member in board.active if service in member.services]
+        mine = [member for member in board.active if service in member.taking]
         if board.terms.init != "first":
             self._issue(INIT, service, mine, now)
         if any(member.services[service].serialize for member in mine):
@@ -142,7 +148,7 @@ class Round:
         if not self.ran:
             return False
         for member in board.active:
-            if service in member.services and member.number not in self.ran:
+            if service in member.taking and member.number not in self.ran:
                 self.ran.add(member.number)
                 board.touch()
                 self._issue(PROCESS, service, [member], now)
@@ -152,7 +158,7 @@ class Round:
     def _issue(self, kind: str, service: int, members: Iterable[Member], now: float) -> None:
         """Ask the members that have a service to run a step of it."""
         board = self._board
-        targets = [member for member in members if service in member.services]
+        targets = [member for member in members if service in (member.services if kind == STOP else member.taking)]
         if not targets:
             return
         everybody = len(targets) == len(board.active)
@@ -189,7 +195,7 @@ class Round:
         member.done(number if result != "failed" else number - 1, now)
         if result == "failed":
             name = self._name(member, step.service)
-            why = f"{member.name}: {step.kind} of {name} failed" + (f": {text}" if text else "")
+            why = f"{member.name}: {step.kind} of {name} failed" + (f": {text}" if text else "") + self._waiting(member)
             self._fail(member, step.service, why, now)
             return True
         if result == "again" and step.kind == PROCESS:
@@ -201,13 +207,19 @@ class Round:
 
     def late(self, member: Member, now: float) -> None:
         """A member has not reported its steps in time."""
-        step = member.steps[-1]
-        name = self._name(member, step.service)
-        others = [one.name for one in self._board.active if one is not member]
-        wait = f"; waiting for it: {names_in_words(others, len(others))}" if others else ""
-        limit = seconds_in_words(now - member.began)
-        why = f"{member.name}: {step.kind} of {name} was not done within {limit}{wait}"
+        step = member.steps[0]
+        name, limit = self._name(member, step.service), seconds_in_words(now - member.began)
+        why = f"{member.name}: {step.kind} of {name} was not done within {limit}{self._waiting(member)}"
         self._fail(member, step.service, why, now)
+
+    def service_ended(self, member: Member, service: int, why: str, now: float) -> None:
+        """A service has ended by itself before the round was completed."""
+        self._fail(member, service, f"{member.name}: {why}{self._waiting(member)}", now)
+
+    def _waiting(self, member: Member) -> str:
+        """The members that wait for this one, as a clause."""
+        others = [one.name for one in self._board.active if one is not member and not one.steps]
+        return f"; waiting for it: {names_in_words(others, len(others))}" if others else ""
 
     def _name(self, member: Member, service: int) -> str:
         return f"service {service} '{member.services[service].name}'"
@@ -217,14 +229,15 @@ class Round:
         board = self._board
         if self.state == STOPPING:
             board.note("round failed", member.name, why)
-            member.done(member.steps[-1].number, now)
+            if member.steps:
+                member.done(member.steps[-1].number, now)
             board.touch(member)
             self.advance(now)
             return
-        self._void(why, now)
         self.attempts += 1
         retries = board.terms.on_failure == "retry" and self.attempts <= board.terms.retries
-        delay = min(board.terms.backoff * 2 ** (self.attempts - 1), BACKOFF_MAX)
+        delay = min(board.terms.backoff * 2 ** min(self.attempts - 1, 16), BACKOFF_MAX)
+        self._void(why, now)
         self.retry_at = now + delay if retries else None
         self.why, self.failed = why, (member.name, service)
         self._enter(FAILED, now)
@@ -246,7 +259,8 @@ class Round:
 
     def _void(self, why: str, now: float) -> None:
         board = self._board
-        board.log.void = board.log.append(ABORT, data=why)
+        board.log.drop_steps()
+        board.log.append(ABORT, data=why)
         for member in board.active:
             if member.steps:
                 member.steps.clear()
@@ -336,6 +350,7 @@ class Round:
             self.why,
             *self.failed,
             self.mixed,
+            self.only,
             self.attempts,
             self.retry_at,
         )
@@ -348,6 +363,7 @@ class Round:
         self.state, self.services, self.at = kept.state, kept.services, kept.at
         self.ran, self.since, self.began = set(kept.ran), kept.since + shift, kept.began + shift
         self.failed = (kept.failed_member, kept.failed_service)
+        self.only = kept.only
         self.why, self.mixed, self.attempts = kept.why, kept.mixed, kept.attempts
         self.retry_at = kept.retry_at + shift if kept.retry_at is not None else None
         self.past = [one.but(began=one.began + shift, ended=one.ended + shift) for one in past]

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
@@ -63,12 +63,14 @@ class Groups:
         self._ended: dict[int, KeptEndedMember] = {}
         """The removed members that have not been notified."""
         self._epoch = 0
+        self._last_member = 0
         journal = waits.journal
         journal.source("group", self._kept, lambda: self._groups)
         journal.source("group member", self._kept_member, self._member_keys)
         journal.source("group entry", self._kept_entry, self._entry_keys)
         journal.source("group ended", lambda number: self._ended.get(number), lambda: self._ended)
         journal.counter("group epoch", lambda: self._epoch)
+        journal.counter("group members", lambda: self._last_member)
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -100,38 +102,48 @@ class Groups:
         _check_terms(terms)
         _check_services(services, passive=passive)
         group = self._group(namespace, name)
-        if len(self._groups) >= GROUPS_MAX and all(one.members for one in self._groups.values()):
+        if (
+            group.key not in self._groups
+            and len(self._groups) >= GROUPS_MAX
+            and all(one.members for one in self._groups.values())
+        ):
             raise LinesyncFailed(
                 f"{group.title} cannot begin: there are {GROUPS_MAX} groups with members; stop some first"
             )
         if len(group.members) >= MEMBERS_MAX:
             raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
         by_id = {one.id: one for one in services}
-        found = Member(self.waits.journal.number(), member, client, arrival, passive, by_id, now, 0, 0)
+        found = Member(self._next_member(), member, client, arrival, passive, by_id, now, 0)
         group.join(found, terms, now)
         self._keep(group)
         self._add(group, found)
         return found, self._settle([group], now)
 
-    def leave(self, namespace: str, name: str, member: str, client: Client, now: float) -> list[Outcome]:
+    def leave(
+        self, namespace: str, name: str, member: str, client: Client, now: float, number: int = 0
+    ) -> list[Outcome]:
         """A member leaves. Its client or another one of its host asks for that.
 
+        :param number: the number of the member, which must belong to the client; 0 for the member with this name.
         :raises LinesyncFailed: there is no such member.
         :raises NotAllowed: the member is on another host.
         """
         group = self._find(namespace, name)
         found = group.by_name.get(member)
+        if number and (found is None or found.number != number):
+            self._member(number, client)
         if found is None:
             raise LinesyncFailed(f"{member} is not a member of {group.title}; see 'linesync group members {name}'")
         if found.client.host != client.host:
             raise NotAllowed(f"{member} cannot be removed from {group.title} by {client.host}: only its own host can")
-        return self._remove([(group, found)], LEFT, now)
+        return self._remove([(group, found, LEFT)], now)
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
         """A client gave up its request to join, because it got no reply: it is no member."""
         owned = self._of_host.get(client.host, {}) if arrival else {}
         found = [(group, group.members[number]) for number, group in owned.items()]
-        return self._remove([one for one in found if one[1].arrival == arrival], GAVE_UP, now)
+        mine = [one for one in found if one[1].arrival == arrival and one[1].client == client]
+        return self._remove([(*one, GAVE_UP) for one in mine], now)
 
     def announce(self, member: int, client: Client, services: Iterable[Announced], now: float) -> list[Outcome]:
         """A member replaces its services. The new ones take part from the next round on."""
@@ -163,10 +175,10 @@ class Groups:
         :param result: ``done``, ``again``, ``failed`` or ``ended``.
         :raises Aborted: it is no longer a member.
         """
-        group, found = self._member(member, client)
+        group, found = self._member(member, client, last=True)
         if result not in ("done", "again", "failed", "ended"):
             raise UsageError(f"invalid result '{result[:20]}': expected done, again, failed or ended")
-        outcomes = group.poll(arrival, found, after, now)
+        outcomes = group.poll(arrival, found)
         if number or result == "ended":
             outcomes += group.report(found, number, result, text[:TEXT_MAX], now)
         return outcomes + self._settle([group], now)
@@ -266,15 +278,37 @@ class Groups:
 
     # -- hosts and clients ---------------------------------------------------------------------------------------------
 
-    def client_gone(self, client: Client, cause: str, now: float) -> list[Outcome]:
-        """A client is gone, and with it its members, except the passive ones."""
-        owned = self._of_client.get(client, {})
-        return self._remove([(group, group.members[number]) for number, group in owned.items()], cause, now)
+    def clients_gone(self, clients: Iterable[Client], cause: str, now: float) -> list[Outcome]:
+        """Clients are gone, and with them their members, except the passive ones."""
+        leaving = [
+            (group, group.members[number], cause)
+            for client in clients
+            for number, group in self._of_client.get(client, {}).items()
+        ]
+        gone = {(client.host, client.number) for client in clients}
+        for number in [number for number, one in self._ended.items() if (one.host, one.client) in gone]:
+            self._forget_ended(number)
+        return self._remove(leaving, now)
 
-    def host_gone(self, host: str, cause: str, now: float) -> list[Outcome]:
-        """A host is lost, restarted or stopped, and with it all of its members."""
-        owned = self._of_host.get(host, {})
-        return self._remove([(group, group.members[number]) for number, group in owned.items()], cause, now)
+    def hosts_gone(self, hosts: Mapping[str, str], now: float) -> list[Outcome]:
+        """Hosts are lost, restarted or stopped, and with them all of their members.
+
+        :param hosts: host to cause.
+        """
+        return self._remove(
+            [
+                (group, group.members[number], cause)
+                for host, cause in hosts.items()
+                for number, group in self._of_host.get(host, {}).items()
+            ],
+            now,
+        )
+
+    def extend_all(self, now: float) -> None:
+        """The hub itself was stalled or away: all members have their time again."""
+        for group in self._groups.values():
+            group.extend(now)
+            self._set_timer(group)
 
     def clients(self) -> list[Client]:
         """The clients that are members."""
@@ -289,14 +323,14 @@ class Groups:
         group = self._groups.get(key)
         return tuple(group.by_name) if group is not None else ()
 
-    def _remove(self, leaving: list[tuple[Group, Member]], cause: str, now: float) -> list[Outcome]:
-        """Remove members; those of one group leave in one view."""
-        groups: dict[Group, list[Member]] = {}
-        for group, member in leaving:
-            groups.setdefault(group, []).append(member)
+    def _remove(self, leaving: list[tuple[Group, Member, str]], now: float) -> list[Outcome]:
+        """Remove members, each with a cause; those of one group leave in one view."""
+        groups: dict[Group, dict[Member, str]] = {}
+        for group, member, cause in leaving:
+            groups.setdefault(group, {})[member] = cause
         outcomes: list[Outcome] = []
         for group, members in groups.items():
-            outcomes += group.remove(members, cause, now)
+            outcomes += group.remove_each(members, now)
         return outcomes + self._settle(groups, now)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -387,22 +421,32 @@ class Groups:
             raise LinesyncFailed(f"there is no group '{name}'{where}; join it first, or see 'linesync status'")
         return found
 
-    def _member(self, number: int, client: Client) -> tuple[Group, Member]:
+    def _member(self, number: int, client: Client, *, last: bool = False) -> tuple[Group, Member]:
         """The member with a number, which must belong to this client.
 
+        :param last: a removed member gets the cause with this error, and no later one.
         :raises Aborted: it is no longer a member.
         """
         group = self._of_member.get(number)
         found = group.members.get(number) if group is not None else None
         if group is None or found is None or found.client != client:
-            ended = self._ended.pop(number, None)
-            self.waits.journal.mark("group ended", number)
+            ended = self._ended.get(number)
+            if ended is not None and (ended.host, ended.client) != (client.host, client.number):
+                ended = None
+            if ended is not None and last:
+                self._forget_ended(number)
             where, why = (ended.group, f": {ended.why}") if ended is not None else ("the group", "")
             raise Aborted(
                 f"this script is no longer a member of {where}{why}; join again",
                 details={"cause": ended.why if ended is not None else ""},
             )
         return group, found
+
+    def _next_member(self) -> int:
+        """A number that no member has ever had."""
+        self._last_member += 1
+        self.waits.journal.mark("counter", "group members")
+        return self._last_member
 
     def _next_ring(self) -> Ring:
         self._epoch += 1
@@ -427,12 +471,15 @@ class Groups:
             if not table[owner]:
                 del table[owner]
         if cause:
-            self._ended[member.number] = KeptEndedMember(cause, group.title)
+            client = member.client
+            self._ended[member.number] = KeptEndedMember(client.host, client.number, cause, group.title)
             self.waits.journal.mark("group ended", member.number, new=True)
             if len(self._ended) > ENDED_MAX:
-                oldest = next(iter(self._ended))
-                del self._ended[oldest]
-                self.waits.journal.mark("group ended", oldest)
+                self._forget_ended(next(iter(self._ended)))
+
+    def _forget_ended(self, number: int) -> None:
+        del self._ended[number]
+        self.waits.journal.mark("group ended", number)
 
     def _settle(self, groups: Iterable[Group], now: float) -> list[Outcome]:
         """Send what has become due in these groups, and set their timers."""
@@ -444,12 +491,15 @@ class Groups:
             place = self._places.get(group.key)
             if place is not None:
                 outcomes += place.settle(now)
-            due = group.next_timer()
-            if due is None:
-                self._timers.cancel(group.key)
-            elif self._timers.due(group.key) != due:
-                self._timers.set(group.key, due)
+            self._set_timer(group)
         return outcomes
+
+    def _set_timer(self, group: Group) -> None:
+        due = group.next_timer()
+        if due is None:
+            self._timers.cancel(group.key)
+        elif self._timers.due(group.key) != due:
+            self._timers.set(group.key, due)
 
     # -- storing -------------------------------------------------------------------------------------------------------
 
@@ -476,6 +526,7 @@ class Groups:
         """Restore the groups, without the waits for members; raises BadRow."""
         numbered = self.waits.journal.numbered
         self._epoch = rows.counter("group epoch", 0)
+        self._last_member = rows.counter("group members", 0)
 
         def group(key: list[str], kept: KeptGroup) -> None:
             namespace, name = key
@@ -487,7 +538,7 @@ class Groups:
             namespace, name, number = key
             found = self._groups[namespace, name]
             client = rows.clients.client(kept.host, kept.client, kept.principal)
-            one = Member.restore(numbered(int(number)), kept, client, rows.shift)
+            one = Member.restore(int(number), kept, client, rows.shift)
             if one.name in found.by_name:
                 raise ValueError(f"{one.name} is a member twice")
             found.put_back(one)
@@ -508,9 +559,7 @@ class Groups:
         rows.each("group entry", KeptEntry, entry, by_key)
         rows.each("group ended", KeptEndedMember, ended, by_key)
         for found in self._groups.values():
-            due = found.next_timer()
-            if due is not None:
-                self._timers.set(found.key, due)
+            self._set_timer(found)
 
     def place(self, at: AtGroup) -> Place:
         """The place of a stored wait."""

@@ -39,10 +39,10 @@ class KeptGroupMember(State):
     """the services that it announced"""
     since: float
     """when it joined"""
-    seen: int
-    """the number of the last event that it has received"""
     sent: int
     """the number of the last event that was sent to it"""
+    taking: tuple[int, ...]
+    """its services that take part in the present round"""
     steps: tuple[KeptStep, ...]
     """the steps that it has not reported"""
     began: float
@@ -99,6 +99,8 @@ class KeptRound(State):
     """the service of that step"""
     mixed: tuple[str, ...]
     """a sentence for each service with different versions"""
+    only: int
+    """the only service of the round; -1 for all"""
     attempts: int
     """the number of failed rounds since the last change of the members"""
     retry_at: float | None
@@ -139,8 +141,6 @@ class KeptGroup(State):
     """the last members that left"""
     last: int
     """the number of the last entry of its log"""
-    void: int
-    """steps up to this number are no longer valid"""
     data: str
     """the state that its members have set"""
     data_sender: str
@@ -160,6 +160,10 @@ class KeptGroup(State):
 class KeptEndedMember(State):
     """A member that was removed and has not been notified. The key is its number."""
 
+    host: str
+    """the host of its client"""
+    client: str
+    """the number of its client's connection on its host"""
     why: str
     """the cause"""
     group: str

@@ -63,7 +63,7 @@ class Announced(State):
     """its name"""
     version: str = ""
     """its version; members with different versions are named"""
-    timeout: float = 0.0
+    timeout: float = 300.0
     """seconds for each step; 0 without a limit"""
     serialize: bool = False
     """whether its ``process`` runs on one member at a time"""

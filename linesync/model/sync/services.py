@@ -254,7 +254,7 @@ class SyncServices:
         :param lease_end: the time at which the hub takes back the holds of the client; a past time for immediately.
         """
         outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
-        outcomes += self.groups.client_gone(client, cause_in_words(cause, why), now)
+        outcomes += self.groups.clients_gone([client], cause_in_words(cause, why), now)
         owned = self.namespaces.of_client(client)
         return outcomes + self._end_namespaces(
             owned, client.host, f"its owner, a script on {client.host}, has ended", now
@@ -315,6 +315,7 @@ class SyncServices:
     def extend_all(self, now: float) -> None:
         """Start all leases again, because the hub itself was stalled."""
         self._hosts.extend_all(now)
+        self.groups.extend_all(now)
 
     def absent(self, host: str) -> Cause | None:
         """The cause of a host's absence; None while it is alive."""
@@ -396,10 +397,11 @@ class SyncServices:
                 spread += self.mailbox.host_lost(event.host, now)
                 lease_end = self._hosts.lease_end(event.host)
                 spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
-                spread += self.groups.host_gone(event.host, cause_in_words(event.cause, event.why), now)
                 why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
                 spread += self.barriers.recount(now)
+        lost = {one.host: cause_in_words(one.cause, one.why) for one in events if isinstance(one, HostLost)}
+        spread += self.groups.hosts_gone(lost, now)
         return spread
 
 

@@ -38,7 +38,7 @@ class Actor:
         self.name = name
         self.member = member
         self.client = member.client
-        self.inbox = Inbox(member.seen)
+        self.inbox = Inbox(member.sent)
         self.log: list[tuple[Any, ...]] = []
         self.slow: set[Any] = set()
         self.results: dict[Any, list[tuple[str, str]]] = {}

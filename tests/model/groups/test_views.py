@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linesync.errors import LinesyncFailed, Mismatch, NotAllowed, TimedOut, UsageError
+from linesync.errors import Aborted, LinesyncFailed, Mismatch, NotAllowed, TimedOut, UsageError
 from linesync.model.participants import Cause
 from linesync.model.state.group import Terms
 
@@ -164,6 +164,68 @@ def test_a_join_whose_client_gave_up_is_undone() -> None:
     play.tell(play.groups.withdraw("3/1", joined.client, play.now))
     play.settle()
     assert stays.view is not None and stays.view.left == (("b", "gave up"),)
+
+
+def test_the_number_of_a_member_is_never_used_again() -> None:
+    play = Play()
+    play.join("a")
+    old = play.join("b")
+    play.tell(play.groups.leave(NS, "net", "b", old.client, play.now))
+    play.restart_hub()
+    again = play.join("b")
+    assert again.member.number > old.member.number
+
+
+def test_hosts_that_are_lost_at_the_same_time_leave_in_one_view() -> None:
+    play = Play()
+    a = play.join("a", 1)
+    play.join("b", 1)
+    play.join("c", 1)
+    play.now += 30.0
+    (session,) = [one.session for one in play.model.hosts(play.now) if one.name == "a"]
+    play.tell(play.model.heard("a", session, play.now))
+    play.tell(play.model.handle_timer(play.now))
+    play.settle()
+    views = [one[1] for one in a.log if one[0] == "view"]
+    assert views[-2:] == [("a", "b", "c"), ("a",)]
+    assert a.view is not None and [name for name, _ in a.view.left] == ["b", "c"]
+
+
+def test_only_the_removed_member_itself_learns_the_cause_and_only_with_its_request_for_events() -> None:
+    play = Play()
+    play.join("a")
+    b = play.join("b")
+    b.deaf, b.open = True, ""
+    member = play.groups._of_member[b.member.number].members[b.member.number]
+    member.poll = ""
+    play.model.groups._groups[NS, "net"].remove([member], "too slow", play.now)
+    play.tell(play.groups._settle([play.groups._groups[NS, "net"]], play.now))
+    with pytest.raises(Aborted) as stranger:
+        play.groups.next("9", b.member.number, play.client("a"), 0, play.now)
+    assert "too slow" not in stranger.value.message
+    with pytest.raises(Aborted, match="too slow"):
+        b.cast("x")
+    play.restart_hub()
+    b.deaf = False
+    b.ask()
+    assert b.inbox.ended == "too slow"
+    b.inbox.ended = None
+    b.ask()
+    assert b.inbox.ended == ""
+
+
+def test_a_member_leaves_by_its_number_even_if_another_one_has_its_name() -> None:
+    play = Play()
+    a = play.join("a")
+    old = play.join("b")
+    play.end_client(old)
+    new = play.join("b")
+    with pytest.raises(Aborted):
+        play.groups.leave(NS, "net", "b", old.client, play.now, old.member.number)
+    assert play.groups.member_names((NS, "net")) == ("a", "b")
+    play.tell(play.groups.leave(NS, "net", "b", new.client, play.now, new.member.number))
+    play.settle()
+    assert a.view is not None and a.view.members == ("a",)
 
 
 def test_a_reset_removes_all_members() -> None:
