@@ -321,7 +321,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             1 << 20,
         ),
         Bound("blobs.BOUND", size, "data of all exchanges of a hub", "A further exchange is refused."),
-        Bound("blobs.MEMORY", size, "the part of this data in memory", "The rest goes to temporary files (TMPDIR)."),
+        Bound(
+            "blobs.MEMORY",
+            size,
+            "the part of this data in memory, in a hub that stores no state",
+            "The rest goes to temporary files (TMPDIR).",
+        ),
+        Bound("exchange_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
     ),
     "groups": (
         Bound(

@@ -176,13 +176,12 @@ class BlockingClient:
     holding = _block(Operations.holding)
     namespace = _block(Operations.namespace)
 
-    def group(self, name: str, **options: Any) -> BlockingGroup:
-        """Become a member of a group. Parameters and errors are those of
-        :meth:`linesync.client.operations.Operations.group`."""
+    def _join(self, *args: Any, **named: Any) -> BlockingGroup:
         from .blocking_group import BlockingGroup
 
-        timeout = options.get("timeout")
-        return BlockingGroup(self, self._run(self.operations.group(name, **options), timeout))
+        return BlockingGroup(self, self._run(self.operations.group(*args, **named), named.get("timeout")))
+
+    group = _documented(_join, Operations.group)
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

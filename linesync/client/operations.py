@@ -149,19 +149,19 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     @checked()
     async def check_policy(
-        self, from_host: str, to_host: str, permission: str, *, user: int | None = None, timeout: float | None = None
+        self, from_host: str, to_host: str, permission: str, *, uid: int | None = None, timeout: float | None = None
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
         :param from_host: the host of the script; ``hub`` for a script on the controller.
         :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
-        :param user: the user id of a script on the controller; None if it would connect over a network.
+        :param uid: the user id of a script on the controller; None if it would connect over a network.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if user is None else user)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()
@@ -254,7 +254,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     # -- commands on a host -------------------------------------------------------------------------------------------
 
-    @checked(stdin=flag, user=text)
+    @checked(stdin=flag)
     def start(
         self,
         host: str,
@@ -344,7 +344,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             elif item.stream in output:
                 output[item.stream] += item.data
 
-    @checked(stdin=optional_bytes, user=text)
+    @checked(stdin=optional_bytes)
     async def run(
         self,
         host: str,

@@ -2,9 +2,9 @@
 
 1. A drain belongs to its requests. If all requests for a drain end early (at their deadline, or with their client), the hub
    accepts work again.
-2. The hub waits for the channels of commands, copies and exchanges, because these channels end with the hub.
-3. The next hub continues the waits and the holds of a session whose replies are stored. The hub waits for the end of the waits
-   and holds of all other sessions, because they would be lost.
+2. The hub waits for the channels of commands and copies, because these channels end with the hub.
+3. The next hub continues the waits, the holds and the exchanges of a session whose replies are stored. The hub waits for the end
+   of the waits, holds and exchanges of all other sessions, because they would be lost.
 4. The reply is stored with the state, and is sent after the file and the sockets are closed. The next hub can therefore start
    as soon as the reply arrives. If the reply is lost, the next hub sends it again. Without the stored reply, the client would
    repeat the request and drain the next hub, too.

@@ -22,12 +22,11 @@ from ..model.state.record import State as Record
 from ..model.sync.services import SyncServices
 from ..runtime.listening.reports import Report
 from ..store.state import NotStored, Row, State
-from .memory import OPEN, REPLY, SERIALS, SESSION, Memory
+from .memory import DATA, KINDS, Memory
 
 __all__ = ["Durable", "restore"]
 
 _RETRY_INTERVAL = 1.0  # seconds between attempts to store while the disk is full
-_SESSIONS = frozenset((SESSION, OPEN, REPLY, SERIALS))
 _COUNTED = ("host", "session", "wait", "semaphore", "lock", "barrier", "event", "message", "exchange", "namespace")
 """The kinds of rows whose numbers the hub logs when it starts."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -104,7 +103,10 @@ class Durable:
         rows = self.memory.journal.take()
         self._storing, self._waiting = self._waiting, []
         if rows:
-            self._running = self.state.commit([(kind, key, _text(record)) for kind, key, record in rows])
+            removed = [int(key) for kind, key, record in rows if kind == DATA and record is None]
+            self._running = self.state.commit(
+                [(kind, key, _text(record)) for kind, key, record in rows], remove=removed
+            )
             self._running.add_done_callback(self._ended)
         elif self.state.failed is None:
             self._stored()
@@ -153,7 +155,7 @@ def restore(
     model_rows: list[Row] = []
     count: Counter[str] = Counter()
     for row in rows:
-        (session_rows if row[0] in _SESSIONS else model_rows).append(row)
+        (session_rows if row[0] in KINDS else model_rows).append(row)
         count[row[0]] += 1
     now = asyncio.get_running_loop().time() + state.offset
     services = SyncServices.restore(model_rows, 0.0, now, lease=lease, first_token=first_token)

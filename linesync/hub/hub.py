@@ -105,7 +105,8 @@ class Hub(User[Peer]):
         )
         self._requests.on_replaced = self._replaced
         self._draining = self._requests.draining
-        self._exchanging = Exchanging(self._requests, exchange_limit, self._report)
+        state = durable.state if durable is not None else None
+        self._exchanging = Exchanging(self._requests, exchange_limit, self._report, state)
         self._logs: dict[str, ConsoleLog] = {}  # bound: options
         self._ports = Ports()
         self._keepers: list[asyncio.Task[None]] = []  # bound: options
@@ -125,6 +126,7 @@ class Hub(User[Peer]):
         """Whether the memory contains the holds that an earlier hub granted."""
         if self._keeping:
             memory.restarted()
+            self._exchanging.unopened.restore()
             self._requests.restore(self._peer)
 
     def set_policy(self, policy: Policy) -> None:
@@ -208,6 +210,7 @@ class Hub(User[Peer]):
 
     async def _hand_over(self) -> None:
         """Close the sockets and the store, so that the next hub can start, and then answer the requests for the drain."""
+        self._exchanging.suspend()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._requests.outbox.stored(), _TO_END)
         self._requests.stop()
@@ -402,11 +405,13 @@ class Hub(User[Peer]):
 
     def channel(self, peer: Peer, stream: Stream) -> None:
         session = self._sessions.of(peer)
-        if session is None:
+        if session is None or self.drained:
             return
         task = self._tasks.start(answered(stream, lambda stream: self._channel_work(session, stream)))
         session.spawn(task)
-        self._draining.watch(task, operations.known_opening(stream.words))
+        opening = operations.known_opening(stream.words)
+        if not (isinstance(opening, ExchangeOpen) and opening.arrival and session.keeping):  # the next hub continues it
+            self._draining.watch(task, opening)
         if is_command(operations.known_opening(stream.words), HUB):
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)

@@ -6,6 +6,8 @@
    a peer sends a request again after a restart, the hub has therefore never handled that request.
 3. Each open request, each kept reply and each session is one row. A change marks its row in the journal of the model. A store
    writes all marked rows in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
+4. The data of a member of an exchange is a blob with the number of its row. A row that ends takes its blob with it, in the same
+   commit.
 
 This module does not use lines, clocks or tasks. A session has no row until it has an open request, a kept reply, or a host.
 """
@@ -18,11 +20,11 @@ from collections.abc import Callable, Iterable, Iterator
 from ..model.state.record import State
 from ..model.sync.services import SyncServices
 
-__all__ = ["OPEN", "REPLY", "SERIALS", "SESSION", "KeptSession", "Memory"]
+__all__ = ["DATA", "KINDS", "OPEN", "REPLY", "SERIALS", "SESSION", "DataRow", "KeptSession", "Memory"]
 
-SESSION, OPEN, REPLY, SERIALS = "session", "request", "reply", "serials"
+SESSION, OPEN, REPLY, SERIALS, DATA = KINDS = ("session", "request", "reply", "serials", "data")
 """The kinds of rows. Their keys are: the number of the session; ``session/request id``; ``session/number of the reply``; an
-empty string."""
+empty string; the number of the blob."""
 _BLOCK = 1024  # session numbers that are reserved together
 
 
@@ -66,6 +68,17 @@ class SerialsRow(State):
     """all numbers up to this one may have been used"""
 
 
+class DataRow(State):
+    """The row of the data that a member of an exchange gives."""
+
+    host: str
+    """the host of its arrival"""
+    arrival: str
+    """the id of its arrival"""
+    size: int
+    """the bytes that it will have"""
+
+
 class KeptSession:
     """The data of one session that the hub keeps.
 
@@ -94,6 +107,10 @@ class KeptSession:
         """Mark the row of the session, because a field has changed."""
         if self.serial in self._memory.sessions:
             self._memory.remember(self)
+
+    def exchanges(self) -> None:
+        """The session takes part in an exchange, so it must have a row."""
+        self._known()
 
     def register(self, host: str) -> None:
         """Store the host that the peer has registered."""
@@ -145,12 +162,15 @@ class Memory:
         self.journal = services.journal
         self.sessions: dict[int, KeptSession] = {}  # bound: limits.SESSIONS, options
         """The sessions that have a row, by number."""
+        self.data: dict[int, DataRow] = {}  # bound: waits.WAITS, blobs.BOUND
+        """The data of members of exchanges, by number."""
         self._serial = 0
         self._reserved = 0
         self.journal.source(SESSION, self._session_row, lambda: map(str, self.sessions))
         self.journal.source(OPEN, self._open_row, lambda: self._keys(lambda session: session.open))
         self.journal.source(REPLY, self._reply_row, lambda: self._keys(lambda session: session.replies))
         self.journal.source(SERIALS, lambda _: SerialsRow(reserved=self._reserved), lambda: [""])
+        self.journal.source(DATA, lambda key: self.data.get(int(key)), lambda: map(str, self.data))
 
     def next_serial(self) -> int:
         """A new session number, which this hub has never used, not even before a restart."""
@@ -173,6 +193,16 @@ class Memory:
         for request in list(session.open):
             session.closed(request)
         session.arrived(session.last_reply)
+
+    def keep_data(self, number: int, row: DataRow) -> None:
+        """Data arrives."""
+        self.data[number] = row
+        self.journal.mark(DATA, str(number), new=True)
+
+    def drop_data(self, number: int) -> None:
+        """Data is no longer needed."""
+        if self.data.pop(number, None) is not None:
+            self.journal.mark(DATA, str(number))
 
     @property
     def used(self) -> bool:
@@ -218,9 +248,12 @@ class Memory:
         """
         found = sorted(rows, key=lambda row: (row[0] != SESSION, row[0], _order(row[1])))
         for kind, key, text in found:
-            if kind not in (SESSION, OPEN, REPLY, SERIALS):
+            if kind not in KINDS:
                 continue
             value = json.loads(text)
+            if kind == DATA:
+                self.data[int(key)] = DataRow.from_json(value)
+                continue
             if kind == SERIALS:
                 self._reserved = SerialsRow.from_json(value).reserved
                 continue

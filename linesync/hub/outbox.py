@@ -51,9 +51,12 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     async def stored(self) -> None:
-        """Wait until all changes so far are stored."""
-        if self._commit is None or self._closed:
+        """Wait until all changes so far are stored. After :meth:`close`, no change is stored any more, so the wait ends only with
+        its task."""
+        if self._commit is None:
             return
+        if self._closed:
+            await asyncio.get_running_loop().create_future()
         stored = asyncio.Event()
         self.put(stored.set)
         await stored.wait()

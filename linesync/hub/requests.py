@@ -91,6 +91,10 @@ class Requests:
         """For arrivals that are not requests: (host, arrival id) to the function that gets the outcome."""
         self.on_replaced: Callable[[HubSession], None] = lambda session: None
         """Called with the old session of a host that has begun another session."""
+        self.on_continued: Callable[[HubSession], None] = lambda session: None
+        """Called with a session that has continued after a restart of the hub."""
+        self.on_session_over: Callable[[HubSession], None] = lambda session: None
+        """Called with a session that has ended."""
         self.changes = Changes()
         self.draining = Draining(self.answer, lambda: ends_with_hub(self._services, sessions, durable), report)
         self._asked: Asked | None = None
@@ -248,8 +252,7 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End the clients that ended with the earlier hub process: scripts that cannot continue, owners of namespaces, and
-        the channels of exchanges."""
+        """End the clients that ended with the earlier hub process: scripts that cannot continue, and owners of namespaces."""
         clients = list(self._services.waits_by_client())
         for owner in self._services.namespaces.owners():
             if owner.pid and owner.host == HUB:
@@ -262,13 +265,8 @@ class Requests:
         ]
         self.tell(self._services.groups.clients_gone(gone, f"{Cause.CLIENT_GONE}: {_RESTARTED}", now))
         for client in clients:
-            id_ = Id.read(client.number)
-            if id_.script.startswith("x"):  # an exchange, whose channel and data are lost
-                for arrival in self._services.arrivals_of(client):
-                    self.tell(self._services.exchanges.cannot_keep(arrival, client, _RESTARTED, now))
-            elif client.host == HUB and self._sessions.numbered(id_.number) is None:
+            if client.host == HUB and self._sessions.numbered(Id.read(client.number).number) is None:
                 self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))
-        self._services.exchanges.forget_data()
 
     def _watch(self, owner: Owner) -> None:
         """Watch a process on this machine that owns a namespace."""
@@ -287,6 +285,7 @@ class Requests:
         self._sessions.resume(old, session)
         if old.host:
             self.tell(self._services.line_back(old.host, old.id, old.line, self.now()))
+        self.on_continued(old)
         for reply_number in list(old.kept.replies):
             self.outbox.put(lambda reply_number=reply_number: old.send(reply_number))  # type: ignore[misc]
         return protocol.encode_ok(old.id, *old.kept.open, lease=self.lease_option)
@@ -391,6 +390,7 @@ class Requests:
             self.tell(self._services.ended(session.host, session.id, cause, why, now))
         lease_end = now + self.lease if session.cut else now
         self.tell(self._services.client_gone(session.client(""), now, Cause.CLIENT_GONE, why, lease_end=lease_end))
+        self.on_session_over(session)
         self._waiting.forget(lambda asker, _: asker is session)
         self._finish()
 

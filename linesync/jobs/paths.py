@@ -146,6 +146,11 @@ class Source:
         self.sent += len(data)
         return data
 
+    def rewind(self) -> None:
+        """Read again from the start."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.sent, self._hash = 0, sha256()
+
     @property
     def sha256(self) -> str:
         """The SHA-256 of the bytes read so far, in hex digits."""

@@ -7,6 +7,7 @@ from .codec import Message
 __all__ = [
     "BARRIER_REPLY",
     "GIVEN_UP",
+    "OPEN_AGAIN",
     "Barrier",
     "Commit",
     "Confirm",
@@ -252,6 +253,9 @@ class Withdraw(Message):
 GIVEN_UP = "given up"
 """The reason with which a client resets the channel of an exchange to give up the exchange. If the channel ends in another
 way before the data of all members is complete, the client counts as dead."""
+OPEN_AGAIN = "the hub has restarted; open the channel again"
+"""The reason with which an agent resets the channel of an exchange whose hub has died, while the session with the hub may
+continue. The script opens another channel for the same arrival."""
 
 
 class Revoked(Message):
@@ -273,6 +277,10 @@ class ExchangeOpen(Message):
     sorted by name, with an ExchangePart before each member. At the end it sends FileEnd for all these bytes in that order.
     The client checks the bytes and ends its side of the channel, which confirms the arrival. At any time the hub may send an
     error instead.
+
+    When the session continues after a restart of the hub, the client opens another channel for the same arrival. The hub
+    asks only for the bytes that it does not have: ``ok give`` then has the options ``at``, the number of bytes that it has,
+    and ``sha256``, their digest.
     """
 
     VERB = "exchange"
@@ -287,6 +295,14 @@ class ExchangeOpen(Message):
     """The member that gives; the client's host if it is absent."""
     arrival: str = ""
     within: str = ""
+    again: bool = False
+    """The client has sent this arrival on an earlier channel, which the death of the hub ended."""
+    known: bool = False
+    """The hub has answered this arrival on an earlier channel, so it must know it."""
+    Parts: int = 0
+    """How many ExchangePart the client has got on earlier channels; the hub omits them."""
+    Got: int = 0
+    """How many bytes on stream 1 the client has got on earlier channels; the hub omits them."""
 
 
 class ExchangePart(Message):

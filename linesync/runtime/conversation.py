@@ -403,6 +403,16 @@ class Conversation(Driver):
 
     # -- continuing a session after a restart of the hub --------------------------------------------------------------
 
+    async def until_continued(self) -> None:
+        """Wait until an interrupted session continues or has ended."""
+        while self.interrupted:
+            await self.wait(self)
+
+    @property
+    def end_reason(self) -> str:
+        """Why the last session has ended or was interrupted."""
+        return self._end_reason
+
     def interrupt(self, reason: str) -> bool:
         """Keep the requests until the session continues. If the session cannot continue, change nothing and return False."""
         if self._kept_nonces is None:

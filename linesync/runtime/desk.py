@@ -107,6 +107,12 @@ class Desk:
         self.start(job)
         return await self.finish()
 
+    async def move(self, key: object) -> None:
+        """Continue on another channel, after the call that still runs. Its value and its error stay for :meth:`finish`."""
+        while self.busy:
+            await self._owner.wait(self._key)
+        self._key = key
+
     async def close(self, job: Callable[[], object]) -> None:
         """Run a cleanup now. If a call still runs, the cleanup runs after that call, and this method does not wait for it."""
         work, self._work = self._work, None

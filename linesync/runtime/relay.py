@@ -11,26 +11,38 @@ from .streams import MESSAGE, Item, Stream
 __all__ = ["splice"]
 
 
-async def splice(left: Stream, right: Stream, passes: Callable[[Item], None] | None = None) -> None:
+async def splice(
+    left: Stream,
+    right: Stream,
+    passes: Callable[[Item], None] | None = None,
+    reason: Callable[[str], str] = str,
+) -> None:
     """Copy items in both directions until both channels have ended.
 
     A reset of one channel resets the other channel. If this task is cancelled, it resets both channels with the reason of
-    the cancellation.
+    the cancellation. If both peers have ended their sides before, their ends are passed on instead.
 
     :param passes: called with each item that is copied from right to left.
+    :param reason: makes the reason with which a channel is reset from the reason with which the other one was reset.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_carry(left, right))
-            group.create_task(_carry(right, left, passes))
+            group.create_task(_carry(left, right, None, reason))
+            group.create_task(_carry(right, left, passes, reason))
     except asyncio.CancelledError as error:
+        if left.ended and right.ended:
+            left.end()
+            right.end()
+            raise
         why = str(error.args[0]) if error.args and error.args[0] else "the relay between the two hosts was stopped"
         left.reset(why)
         right.reset(why)
         raise
 
 
-async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] | None = None) -> None:
+async def _carry(
+    source: Stream, target: Stream, passes: Callable[[Item], None] | None, reason: Callable[[str], str]
+) -> None:
     def check_source() -> None:
         if source.broken is not None:
             raise BrokenError(source.broken)
@@ -49,5 +61,9 @@ async def _carry(source: Stream, target: Stream, passes: Callable[[Item], None] 
     except EndOfStream:
         target.end()
     except LinesyncError as error:
-        source.reset(error.message)
-        target.reset(error.message)
+        if source.ended and target.ended:  # the session of the source ended directly after the end of the channel
+            target.end()
+            return
+        why = reason(error.message)
+        source.reset(why)
+        target.reset(why)

@@ -118,6 +118,12 @@ class Stream:
         return self._broken
 
     @property
+    def ended(self) -> bool:
+        """Whether the peer has ended its side of the channel, and all items were received. It stays true if the session of the
+        channel ends later."""
+        return self._ended and not self._items
+
+    @property
     def full(self) -> bool:
         """Whether the channel is full, so that the writer should wait."""
         return self._full

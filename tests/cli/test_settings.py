@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         ("timout = 5", ["unknown key 'timout'", "did you mean timeout?"]),
         ("Socket_Group = 'x'", ["unknown key 'Socket_Group'", "did you mean socket-group?"]),
-        ("zzz = 5", ["unknown key 'zzz'", "the keys are as, audit, bound,"]),
+        ("zzz = 5", ["unknown key 'zzz'", "the keys are allow-users, as, audit, bound,"]),
         ("[agent]\nprot = '/dev/ttyS0'", ["unknown key 'prot' in the table [agent] of ", "did you mean port?"]),
         ("[sem]\nreuse = 'once'", ["unknown key 'reuse' in the table [sem]", "its keys are bound, namespace, timeout"]),
         ("[barier]\ntimeout = 5", ["unknown table [barier]", "did you mean barrier?"]),

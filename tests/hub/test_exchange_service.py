@@ -79,6 +79,20 @@ def test_data_is_dropped_as_soon_as_all_members_have_it(world: World) -> None:
     assert kept(world) == 0
 
 
+def test_data_is_dropped_if_a_script_ends_as_soon_as_it_has_the_data(world: World) -> None:
+    """The end of its connection may arrive together with the confirmation."""
+
+    async def give_and_end(host: str) -> None:
+        assert await clients[host].exchange("keys", BOTH, b"data") == dict.fromkeys(BOTH, b"data")
+        await clients[host].aclose()
+
+    clients = {host: world.client(host) for host in BOTH}
+    tasks = [world.start(give_and_end(host)) for host in BOTH]
+    world.settle(lambda: all(task.done() for task in tasks))
+    world.deliver()
+    assert kept(world) == 0 and all(task.exception() is None for task in tasks)
+
+
 def test_unconfirmed_data_is_kept_for_ten_minutes(world: World) -> None:
     tasks = [give_data(world, "a", b"of a", arrival="mine")]
     world.hosts["a"].wire.pull()

@@ -164,20 +164,34 @@ def test_a_drain_waits_for_a_command_and_refuses_new_work(world: World, side: st
     world.settle(barrier.done)
 
 
-def test_a_drain_lets_a_running_exchange_end(world: World) -> None:
-    members = ["a", "b"]
-    first = world.start(world.client("a").exchange("keys", members, b"1"))
+@pytest.mark.parametrize("size", [1, 40_000])
+def test_a_drain_does_not_wait_for_an_exchange_that_the_next_hub_continues(world: World, size: int) -> None:
+    members = ["a", "hub"]
+    first = world.start(world.client("a").exchange("keys", members, bytes(size)))
     world.pass_time(1.0)
     drain = world.start(world.client().drain())
-    world.pass_time(1.0)
-    assert drain_of(world) == "the exchange 'keys'"
-    second = world.start(world.client("b").exchange("keys", members, b"2"))
-    world.settle(lambda: world.hub.drained)
-    for exchange in (first, second):
-        assert exchange.result() == {"a": b"1", "b": b"2"}
+    world.settle(lambda: world.hub.drained, 1.0)
     world.replace_drained_hub()
+    second = world.start(world.client().exchange("keys", members, b"2"))
+    world.settle(lambda: first.done() and second.done())
+    assert first.result() == second.result() == {"a": bytes(size), "hub": b"2"}
     world.settle(drain.done)
     world.deliver()
+
+
+def test_a_drain_lets_an_exchange_end_that_no_other_hub_can_continue(hub_without_state: World) -> None:
+    members = ["a", "hub"]
+    first = hub_without_state.start(hub_without_state.client("a").exchange("keys", members, b"1"))
+    hub_without_state.pass_time(1.0)
+    hub_without_state.start(hub_without_state.client().drain())
+    hub_without_state.pass_time(1.0)
+    assert drain_of(hub_without_state) == "the exchange 'keys'"
+    second = hub_without_state.start(hub_without_state.client().exchange("keys", members, b"2"))
+    hub_without_state.settle(lambda: hub_without_state.hub.drained)
+    for exchange in (first, second):
+        assert exchange.result() == {"a": b"1", "hub": b"2"}
+    hub_without_state.replace_drained_hub()
+    hub_without_state.deliver()
 
 
 @pytest.mark.parametrize("side", ["hub", "a"])

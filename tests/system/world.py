@@ -28,6 +28,7 @@ from linesync.client.aio import Client
 from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
 from linesync.model.policy import Policy, Rule
+from linesync.protocol.ids import Id
 from linesync.runtime import identity
 from linesync.testing.faults import Faults
 from linesync.testing.memory_lines import MemoryLine, SerialWire, Switchboard
@@ -317,12 +318,17 @@ class World:
         )
 
     def _all_continued(self) -> bool:
-        """Whether each session has continued or has ended since the hub was killed, except those of hosts that cannot be
-        reached."""
+        """Whether each session has continued with its exchanges, or has ended, since the hub was killed. Those of hosts that
+        cannot be reached do not count."""
         if any(client._peer.interrupted for client in self._clients):
             return False
-        sessions = self.hub._requests._sessions.all()
-        return all(session.peer.up or session.host for session in sessions)
+        sessions = self.hub._requests._sessions
+        if any(
+            (session := sessions.numbered(Id.read(client.number).number)) is not None and session.peer.up
+            for client in self.hub._exchanging.unopened
+        ):
+            return False
+        return all(session.peer.up or session.host for session in sessions.all())
 
     def _host_idle(self, host: Host) -> bool:
         assert host.agent is not None

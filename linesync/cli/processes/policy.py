@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _from_hub(args: argparse.Namespace, user: int | None) -> Decision:
     with connection(args) as client:
-        return client.check_policy(args.source, args.to, args.permission, user=user, timeout=args.deadline.left)
+        return client.check_policy(args.source, args.to, args.permission, uid=user, timeout=args.deadline.left)
 
 
 def _from_file(args: argparse.Namespace, user: int | None) -> Decision:

@@ -40,6 +40,7 @@ KEYS: dict[str, dict[str, str]] = {
     "wait": {"as": TEXT} | _WAIT,
     "wait-all": {"as": TEXT} | _WAIT,
     "event": _WAIT,
+    "group": _WAIT,
     "reset": _WAIT,
     "exchange": {"as": TEXT} | _WAIT,
     "phases": _NAMESPACE,

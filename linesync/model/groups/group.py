@@ -30,8 +30,8 @@ __all__ = ["Group"]
 
 WINDOW = 256 << 10  # bytes of one sender's messages that not all members have received; above that, the sender waits
 SLOW = 30.0  # seconds that senders wait for a member that receives nothing
-WHY_CHARS = 1000  # characters of the reason why a service has ended
 LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
+WHY_CHARS = 1000  # characters of the reason why a service has ended
 MISSING_MAX = 100  # members that have left and are named
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
 PART_MAX = 32 << 10  # most characters of one part of a message

@@ -5,7 +5,8 @@
    member name is refused, and so is a client that is not a member.
 2. An arrival first *gives* its data. The hub receives and stores the bytes outside this module. When they are complete, this
    module gets a key for them and knows nothing else about the data. When it has the keys of all members, all waiting
-   arrivals get the keys, and the generation ends.
+   arrivals get the keys, and the generation ends. The data is kept as long as a result needs it
+   (:mod:`linesync.model.sync.kept_results`).
 3. A member that dies after it gave its data does not disturb the other members: its data counts. If it arrives again before
    the end, it gives its data again. A member that dies earlier (its host is lost, or its client is gone while it gives)
    fails the generation for all members immediately. An arrival while another member's host is lost is refused. A host that
@@ -46,8 +47,7 @@ class Exchanges:
     """All exchanges of a hub, by namespace and name. Times are monotonic seconds.
 
     :param limit: the limit of the data of one member, in bytes.
-    :ivar dropped: called with each key whose data is no longer needed. It is not called for the keys of a generation that
-        succeeded: they belong to the receiver of the outcome.
+    :ivar dropped: called with each key whose data is no longer needed.
     """
 
     def __init__(self, waits: Waits, hosts: Hosts, *, limit: int = EXCHANGE_BYTES) -> None:
@@ -56,6 +56,7 @@ class Exchanges:
         self.limit = limit
         self.past = Past(waits.journal, "exchange")
         self.dropped: Callable[[int], None] = lambda key: None
+        waits.results.unneeded = self._drop_all
         self._open: dict[tuple[str, str], Generation] = {}
         self._left: Timers[Generation] = Timers()
         """The exchanges at which no arrival waits, with the time at which they are forgotten."""
@@ -197,11 +198,26 @@ class Exchanges:
             exchange.forget_left()
             self.close(exchange)
 
-    def forget_data(self) -> None:
-        """Forget all open generations, because their data is lost. No arrival may be waiting."""
+    def data(self) -> set[int]:
+        """The keys of all data that is needed."""
+        return {key for exchange in self._open.values() for key in exchange.data.values()} | self.waits.results.data()
+
+    def data_lost(self, keys: set[int], why: str, now: float) -> list[Outcome]:
+        """Data that was given does not exist: fail the open exchanges that need it for all their members."""
+        outcomes: list[Outcome] = []
         for exchange in list(self._open.values()):
-            exchange.forget_left()
-            self.close(exchange)
+            if not keys.isdisjoint(exchange.data.values()):
+                outcomes += exchange.data_lost(why, now)
+        return outcomes
+
+    def _drop_all(self, keys: tuple[int, ...]) -> None:
+        for key in keys:
+            self.dropped(key)
+
+    def is_open_arrival(self, host: str, arrival: ArrivalId) -> bool:
+        """Whether this arrival waits at an exchange, and its data is not complete."""
+        wait = self.waits.find(host, arrival)
+        return wait is not None and isinstance(wait.place, Generation) and wait.name not in wait.place.data
 
     def status(self, now: float) -> list[ExchangeState]:
         """The state of each open generation."""

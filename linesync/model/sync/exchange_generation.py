@@ -241,6 +241,13 @@ class Generation(Place):
         )
         return self._fail(error, now)
 
+    def data_lost(self, why: str, now: float) -> list[Outcome]:
+        """Fail the exchange for all because data that was given does not exist."""
+        error = LinesyncFailed(
+            f"{self.title} failed: the hub does not have the data that was given: {why}; exchange it again"
+        )
+        return self._fail(error, now)
+
     def _fail(self, error: LinesyncError, now: float) -> list[Outcome]:
         """Fail all arrivals, and keep the error for the members that have not arrived."""
         absent = set(self.members - self._open.keys() - self._died.keys())

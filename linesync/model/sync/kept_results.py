@@ -3,14 +3,16 @@
 1. A result is kept until its client confirms it, but for at most ten minutes. Only the 1,000 newest results of each host are
    kept. A host that never confirms therefore loses only its own results.
 2. All results have the same lifetime. They expire in the order in which they were stored, so no heap is needed.
+3. The result of an exchange needs the data of the exchange. The data is forgotten together with the last result that needs it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 
-from ..decisions import ArrivalId, Failed, Granted, Outcome
+from ..decisions import ArrivalId, Exchanged, Failed, Granted, Outcome
 from ..journal import Journal
 from ..kept.rows import Rows, by_number
 from ..kept.values import KeptError, kept_value, value_of
@@ -24,7 +26,10 @@ RESULTS_PER_HOST = 1000  # the maximum number of unconfirmed results of one host
 
 
 class Results:
-    """The outcomes of ended arrivals by host and arrival id, limited in time and number. Times are monotonic seconds."""
+    """The outcomes of ended arrivals by host and arrival id, limited in time and number. Times are monotonic seconds.
+
+    :ivar unneeded: called with the keys of the data of an exchange when no result needs the data any more.
+    """
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or Journal(on=False)
@@ -32,6 +37,9 @@ class Results:
         self._all: OrderedDict[tuple[str, ArrivalId], tuple[float, int, Outcome]] = OrderedDict()
         """For each result: the time until which it is kept, its sequence number, and the outcome."""
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
+        self.unneeded: Callable[[tuple[int, ...]], None] = lambda keys: None
+        self._data: Counter[tuple[int, ...]] = Counter()
+        """How many results need the data with these keys."""
         self._taken: dict[tuple[str, ArrivalId], AtSemaphore] = {}
         """The units that arrivals have taken from semaphores."""
 
@@ -54,6 +62,8 @@ class Results:
         kept = self._hosts.setdefault(host, OrderedDict())
         kept[arrival] = None
         self._all[host, arrival] = (until, number, outcome)
+        if isinstance(outcome, Granted) and isinstance(outcome.value, Exchanged):
+            self._data[outcome.value.keys] += 1
         if len(kept) > RESULTS_PER_HOST:
             self.drop(host, next(iter(kept)))
 
@@ -94,7 +104,19 @@ class Results:
         del kept[arrival]
         if not kept:
             del self._hosts[host]
+        if isinstance(found[2], Granted) and isinstance(found[2].value, Exchanged):
+            self._no_longer_needs(found[2].value.keys)
         return found[2]
+
+    def _no_longer_needs(self, keys: tuple[int, ...]) -> None:
+        self._data[keys] -= 1
+        if not self._data[keys]:
+            del self._data[keys]
+            self.unneeded(keys)
+
+    def data(self) -> set[int]:
+        """The keys of the data that results need."""
+        return {key for keys in self._data for key in keys}
 
     def next_timer(self) -> float | None:
         """The time at which the oldest result expires, or None."""

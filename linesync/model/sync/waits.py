@@ -76,6 +76,11 @@ class Waits:
         self.owned_opened_at: float | None = None
         """The time at which the last wait that can be part of a deadlock was opened, for the search for deadlocks."""
 
+    @property
+    def results(self) -> Results:
+        """The results that are kept."""
+        return self._results
+
     def sizes(self) -> Remembered:
         """The sizes of the tables."""
         waits = len(self._live) + len(self._lapsing)

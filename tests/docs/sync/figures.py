@@ -256,8 +256,8 @@ def _message(setup: FigureSetup) -> None:
 
 
 def _exchange(setup: FigureSetup) -> None:
-    setup.start(setup.script("a").exchange("keys", HOSTS, b"from a", timeout=60))
-    second = setup.start(setup.script("b").exchange("keys", HOSTS, b"from b", timeout=60))
+    setup.start(setup.script("a").exchange("keys", HOSTS, b"from a"))
+    second = setup.start(setup.script("b").exchange("keys", HOSTS, b"from b"))
     assert setup.result(second) == {"a": b"from a", "b": b"from b"}
 
 

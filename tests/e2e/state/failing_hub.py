@@ -1,5 +1,5 @@
 """Runs a hub on a disk that fails: with tools/shims/diskfaults.c preloaded, the next write or sync below the directory of the
-state file fails after SIGUSR1.
+state file fails after SIGUSR2.
 
     failing_hub.py ERRNO ARGUMENT...     the arguments are those of ``linesync``
 """
@@ -19,7 +19,7 @@ def run() -> int:
     disk.disk_calls.restype = ctypes.c_long
     disk.disk_watch(os.getcwd().encode(), -1)
     number = int(sys.argv[1])
-    signal.signal(signal.SIGUSR1, lambda *_: disk.disk_fail(ctypes.c_long(disk.disk_calls() + 1), number))
+    signal.signal(signal.SIGUSR2, lambda *_: disk.disk_fail(ctypes.c_long(disk.disk_calls() + 1), number))
     return main(sys.argv[2:])
 
 

@@ -25,7 +25,7 @@ def site() -> Iterator[Site]:
 
 
 def start(site: Site, number: int, shim: Path) -> Daemon:
-    """Start a hub whose disk fails with this error after SIGUSR1."""
+    """Start a hub whose disk fails with this error after SIGUSR2."""
     site.env["LD_PRELOAD"] = str(shim)
     program = [sys.executable, str(failing_hub.__file__), str(number)]
     words = ["hub", "--state", "hub.db", "--socket", str(site.socket("hub"))]
@@ -45,7 +45,7 @@ def holding(site: Site) -> Command:
 def test_a_hub_exits_with_125_when_a_write_fails_and_the_next_one_continues(site: Site, shim: Path) -> None:
     hub = start(site, errno.EIO, shim)
     held = holding(site)
-    hub.process.send_signal(signal.SIGUSR1)
+    hub.process.send_signal(signal.SIGUSR2)
     asked = site.start("hub", "sem", "units", "1")
     assert hub.ended() == 125
     assert "cannot write its state" in hub.log
@@ -59,7 +59,7 @@ def test_a_hub_exits_with_125_when_a_write_fails_and_the_next_one_continues(site
 def test_a_hub_refuses_requests_while_its_disk_is_full_and_then_continues(site: Site, shim: Path) -> None:
     hub = start(site, errno.ENOSPC, shim)
     held = holding(site)
-    hub.process.send_signal(signal.SIGUSR1)
+    hub.process.send_signal(signal.SIGUSR2)
     first = site.start("hub", "sem", "units", "1")
     hub.says("is full; the hub refuses requests")
     stored = first.wait().code == 0  # otherwise the hub refused it, because another commit had failed before

@@ -214,7 +214,7 @@ def test_an_exchange_ends_at_its_deadline_on_a_silent_line(site: Site) -> None:
         site.agent("--port", cable.b, name="a")
         site.await_host("a")
         waiting = site.start("a", "exchange", "keys", "--hosts", "a,b", "one", "--timeout", "2")
-        wait_for(lambda: site.json("hub", "status")["exchanges"], "the exchange")
+        wait_for(lambda: (row := site.row("exchanges", "keys")) and row["given"], "the data of a")
         cable.pull()
         done = waiting.wait(15)
         assert done.code == 125 and "no answer from the hub" in done.err, done

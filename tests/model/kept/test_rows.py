@@ -54,6 +54,16 @@ def test_a_restored_host_whose_system_went_down_still_has_the_rest_of_ten_minute
     assert again.absent("a") is Cause.LINE_LOST
 
 
+def test_a_member_that_got_the_error_and_aborts_the_next_generation_leaves_no_row_of_the_first_failure() -> None:
+    services, store = stored()
+    terms = Terms(count=3, members=frozenset(("a", "b", "c")))
+    for arrival, client, abort in (("1", B, "no power"), ("2", A, ""), ("3", A, "no power")):
+        services.barriers.arrive(arrival, "default", "boot", terms, client, 0.0, abort=abort)
+        store.take(services)
+        assert store.rows == Store.dump(services)
+    restored(store.rows)
+
+
 def _groups(services: SyncServices) -> None:
     """A group with a running round, a message, a wait, and a member that was removed and was not notified yet."""
     groups, terms, client = services.groups, GroupTerms(quorum=1), Client("a", "2")

@@ -60,7 +60,7 @@ class Attempt:
                 raise AssertionError(f"a client raised {error!r}") from error
             if error is not None:
                 self.answer = (type(error).__name__,)
-                self.by_agent = "no answer from the hub" in str(error)
+                self.by_agent = any(text in str(error) for text in ("no answer from the hub", "no connection to a hub"))
                 self.unsure = "may have been taken" in str(error)
                 return
             value = self.task.result()

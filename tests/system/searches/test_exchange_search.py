@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from linesync.client.aio import Client
 
 from .reference import Ask, Attempt, Reference, Script, State
-from .search import Search, asking, profile
+from .search import Search, asking, profile, repeat
 
 MEMBERS = {
     "pair": {"a", "b"},
@@ -281,10 +281,27 @@ class ExchangeSearch(Search):
         super().nothing_is_left()
         assert self.world is not None
         service = self.world.hub._exchanging
-        left = (service._channels, service._bundles, service.requests.on_outcome, self.world.status()["exchanges"])
+        left = (
+            service._channels,
+            service._bundles,
+            list(service.unopened),
+            service.requests.on_outcome,
+            service.requests.memory.data,
+            self.world.status()["exchanges"],
+            self.world.disk.blobs if self.world.disk is not None else {},
+        )
         assert not any(left), f"{left}\n{self.world.transcript()}"
         assert (len(service.blobs), service.blobs.used) == (0, 0), self.world.transcript()
 
 
 ExchangeSearch.TestCase.settings = profile()
 TestExchangeSearch = ExchangeSearch.TestCase
+
+
+def test_an_agent_that_has_not_reached_the_hub_answers_a_poll_itself() -> None:
+    repeat(
+        ExchangeSearch,
+        ([("kill_agent", "b"), ("cut_line", "b", True)],),
+        ([("reconnect", "b")],),
+        ([("ask", "b", 1, Give("pair", "", 0), 0)],),
+    )

@@ -19,6 +19,7 @@ from .reference import State
 from .search import MOMENTS, Search, profile
 from .test_barrier_search import BarrierSearch
 from .test_events_search import EventSearch
+from .test_exchange_search import ChannelState, ExchangeSearch
 from .test_lock_search import LockSearch
 from .test_messages_search import MessageSearch
 from .test_semaphore_search import SemaphoreSearch
@@ -85,7 +86,11 @@ class EventKills(Killing, EventSearch):
     pass
 
 
-for search in (BarrierKills, SemaphoreKills, LockKills, MessageKills, EventKills):
+class ExchangeKills(Killing, ExchangeSearch):
+    STATE = ChannelState
+
+
+for search in (BarrierKills, SemaphoreKills, LockKills, MessageKills, EventKills, ExchangeKills):
     search.TestCase.settings = profile()
 
 TestBarrierKills = BarrierKills.TestCase
@@ -93,6 +98,7 @@ TestSemaphoreKills = SemaphoreKills.TestCase
 TestLockKills = LockKills.TestCase
 TestMessageKills = MessageKills.TestCase
 TestEventKills = EventKills.TestCase
+TestExchangeKills = ExchangeKills.TestCase
 
 
 def test_a_line_works_again_after_its_host_was_lost_while_its_session_had_ended() -> None:

@@ -189,8 +189,9 @@ class Past:
         last = self._last.get(key)
         if last is None or last.failure is None:
             return None
+        before = len(last.failure.notified)
         error = last.failure.error_for(terms, name, now)
-        if name in last.failure.notified:
+        if len(last.failure.notified) > before:
             self._journal.mark(self._notified, (*key, name), new=True)
         elif error is not None:
             self._journal.mark(self._past, key)
