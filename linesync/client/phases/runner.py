@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from ...errors import Aborted, LinesyncError, Mismatch, NotAllowed, UsageError
+from ...errors import Aborted, LinesyncError, LinesyncFailed, Mismatch, NotAllowed, UsageError
 from ...model.groups.order import Place, in_order, places
 from ...model.state.group import Announced, Terms
 from ..aio import Client
@@ -16,6 +16,7 @@ from .service import Service
 
 __all__ = ["Phases", "own_host"]
 
+_FIRST_TRIES = 5  # attempts to join for the first time, because the hub may be restarted meanwhile
 _PAUSE = 1.0  # seconds between the loss of a membership and the next attempt to join
 _LEAVE = 5.0  # seconds within which the hub must confirm that this member has left
 _HANGING = 10.0  # seconds beyond its own timeout after which the hub considers a step of a member that hangs late
@@ -109,11 +110,11 @@ class Phases:
 
     async def _belong(self, member: Member, announced: list[Announced]) -> None:
         """Be a member of the group until the group is stopped. Join again when the session with the hub was lost."""
-        joined = False
+        tries = _FIRST_TRIES
         while True:
             try:
                 group = await self._join(announced)
-                joined = True
+                tries = 0
                 try:
                     return await member.run(group)
                 finally:
@@ -121,9 +122,11 @@ class Phases:
                         async with asyncio.timeout(_LEAVE):
                             await group.leave()
             except LinesyncError as error:
-                if not joined or _final(error):
+                if tries == 1 or _final(error):
                     raise
-                self._say(f"the membership was lost: {error.message}; joining again")
+                lost = "this member could not join" if tries else "the membership was lost"
+                self._say(f"{lost}: {error.message}; joining again")
+                tries = max(tries - 1, 0)
             await asyncio.sleep(_PAUSE)
             await self._renew_connection()
 
@@ -175,11 +178,20 @@ def _final(error: LinesyncError) -> bool:
     """Whether an error ends the membership for good: the group has excluded this member, or does not accept it again."""
     if isinstance(error, Aborted):
         return str(error.details.get("cause", "")).startswith("excluded")
-    return isinstance(error, Mismatch | NotAllowed)
+    return isinstance(error, UsageError | Mismatch | NotAllowed)
 
 
 async def own_host(client: Client) -> str:
     """The name of this host at the hub, which a barrier for one member returns."""
+    for _ in range(_FIRST_TRIES - 1):
+        try:
+            return await _find_own_host(client)
+        except LinesyncFailed:  # the hub was restarted meanwhile
+            await asyncio.sleep(_PAUSE)
+    return await _find_own_host(client)
+
+
+async def _find_own_host(client: Client) -> str:
     async with client.namespace() as own:
         result = await client.barrier("name", 1, namespace=own)
     return result.parties[0]

@@ -318,8 +318,9 @@ class Group:
             if service is not None:
                 why = f"service {number} '{service.name}' has ended" + (f": {text}" if text else "")
                 self.note("service ended", member.name, why, number)
-                member.ended[number] = text[:WHY_CHARS]
-                self.touch(member)
+                if number in member.active:
+                    member.ended[number] = text[:WHY_CHARS]
+                    self.touch(member)
                 if service.keystone:
                     self.stop(now)
                 elif self.round.running and number not in member.active:
