@@ -1,4 +1,4 @@
-"""The events of a group as its members see them, made from the events that the hub sends."""
+"""The events of a group that its members get. They are made from the events that the hub sends."""
 
 from __future__ import annotations
 
@@ -86,17 +86,17 @@ GroupEvent: TypeAlias = "View | Message | Step"
 class Inbox:
     """Converts the events of the hub to the events that the member gets. Pure.
 
-    1. Events come once: one that has come already is dropped.
-    2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` comes exactly for the
-       services that got ``init`` and did not get ``activate``, the last one first.
-    3. While a delivered step runs, the next step and what follows it wait. ``abort`` ends a running ``init`` or
+    1. Each event is delivered once. An event that arrives again is dropped.
+    2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` is delivered exactly for
+       the services that got ``init`` and did not get ``activate``, the last one first.
+    3. While a delivered step runs, the next step and all later events wait. ``abort`` ends a running ``init`` or
        ``process``.
-    4. Parts of a message are joined. The parts of a message whose last part did not come before the next view are dropped.
+    4. The parts of a message are joined. If the last part does not arrive before the next view, the parts are dropped.
 
-    :ivar last: the number of the last event that has come.
-    :ivar ring: the view of the events that come now.
+    :ivar last: the number of the last event that has arrived.
+    :ivar ring: the view of the events that arrive now.
     :ivar running: the step that was delivered and has not been finished.
-    :ivar ended: the cause for which the member was removed; None while it is a member.
+    :ivar ended: the cause of the removal of the member; None while it is a member.
     """
 
     def __init__(self, last: int) -> None:
@@ -109,7 +109,7 @@ class Inbox:
         self._begun: dict[int, None] = {}
         """The services that got ``init`` and did not get ``activate``, in order."""
         self._stopped = False
-        """Whether the event has come that the group was stopped."""
+        """Whether the event ``stopped`` has arrived."""
         self._active: set[int] = set()
         """The services that got ``activate`` and did not get ``stop``."""
         self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
@@ -118,7 +118,7 @@ class Inbox:
         return len(self._events)
 
     def take(self, events: Iterable[GroupEventWords]) -> None:
-        """Take the events of a batch.
+        """Add the events of a batch.
 
         :raises LinesyncFailed: an event is malformed.
         """
@@ -164,9 +164,9 @@ class Inbox:
     def _abort(self, why: str, number: int) -> None:
         """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
         self._void = number
-        self._events = deque([one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS)])
+        self._events = deque([event for event in self._events if not (isinstance(event, Step) and event.kind in STEPS)])
         if self.running is not None and self.running.kind in ("init", "process"):
-            self.running = None  # an abort follows; an activate goes on to its end
+            self.running = None  # an abort follows; another running step continues until it ends
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
 
@@ -202,7 +202,7 @@ class Inbox:
         return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
 
     def finish(self, step: Step) -> None:
-        """A step has ended."""
+        """Record that a step has ended."""
         if self.running is not None and self.running.number == step.number:
             self.running = None
 
@@ -222,16 +222,19 @@ class Inbox:
         return step.kind in STEPS and step.number > self._void
 
     def skip(self, services: Iterable[int]) -> None:
-        """Forget the steps of all other services, which the member no longer has, and abort those that have begun."""
-        mine = set(services)
+        """Keep only the steps of these services, because the member has withdrawn the others. Abort the withdrawn services that
+        have begun."""
+        remaining = set(services)
         kept = [
-            one for one in self._events if not (isinstance(one, Step) and one.kind in STEPS and one.service not in mine)
+            event
+            for event in self._events
+            if not (isinstance(event, Step) and event.kind in STEPS and event.service not in remaining)
         ]
-        gone = [service for service in reversed(self._begun) if service not in mine]
+        gone = [service for service in reversed(self._begun) if service not in remaining]
         if self.running is not None and self.running.service in gone:
             self.running = None
         for service in gone:
             del self._begun[service]
-        self._active &= mine
+        self._active &= remaining
         why = "this member withdrew the service"
         self._events = deque([*(Step("abort", service, self.ring, self.last, why) for service in gone), *kept])

@@ -89,8 +89,8 @@ class GroupOperations(SyncOperations):
         quorum: int = 0,
         timeout: float | None = None,
     ) -> str:
-        """Make this host a member of a group, even after the end of this connection. It counts in the views, and gets no events.
-        It leaves with :meth:`leave_group`, or when the host is lost.
+        """Make this host a member of a group. It stays a member after the end of this connection. The views include it, but it
+        gets no events. Its membership ends with :meth:`leave_group`, or when the host is lost.
 
         :returns: the member.
         :raises Mismatch: the member is in the group already, or the group has other terms.
@@ -103,9 +103,9 @@ class GroupOperations(SyncOperations):
     async def leave_group(
         self, name: str, *, namespace: str = DEFAULT, tag: str = "", timeout: float | None = None
     ) -> None:
-        """Let a member of this host leave a group.
+        """Remove a member of this host from a group.
 
-        :raises LinesyncFailed: there is no such member.
+        :raises LinesyncFailed: the group has no such member.
         """
         await self._ask(protocol.GroupLeave(name=name, ns=namespace, tag=tag), timeout)
 

@@ -20,8 +20,8 @@ __all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "
 
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
-_SLOW_STEP = 0.5  # seconds after which a step is reported although another one has come with it
-_LINGER = 0.02  # seconds for which a member waits for the end of its step, before it asks for events without a report
+_SLOW_STEP = 0.5  # seconds: a step that took longer is reported immediately, even if the next step has already arrived
+_LINGER = 0.02  # seconds for which a member waits for the end of its step before it requests events without a report
 
 
 class Group:
@@ -40,9 +40,9 @@ class Group:
                 case Step():
                     await group.done(event)
 
-    One task at a time reads the events. Other tasks may send messages and report steps at the same time, so that a step can run
-    while the task waits for the next event, which may be ``abort``. The next step comes after the report of this one. After
-    ``abort``, a report of the step does nothing.
+    Only one task at a time may read the events. Other tasks may send messages and report steps at the same time. So a step can
+    run while the reading task waits for the next event, which may be ``abort``. The next step is delivered after the report of
+    the current step. After ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
@@ -74,11 +74,11 @@ class Group:
         """The request for events that waits at the hub."""
         self._error: LinesyncError | None = None
         self._lingered = False
-        """Whether the end of the running step was waited for."""
+        """Whether this member has already waited for the end of the running step."""
         self._began = 0.0
         """When the last step was delivered."""
         self._casting: Pending | None = None
-        """Stands for the message that is being sent; woken when it was sent."""
+        """Represents the message that is being sent; woken when it was sent."""
         self._part: Pending | None = None
         """The last part of a message that was sent to the hub."""
         self._unsent = 0
@@ -94,7 +94,7 @@ class Group:
     # -- events -------------------------------------------------------------------------------------------------------
 
     async def events(self) -> AsyncIterator[GroupEvent]:
-        """The events in order: views, messages and steps. The iterator ends when the member has left, and when the group was
+        """Yield the events in order: views, messages and steps. The iterator ends when the member has left, or the group was
         stopped.
 
         :raises Aborted: the member was removed from the group; ``details`` has the cause.
@@ -104,7 +104,7 @@ class Group:
             yield event
 
     async def views(self) -> AsyncIterator[View]:
-        """The views alone. Messages are dropped, and steps are reported as done."""
+        """Yield only the views. Messages are dropped, and steps are reported as done."""
         async for event in self.events():
             if isinstance(event, View):
                 yield event
@@ -157,7 +157,7 @@ class Group:
             )
 
     async def _linger(self) -> None:
-        """A step runs: give it a moment, because a request with its report replaces one without."""
+        """Wait a short time for the end of the running step, so that one request contains its report and asks for events."""
         self._lingered = True
         peer = self._requests.peer
         try:
@@ -165,10 +165,10 @@ class Group:
                 while self._inbox.running is not None and self._asked is None:
                     await peer.wait(self._reported)
         except TimeoutError:
-            pass  # the request goes without the report
+            pass  # the request is sent without the report
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
-        """Ask for the next events. This also reports a step, and replaces an earlier request."""
+        """Ask for the next events. The request can also report a step, and it replaces an earlier request."""
         request = protocol.GroupNext(
             member=self._number, after=self._inbox.last, done=number, result=result, text=why[:1000]
         )
@@ -249,15 +249,16 @@ class Group:
         epoch = self.view.ring.epoch
         while (waits := self._cast_in_progress()) is not None:
             await self._requests.peer.wait(waits)
-        mine = self._casting = Pending("", None)
+        casting = self._casting = Pending("", None)
         try:
             await self._cast(data, epoch, state=state)
         finally:
             self._casting = None
-            self._requests.peer.wake(mine)
+            self._requests.peer.wake(casting)
 
     def _cast_in_progress(self) -> Pending | None:
-        """What the next message waits for: an earlier message, or the reply to a part whose message was given up."""
+        """The object for which the next message waits: an earlier message, or an unanswered part of a message that was given up.
+        None if the next message can be sent now."""
         if self._casting is None and self._part is not None and self._part.reply is None:
             return self._part
         return self._casting
@@ -286,7 +287,7 @@ class Group:
         that the member no longer has."""
         services = tuple(services)
         await self._ask_hub(protocol.GroupAnnounce(member=self._number, services=services_text(services)))
-        self._inbox.skip([one.id for one in services])
+        self._inbox.skip([service.id for service in services])
         if self._unsent and self._inbox.running is None:
             self._ask(self._unsent)  # the later step may have been skipped
 

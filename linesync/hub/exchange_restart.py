@@ -1,4 +1,4 @@
-"""The arrivals at exchanges whose channels ended with an earlier hub, until their clients open other channels."""
+"""The arrivals at exchanges whose channels ended with an earlier hub, until their clients open new channels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NOT_OPENED = "it did not open the exchange again after the hub restarted"
 
 
 class Unopened:
-    """The arrivals that wait, and have no channel.
+    """The waiting arrivals that have no channel.
 
     :param blobs: the data of exchanges.
-    :param report: is called with each sentence for the log.
+    :param report: called with each sentence for the log.
     """
 
     def __init__(self, requests: Requests, blobs: Blobs, report: Callable[[str], None]) -> None:
@@ -30,9 +30,9 @@ class Unopened:
         self._blobs = blobs
         self._report = report
         self._all: dict[tuple[str, str], tuple[Client, Blob | None]] = {}  # bound: waits.WAITS
-        """(host, arrival id) to its client, and to the first bytes of its data."""
+        """(host, arrival id) to the client, and to the part of its data that was received before the restart."""
         self._due: dict[str, asyncio.TimerHandle] = {}  # bound: limits.SESSIONS, options
-        """The sessions that have continued, each with the end of the time in which it may open its channels again."""
+        """The sessions that have continued, each with the timer that ends its time for the new channels."""
         requests.on_continued = self._continued
         requests.on_session_over = lambda session: self._end(session.id)
 
@@ -43,44 +43,44 @@ class Unopened:
         """Find the data that an earlier hub has stored, and the arrivals that wait."""
         services, memory = self._requests.services, self._requests.memory
         needed = services.exchanges.data()
-        begun: dict[tuple[str, str], Blob] = {}
+        partial: dict[tuple[str, str], Blob] = {}
         for number, row in list(memory.data.items()):
             key = row.host, row.arrival
             if number in needed:
                 self._blobs.restore(number, row.size, complete=True)
             elif services.exchanges.is_open_arrival(*key):
-                begun[key] = self._blobs.restore(number, row.size, complete=False)
+                partial[key] = self._blobs.restore(number, row.size, complete=False)
             else:
                 memory.drop_data(number)
         for client in services.waits_by_client():
             if Id.read(client.number).script.startswith("x"):
                 for arrival in services.arrivals_of(client):
-                    self._all[client.host, arrival] = client, begun.get((client.host, arrival))
+                    self._all[client.host, arrival] = client, partial.get((client.host, arrival))
                     self._requests.on_outcome[client.host, arrival] = self._over
         lost = needed - memory.data.keys()
         why = "an earlier version of the hub did not store it"
         self._requests.tell(services.exchanges.data_lost(lost, why, self._requests.now()))
 
     def take(self, key: tuple[str, str]) -> Blob | None:
-        """The client of an arrival has opened another channel. Returns the first bytes of its data, if there are any."""
-        _, begun = self._all.pop(key, (None, None))
-        return begun
+        """Remove an arrival, because its client has opened another channel. Return the data that was received before, if any."""
+        _, partial = self._all.pop(key, (None, None))
+        return partial
 
     def _over(self, outcome: Outcome) -> None:
-        """An arrival has ended before its channel was opened again."""
+        """Handle the end of an arrival that has no channel yet."""
         key = outcome.client.host, outcome.arrival
         del self._requests.on_outcome[key]
-        begun = self.take(key)
-        if begun is not None:
-            self._blobs.drop(begun.number)
+        partial = self.take(key)
+        if partial is not None:
+            self._blobs.drop(partial.number)
 
     def _continued(self, session: HubSession) -> None:
-        """A session has continued, so its peer opens its channels again now."""
+        """Start the timer of a session that has continued, because its peer now opens its channels again."""
         time = max(self._requests.lease, LEASE)
         self._due[session.id] = asyncio.get_running_loop().call_later(time, self._end, session.id)
 
     def _end(self, session: str) -> None:
-        """The clients of this session that have not opened their channels again are dead."""
+        """Remove the clients of a session that have not opened their channels again."""
         timer = self._due.pop(session, None)
         if timer is not None:
             timer.cancel()

@@ -1,4 +1,4 @@
-"""Clients that return to their commands on hosts after this hub has started (docs/protocol.md, 8.7)."""
+"""Serves clients that return to their commands on hosts after this hub has started (docs/protocol.md, 8.7)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Returning"]
 
 
 class Returning:
-    """Lets clients wait for the hosts of their commands.
+    """Makes clients wait until the hosts of their commands are connected.
 
     :param reachable: returns the session of a host, or raises LinesyncFailed.
-    :param absent: returns why a host is absent; None while it is alive.
+    :param absent: returns the cause of the absence of a host; None while the host is alive.
     :param lease: the lease of the hub in seconds.
     """
 
@@ -32,7 +32,7 @@ class Returning:
         self._waiters: set[asyncio.Future[None]] = set()  # bound: limits.CHANNELS
 
     def host_changed(self) -> None:
-        """A host has connected, or is lost."""
+        """Wake the waiting clients, because a host has connected or is lost."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -40,7 +40,7 @@ class Returning:
     async def wait(self, stream: Stream, opening: Run) -> tuple[HubSession, str]:
         """Wait until the host of a command is connected.
 
-        :returns: its session, and the text of the opening for it.
+        :returns: the session of the host, and the text of the opening for this session.
         :raises LinesyncFailed: the host is lost, or did not connect within one lease.
         """
         host, began = opening.to, stream.now()

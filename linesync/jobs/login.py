@@ -1,4 +1,4 @@
-"""Starts a command as another user: with the groups and the environment of that user, and in the home directory."""
+"""Starts a command as another user: with the groups and the environment of this user, and in the home directory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def spawn_as(
     streams: Sequence[int],
     defaults: Collection[int],
 ) -> int:
-    """Start a command in a new session, and return its pid. The look-up of the user may block.
+    """Start a command in a new session, and return its pid. The search for the user may block.
 
     :param user: the name of the user.
     :param env: variables that are added to the environment of the user.
@@ -50,7 +50,7 @@ def spawn_as(
         cannot enter it.
     :param streams: the descriptors for stdin, stdout and stderr.
     :param defaults: the signals that get their default action.
-    :raises StartError: there is no such user, this process may not become that user, or the command cannot be executed.
+    :raises StartError: the user does not exist, this process may not become the user, or the command cannot be executed.
     """
     from pwd import getpwnam
 
@@ -89,7 +89,7 @@ def _fail(writer: int, letter: bytes, error: OSError) -> NoReturn:
 
 
 def _become(writer: int, entry: pwd.struct_passwd) -> None:
-    """Change the user. Only root can become another user."""
+    """Begin a new session, and change the user. Only root can become another user."""
     try:
         os.setsid()
         if os.geteuid() == 0 or os.geteuid() != entry.pw_uid:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Resuming"]
 
-_CLOCK_MARGIN = 5.0  # seconds by which the age of a command may be wrong: the time that its opening needs on the way
+_CLOCK_MARGIN = 5.0  # seconds: the possible error of the age of a command, because its opening needs time to arrive
 _REMEMBER = 3 * limits.LEASE  # seconds; a client returns within one lease
 _REMEMBERED = 4096  # the maximum number of ended commands that are remembered
 
@@ -25,7 +25,7 @@ _Key = tuple[int, str]
 
 class Resuming:
     """Finds the command to which a client returns. It knows each command that was opened with an id, until its client has
-    received everything, and remembers the commands that ended in another way.
+    received everything. If the command ends before that, this object remembers the reason for some time.
 
     :param host: the name of this host.
     :param lease: returns the number of seconds in which a client must return.
@@ -36,19 +36,19 @@ class Resuming:
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
-        """The time from which on all commands are known."""
+        """All commands that were opened after this time are known."""
         self._running: dict[_Key, ResumableStream] = {}  # bound: serve.HOST_JOBS
         self._keys: dict[Stream, _Key] = {}  # bound: serve.HOST_JOBS
         self._shared: set[_Key] = set()  # bound: serve.HOST_JOBS
-        """The commands among them to which a client cannot return, because two clients chose the same id."""
+        """The running commands to which a client cannot return, because two clients chose the same id."""
         self._timers: dict[Stream, asyncio.TimerHandle] = {}  # bound: serve.HOST_JOBS
         self._over: dict[_Key, tuple[str, float]] = {}  # bound: resuming._REMEMBERED
-        """The commands that ended before their clients had received everything: why they ended, and when."""
+        """The commands that ended before their clients had received everything: the reason and the time of the end."""
 
     def begin(self, channel: Stream) -> Stream | None:
-        """A client has opened a channel.
+        """Handle a channel that a client has opened.
 
-        :returns: the stream for it, or None if the channel continues that of an earlier command.
+        :returns: the stream for the channel, or None if the channel continues an earlier command.
         :raises LinesyncFailed: the client returns to a command that cannot continue.
         """
         request = operations.known_opening(channel.words)
@@ -78,9 +78,9 @@ class Resuming:
         return stream
 
     def end(self, stream: Stream, why: str) -> None:
-        """The work for a channel is over.
+        """Handle the end of the work for a channel.
 
-        :param why: why its client has not received everything, as a clause; empty if it has.
+        :param why: the reason why the client has not received everything; empty if it has received everything.
         """
         self._stop_timer(stream)
         key = self._keys.pop(stream, None)
@@ -116,9 +116,9 @@ class Resuming:
             self._since = max(self._since, forgotten)
 
     def _check_never_began(self, key: _Key, request: Run) -> None:
-        """Check that this command, to which a client returns, certainly did not begin, so that it can begin now.
+        """Check that the command to which a client returns did certainly not begin before, so that it can begin now.
 
-        :raises LinesyncFailed: it may have begun.
+        :raises LinesyncFailed: the command may have begun.
         """
         program, host = request.argv[0], self._host
         if key in self._over:
@@ -130,10 +130,10 @@ class Resuming:
             )
         age = self._loop.time() - self._since
         if request.Got or age < (request.age or 0.0) + _CLOCK_MARGIN:
-            what = "the hub itself" if host == "hub" else f"the agent on {host}"
+            restarted = "the hub itself" if host == "hub" else f"the agent on {host}"
             raise LinesyncFailed(
-                f"{what} does not know the command {program} of this client any more, because it was started again; that ended"
-                " the command, so check what it had done before you run it again"
+                f"{restarted} does not know the command {program} of this client any more, because it was started again; that"
+                " ended the command, so check what it had done before you run it again"
             )
 
 

@@ -1,9 +1,9 @@
 """A channel that continues on another channel after the hub in the middle was killed (docs/protocol.md, 8.7).
 
 Both ends count what they have sent and received. The count is a *position*: each byte of data counts 1, and each message
-counts 1. The sender keeps what it has sent until the receiver confirms that its user has taken it. It sends at most
+counts 1. The sender keeps all sent data and messages until the receiver confirms that its user has taken them. It sends at most
 :data:`limits.KEPT` beyond the last confirmation, so neither end needs more memory than that. After an interruption, each end
-reports how far it has received, and the other end goes on exactly there.
+reports the position that it has received, and the other end continues at exactly this position.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from .streams import MESSAGE, Item, Owner, Stream
 __all__ = ["ResumableStream", "SendBuffer"]
 
 _RECEIVED = protocol.Received.VERB.encode() + b" "
-_CONFIRM_AFTER = limits.KEPT // 4  # the receiver confirms when its user has taken so much since its last confirmation
-_PIECE = 1 << 16  # data is sent in pieces of at most this many bytes, so that a sender hardly exceeds the window
+_CONFIRM_AFTER = (
+    limits.KEPT // 4
+)  # the receiver confirms when its user has taken at least this size since the last confirmation
+_PIECE = 1 << 16  # the maximum size of an item of data, so that a sender exceeds the window by less than this size
 
 
 def _size(item: Item) -> int:
@@ -31,7 +33,7 @@ def _size(item: Item) -> int:
 class SendBuffer:
     """The items that one end has to send, and those that it may have to send again.
 
-    :ivar bounded: whether the window limits what is sent. Otherwise the receiver confirms nothing, and nothing is kept.
+    :ivar bounded: whether the window limits sending. If not, the receiver confirms nothing, and no sent item is kept.
     """
 
     def __init__(self, window: int = limits.KEPT) -> None:
@@ -82,7 +84,7 @@ class SendBuffer:
         return item
 
     def confirm(self, position: int) -> None:
-        """The user of the other end has taken everything before a position."""
+        """Handle a confirmation: the user of the other end has taken everything before this position."""
         if not self._confirmed < position <= self._end:
             return
         self._confirmed = position
@@ -90,29 +92,29 @@ class SendBuffer:
             self._begin += _size(self._sent.popleft())
 
     def rewind(self, position: int) -> bool:
-        """Send everything after a position again. Returns False, without a change, if that is not possible."""
+        """Send everything after a position again. If this is not possible, return False and change nothing."""
         if not self.bounded or not self._begin <= position <= self._end:
             return False
-        at, again = self._begin, []
+        at, repeated = self._begin, []
         for item in self._sent:
             if at >= position:
-                again.append(item)
+                repeated.append(item)
             elif at + _size(item) > position:
-                again.append(Item(item.stream, item.data[position - at :]))
+                repeated.append(Item(item.stream, item.data[position - at :]))
             at += _size(item)
-        self._waiting.extendleft(reversed(again))
+        self._waiting.extendleft(reversed(repeated))
         self._waiting_size += self._end - position
         self._sent.clear()
         self._begin = self._end = position
         return True
 
     def unbind(self) -> None:
-        """The other end confirms nothing."""
+        """Stop keeping sent items, because the other end confirms nothing."""
         self.bounded = False
         self._sent.clear()
 
     def clear(self) -> None:
-        """Nothing more is to be sent."""
+        """Drop all items, because nothing more is sent."""
         self.unbind()
         self._waiting.clear()
         self._waiting_size = 0
@@ -121,12 +123,12 @@ class SendBuffer:
 class ResumableStream(Stream):
     """A stream that continues on another channel.
 
-    While it is suspended, the user can go on to write until the send buffer is full, and waits for items. The stream is
-    broken when the channel is reset, or if it is not continued.
+    While it is suspended, the user can write until the send buffer is full, and a reader waits for items. The stream breaks
+    when the channel is reset, or if the stream is not continued.
 
     :param again: for the end that opens the channel: makes the text of the opening that continues the stream after a
         position. None for the other end.
-    :param hidden: the begin of messages that the user does not get.
+    :param hidden: the prefix of messages that the user does not get.
     :ivar on_suspended: called when the stream is suspended.
     """
 
@@ -148,21 +150,22 @@ class ResumableStream(Stream):
         self._received = 0
         self._taken = 0
         self._confirmed = 0
-        """The position up to which we have confirmed."""
+        """The last position that we have confirmed."""
         self._known = again is None
-        """Whether the other end keeps the stream. The first message of such an end is a position, or is the last one."""
+        """Whether we know if the other end can continue the stream. The first message of an end that can continue it is a
+        position, or its last message."""
         self._joined = True
         """Whether the other end has reported its position on this channel, so that we can send."""
         self._suspended = ""
         """Why the stream is suspended; empty if it is not."""
         self._finishing = False
-        """Our direction ends when everything is sent."""
+        """Whether our direction ends after everything was sent."""
         self._stated = False
         """Whether we have sent a position."""
         self._data_ended = False
-        """The user has ended our data."""
+        """Whether the user has ended our data."""
         self._stale = 0
-        """The number of items in the queue that came on an earlier channel."""
+        """The number of items in the queue that arrived on an earlier channel."""
 
     @property
     def opens(self) -> bool:
@@ -186,7 +189,7 @@ class ResumableStream(Stream):
         return self._again(self._received)
 
     def reopened(self, number: int) -> None:
-        """We have opened a channel to continue. We send again when the other end has reported its position."""
+        """Continue on a channel that we have opened. We send again after the other end has reported its position."""
         self.number, self._suspended, self._joined = number, "", False
 
     def join(self, channel: Stream, position: int | None = None) -> bool:
@@ -230,7 +233,7 @@ class ResumableStream(Stream):
                 self.reset(f"more than {limits.KEPT} bytes came without a confirmation")
                 self.put_closed("the other end sent more than it may")
                 return
-            self._owner.consumed(self, item.data)  # the window bounds it, and a confirmation may come behind it
+            self._owner.consumed(self, item.data)  # the window limits it, and a confirmation may follow it
 
     def _put_position(self, data: bytes) -> None:
         try:
@@ -241,7 +244,7 @@ class ResumableStream(Stream):
         self._known = True
         if self._joined:
             self._out.confirm(message.position)
-            self._confirm_if_due()  # the user may have taken much before we knew that the other end keeps the stream
+            self._confirm_if_due()  # the user may have taken much before we knew that the other end can continue the stream
         elif self._out.rewind(message.position):
             self._joined = True
             self._confirm_again()
@@ -253,7 +256,7 @@ class ResumableStream(Stream):
         self.wake()
 
     def _put_without_position(self) -> None:
-        """The other end sends a message without its position before: it does not keep the stream, or does not continue it."""
+        """Handle a first message that is not a position: the other end cannot continue the stream, or does not do so."""
         if self._joined:
             self._out.unbind()
             self._finishing = self._finishing or self._data_ended
@@ -265,7 +268,7 @@ class ResumableStream(Stream):
     def put_end(self) -> None:
         super().put_end()
         if self._data_ended and self._again is not None:
-            self.finish()  # the other end has sent everything, and it has arrived
+            self.finish()  # all data of the other end has arrived
 
     def put_closed(self, reason: str, *, interrupted: bool = False) -> None:
         self._suspended = ""
@@ -298,13 +301,13 @@ class ResumableStream(Stream):
             self.confirm()
 
     def confirm(self) -> None:
-        """Confirm what the user has taken."""
+        """Confirm the position up to which the user has taken items."""
         if self._out.bounded and not (self._suspended or self._finishing) and self._joined and self._broken is None:
             self._confirmed = self._taken
             self._send_position(self._taken)
 
     def _confirm_again(self) -> None:
-        """Repeat the last confirmation after an interruption, because it may be lost and the other end may wait for it."""
+        """Confirm again after an interruption, because the last confirmation may be lost and the other end may wait for it."""
         if self._taken:
             self.confirm()
 
@@ -351,7 +354,7 @@ class ResumableStream(Stream):
             self.wake()
 
     def _pump(self) -> None:
-        """Send what can be sent now."""
+        """Send as many items as possible now."""
         if self._suspended or not self._joined or self._broken is not None:
             return
         mux = self._owner.mux_of(self)
@@ -362,7 +365,7 @@ class ResumableStream(Stream):
                 room = mux.send(self.number, item.stream, item.data)
             self._full = self._full or not room
         if not self._out.empty and not self._stated and self._again is None:
-            self.confirm()  # the client confirms nothing until then
+            self.confirm()  # the client confirms nothing before it gets a position
         if self._finishing and self._out.empty:
             mux.end(self.number)
         self._owner.kick()

@@ -34,10 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 linesync group join|leave GROUP [--tag TAG] [--quorum N]
        linesync group members GROUP [--watch]
        linesync group wait GROUP --members N [--timeout S]"""
-    parser.add_argument("action", metavar="join|leave|members|wait", choices=ACTIONS, help="what to do")
+    parser.add_argument("action", metavar="join|leave|members|wait", choices=ACTIONS, help="the action")
     parser.add_argument("group", metavar="GROUP", help="the name of the group; the first member creates it")
     parser.add_argument("--tag", metavar="TAG", default="", help="for join and leave: the member is HOST#TAG")
-    parser.add_argument("--quorum", metavar="N", help="for join: the least number of members of the group (default: 0)")
+    parser.add_argument(
+        "--quorum", metavar="N", help="for join: the smallest number of members of the group (default: 0)"
+    )
     parser.add_argument("--members", metavar="N", help="for wait: the number of members")
     parser.add_argument("-w", "--watch", action="store_true", help="for members: follow the views until Ctrl-C")
     timeout_option(parser, "group")

@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hosts", metavar="A,B,...", help="for run: run the commands on these hosts, through their agents"
     )
-    parser.add_argument("--tag", metavar="TAG", help="for run: be the member HOST#TAG, for a second one on this host")
+    parser.add_argument("--tag", metavar="TAG", help="for run: join as HOST#TAG, to have a second member on this host")
     parser.add_argument("-w", "--watch", action="store_true", help="for status: follow the changes until Ctrl-C")
     timeout_option(parser)
     namespace_option(parser, "phases")
@@ -82,10 +82,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def read_file(path: str) -> ServicesFile:
-    """The declarations of the services in a file.
+    """Read the declarations of the services in a file.
 
     :raises LinesyncFailed: the file cannot be read.
-    :raises UsageError: the declarations are wrong.
+    :raises UsageError: the declarations are invalid.
     """
     from ...model.groups.services_file import read_services
 

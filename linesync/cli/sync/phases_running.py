@@ -70,8 +70,8 @@ async def _main(args: argparse.Namespace, file: ServicesFile, hosts: Sequence[st
 
 @contextlib.contextmanager
 def _handled(signals: list[int]) -> Iterator[None]:
-    """A signal cancels this task, so that it ends all commands, stops the services and leaves the group. A second one ends the
-    cleaning up, too."""
+    """Handle signals: a signal cancels this task, so that it ends all commands, stops the services and leaves the group. A
+    second signal also ends this clean-up."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
 
@@ -79,9 +79,9 @@ def _handled(signals: list[int]) -> Iterator[None]:
         signals.append(number)
         task.cancel()
 
-    ours = [number for number in (signal.SIGINT, *FATAL) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.getsignal(number) for number in ours}
-    for number in ours:
+    numbers = [number for number in (signal.SIGINT, *FATAL) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
         loop.add_signal_handler(number, handle, number)
     try:
         yield
@@ -92,7 +92,7 @@ def _handled(signals: list[int]) -> Iterator[None]:
 
 
 async def _run_here(client: Client, args: argparse.Namespace, file: ServicesFile, endpoint: str) -> None:
-    """Run the services of this host. They stay if the agent of this host is restarted."""
+    """Run the services of this host. They keep running if the agent of this host is restarted."""
     from ...client.aio import connect
     from ...client.phases.commands import local_services
     from ...client.phases.runner import own_host
@@ -171,7 +171,7 @@ def _phases(
 class _Show:
     """Prints sentences about steps on stderr, and the output of the commands on stdout, each line with its service.
 
-    :param host: the host that each line names; empty for this one.
+    :param host: the host that each line names; empty for this machine.
     """
 
     def __init__(self, *, as_json: bool, host: str) -> None:
@@ -179,7 +179,7 @@ class _Show:
         self._host = host
         self._prefix = f"{host} " if host else ""
         self._partial: dict[tuple[str, int], bytes] = {}
-        """The end of the output of a service that is not a whole line yet."""
+        """The incomplete last line of each service and stream."""
 
     def say(self, sentence: str) -> None:
         """Print a sentence."""
@@ -190,7 +190,7 @@ class _Show:
             print(f"{time.strftime('%H:%M:%S')} {self._prefix}{sentence}", file=sys.stderr, flush=True)
 
     def output(self, service: str, number: int, data: bytes) -> None:
-        """Print what a command has written."""
+        """Print output of a command."""
         *lines, rest = (self._partial.pop((service, number), b"") + data).split(b"\n")
         if rest:
             self._partial[service, number] = rest
@@ -198,7 +198,7 @@ class _Show:
             self._line(service, number, line)
 
     def flush(self) -> None:
-        """Print the lines that have no end."""
+        """Print the incomplete lines."""
         for (service, number), line in self._partial.items():
             self._line(service, number, line)
         self._partial.clear()

@@ -17,7 +17,7 @@ __all__ = ["draw", "log", "print_rounds", "rerun", "status", "stop"]
 
 
 def status(args: argparse.Namespace) -> int:
-    """Print the hosts by services, or follow them."""
+    """Print the state of each service on each member, or follow the changes."""
     with connection(args) as client:
         if args.watch:
             from ..look.changes import watch
@@ -42,7 +42,7 @@ def log(args: argparse.Namespace) -> int:
     with connection(args) as client:
         state = client.group_state(args.target, namespace=args.namespace, timeout=args.deadline.left)
     if args.json:
-        print_json([one.as_json() for one in state.rounds])
+        print_json([round_.as_json() for round_ in state.rounds])
         return 0
     print_rounds(state)
     return 0
@@ -53,14 +53,14 @@ def print_rounds(state: GroupState) -> None:
     names = _names(state)
     rows = [
         (
-            f"{one.began:.0f} s ago",
-            f"{one.seconds:.2f}",
-            one.ring,
-            " ".join(one.members),
-            " ".join(names.get(service, str(service)) for service in one.services) or "-",
-            f"{one.outcome}{': ' if one.why else ''}{one.why}",
+            f"{round_.began:.0f} s ago",
+            f"{round_.seconds:.2f}",
+            round_.ring,
+            " ".join(round_.members),
+            " ".join(names.get(service, str(service)) for service in round_.services) or "-",
+            f"{round_.outcome}{': ' if round_.why else ''}{round_.why}",
         )
-        for one in state.rounds
+        for round_ in state.rounds
     ]
     table(("BEGAN", "SECONDS", "RING", "MEMBERS", "SERVICES", "OUTCOME"), rows)
 
@@ -93,7 +93,7 @@ def _id_of(name: str, state: GroupState) -> int:
     :raises UsageError: the group has no such service.
     """
     names = _names(state)
-    found = next((service for service, one in names.items() if one == name), None)
+    found = next((service for service, known in names.items() if known == name), None)
     if found is None:
         raise UsageError(
             f"the group {state.name} has no service {name}; its services are {', '.join(names.values()) or 'none'}"
@@ -103,12 +103,14 @@ def _id_of(name: str, state: GroupState) -> int:
 
 def _names(state: GroupState) -> dict[int, str]:
     """The names of all services by their ids, in order."""
-    found = {one.id: one.name for member in state.members for one in member.services}
+    found = {service.id: service.name for member in state.members for service in member.services}
     return dict(sorted(found.items()))
 
 
 def _draw_if_there(state: Status, args: argparse.Namespace) -> None:
-    found = next((one for one in state.groups if (one.namespace, one.name) == (args.namespace, args.target)), None)
+    found = next(
+        (group for group in state.groups if (group.namespace, group.name) == (args.namespace, args.target)), None
+    )
     if found is None:
         print(f"there is no group {args.target} now")
     else:
@@ -116,7 +118,7 @@ def _draw_if_there(state: Status, args: argparse.Namespace) -> None:
 
 
 def draw(state: GroupState) -> None:
-    """Print the members by services."""
+    """Print the state of each service on each member."""
     print(_headline(state))
     for sentence in state.round.mixed:
         print(sentence)
@@ -128,9 +130,9 @@ def draw(state: GroupState) -> None:
         print()
         table(("MEMBER", *names.values()), rows)
     for member in state.members:
-        for one in member.services:
-            if one.state == "ended":
-                print(f"{one.name} on {member.name} ended: {one.why}")
+        for service in member.services:
+            if service.state == "ended":
+                print(f"{service.name} on {member.name} ended: {service.why}")
 
 
 def _headline(state: GroupState) -> str:
@@ -139,22 +141,22 @@ def _headline(state: GroupState) -> str:
     members = f"{len(state.members)} members" if len(state.members) != 1 else "1 member"
     if state.short:
         return f"{state.name}: {members}, below the quorum of {state.terms.quorum}, so no service starts"
-    what = now.state
+    activity = now.state
     if now.service is not None:
-        what = f"{what} of {_names(state).get(now.service, now.service)}"
+        activity = f"{activity} of {_names(state).get(now.service, now.service)}"
     waits = f"; waits for {', '.join(now.waits_for)}" if now.waits_for else ""
     why = f": {now.why}" if now.why else ""
-    return f"{state.name}: {members}, {what} for {now.since:.0f} s, ring {state.ring}{waits}{why}"
+    return f"{state.name}: {members}, {activity} for {now.since:.0f} s, ring {state.ring}{waits}{why}"
 
 
 def _cells(member: GroupMemberState, services: list[int]) -> list[str]:
-    """The state of each service of a member, with the seconds of the step that runs; ``-`` for a service that it lacks."""
-    states = {one.id: one for one in member.services}
+    """The state of each service of a member, with the seconds of a running step; ``-`` for a service that it does not have."""
+    states = {service.id: service for service in member.services}
     cells = []
     for service in services:
-        one = states.get(service)
-        if one is None:
+        state = states.get(service)
+        if state is None:
             cells.append("-")
         else:
-            cells.append(one.state if one.seconds is None else f"{one.state} {one.seconds:.0f}s")
+            cells.append(state.state if state.seconds is None else f"{state.state} {state.seconds:.0f}s")
     return cells

@@ -1,4 +1,4 @@
-"""Steps that are commands: on this machine, or on a host that has only an agent."""
+"""Runs commands as the steps of services: on this machine, or on another host through its agent."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .service import AGAIN, Round, Service, Step
 
 __all__ = ["AGAIN_STATUS", "local_services", "remote_services"]
 
-AGAIN_STATUS = 75  # EX_TEMPFAIL: the exit status with which a command of process asks to be called again
-_TAIL = 200  # characters of the last line on stderr that an error repeats
-_LAST_OUTPUT = 1.0  # seconds to read what a command has written before its end
+AGAIN_STATUS = 75  # EX_TEMPFAIL: a ``process`` command that ends with this exit status is called again
+_TAIL = 200  # the maximum number of characters that an error repeats from the last line on stderr
+_LAST_OUTPUT = 1.0  # seconds for reading the rest of the output after a command has ended
 _TERM, _KILL = 15, 9
 _PATIENCE = ((_TERM, 3.0), (_KILL, 10.0))
-"""The signals that end a command on another host, each with the seconds in which it must have ended."""
+"""The signals that end a command on another host, each with the seconds to wait for the end."""
 
 OutputCallback = Callable[[str, int, bytes], None]
-"""Called with the name of the service, 1 for stdout or 2 for stderr, and the bytes that a command wrote."""
+"""Called with the name of the service, 1 for stdout or 2 for stderr, and the output of the command."""
 
 
 def local_services(file: ServicesFile, runner: Runner, output: OutputCallback) -> list[Service]:
-    """The services of a file, with commands that run on this machine."""
+    """Return the services of a file. Their commands run on this machine."""
 
     def command(service: str, step: str, argv: Sequence[str]) -> Step:
         return _LocalCommand(runner, service, step, argv, output)
@@ -40,9 +40,9 @@ def local_services(file: ServicesFile, runner: Runner, output: OutputCallback) -
 def remote_services(
     file: ServicesFile, client: Client, host: str, output: OutputCallback, variables: Mapping[str, str]
 ) -> list[Service]:
-    """The services of a file, with commands that run on a host through its agent.
+    """Return the services of a file. Their commands run on a host through its agent.
 
-    :param variables: further variables of the commands.
+    :param variables: additional environment variables of the commands.
     """
 
     def command(service: str, step: str, argv: Sequence[str]) -> Step:
@@ -54,14 +54,18 @@ def remote_services(
 def _services(file: ServicesFile, command: Callable[[str, str, Sequence[str]], Step]) -> list[Service]:
     return [
         Service.declared(
-            one, {step: command(one.name, step, argv) for step, argv in file.commands.get(one.name, {}).items()}
+            declaration,
+            {
+                step: command(declaration.name, step, argv)
+                for step, argv in file.commands.get(declaration.name, {}).items()
+            },
         )
-        for one in file.services
+        for declaration in file.services
     ]
 
 
 def environment(round_: Round, service: str, step: str) -> dict[str, str]:
-    """The variables of a command of a step. Lists have blanks between their items."""
+    """Return the environment variables for a command. Blanks separate the items of a list."""
     return {
         "LINESYNC_GROUP": round_.group,
         "LINESYNC_RING": round_.ring,
@@ -77,7 +81,7 @@ def environment(round_: Round, service: str, step: str) -> dict[str, str]:
 
 
 def _as_hosts(round_: Round) -> Round:
-    """The round with the names of the hosts, instead of those of the members that the controller runs for them."""
+    """Return the round with the names of the hosts (``sut``) instead of the members on the controller (``hub#sut``)."""
     controller = f"{round_.member.partition('#')[0]}#"
 
     def hosts(members: Iterable[str]) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ def _as_hosts(round_: Round) -> Round:
 
 
 class _Command:
-    """A step that runs a command."""
+    """A step that runs a command. Its subclasses know where the command runs."""
 
     def __init__(self, service: str, step: str, argv: Sequence[str], output: OutputCallback) -> None:
         self._service = service
@@ -105,7 +109,7 @@ class _Command:
 
     @property
     def waits_for(self) -> str:
-        """The command that has not ended."""
+        """The running command, for error messages."""
         pid = f" (pid {self._pid})" if self._pid else ""
         return f"the command '{command_line(self._argv)}'{pid}"
 
@@ -122,17 +126,17 @@ class _Command:
         raise LinesyncFailed(f"the command '{command_line(self._argv)}' {how}{': ' if last else ''}{last}")
 
     def _seen(self, round_: Round) -> Round:
-        """The round as the command sees it."""
+        """Return the round that the variables of the command describe."""
         return round_
 
     async def _call(self, env: Mapping[str, str]) -> CommandResult:
-        """Run the command. When this ends, all processes of the command have ended."""
+        """Run the command until all its processes have ended."""
         raise NotImplementedError
 
     def _wrote(self, number: int, data: bytes) -> None:
         if number == 2:
             self._tail = (self._tail + data)[-4 * _TAIL :]
-        if self._step != "check":  # it runs again and again, and an error has its last line
+        if self._step != "check":  # a check runs repeatedly, and an error repeats its last line
             self._output(self._service, number, data)
 
 
@@ -151,7 +155,7 @@ class _LocalCommand(_Command):
             status = await process.wait()
         finally:
             try:
-                await process.end_and_wait()  # also what the command left behind, so that the pipes end
+                await process.end_and_wait()  # also end the remaining processes of the command, so that the pipes end
                 await asyncio.wait(readers, timeout=_LAST_OUTPUT)
             finally:
                 for reader in readers:
@@ -213,8 +217,8 @@ class _RemoteCommand(_Command):
                 return result
 
     async def _end(self, running: Running) -> None:
-        """End the command. The host reports the end when no process of the command is left."""
-        with suppress(LinesyncError):  # it ended with an error, or the host is lost, which ends the command
+        """End the command. The host reports the end after all processes of the command have ended."""
+        with suppress(LinesyncError):  # the command ended with an error, or the host is lost and ends the command
             for number, seconds in _PATIENCE:
                 running.stream.send_message(protocol.encode(protocol.Kill(signal=number)))
                 with suppress(TimeoutError):

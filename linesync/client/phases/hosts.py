@@ -11,7 +11,7 @@ from .runner import Phases
 
 __all__ = ["HostPhases"]
 
-_AGAIN = 1.0  # seconds until the hosts are followed again after the hub was lost
+_AGAIN = 1.0  # seconds between the loss of the hub and the next attempt to follow the hosts
 
 
 class HostPhases:
@@ -19,7 +19,7 @@ class HostPhases:
 
     :param client: a connection to the hub.
     :param make: makes the :class:`Phases` of a host, with its name as the tag.
-    :param failed: called when the services of a host have ended with an error; those of the other hosts go on.
+    :param failed: called when the services of a host have ended with an error. The services of the other hosts continue.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HostPhases:
                 task.result()
 
     async def _serve(self, host: str) -> None:
-        """Run the services of a host until the group is stopped; begin again each time the host comes up."""
+        """Run the services of a host until the group is stopped. Start them again each time the host comes up."""
         while True:
             await self._up[host].wait()
             running = asyncio.create_task(self._make(host).run())
@@ -75,7 +75,7 @@ class HostPhases:
                 await asyncio.wait({running, down})
 
     async def _follow(self) -> None:
-        """Follow the states of the hosts."""
+        """Follow the states of the hosts, and record which hosts are up."""
         while True:
             try:
                 following = await self._client.changes()
@@ -87,7 +87,7 @@ class HostPhases:
                         if change.name in self._up and change.kind.startswith("host "):
                             self._set(change.name, change.kind == "host up")
             except LinesyncError:
-                pass  # the hub is lost; the members notice that, too
+                pass  # the hub is lost; the members notice this, too
             await asyncio.sleep(_AGAIN)
 
     def _set(self, host: str, up: bool) -> None:

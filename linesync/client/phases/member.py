@@ -1,4 +1,4 @@
-"""One member of a group: runs the steps that the hub asks for, one at a time, and reports how they ended."""
+"""One member of a group: runs the steps that the hub asks for, one at a time, and reports their results."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Member", "Membership"]
 
 _CAST_AGAIN = 1.0  # seconds between two attempts to report a failed service to all members
 _CUT = ("init", "process")
-"""The steps that end when the members change. All others always run to their end."""
+"""The steps that are cancelled when the members change. All other steps run until they end."""
 
 
 class Membership(Protocol):
-    """The part of a group of the client that a member uses."""
+    """The part of :class:`~linesync.client.groups.Group` that a member uses."""
 
     name: str
     member: str
@@ -39,7 +39,7 @@ class Membership(Protocol):
 
 
 class _Stop(Record):
-    """Stop a service, because it needs one that has failed."""
+    """Stops a service, because it needs another service that has failed."""
 
     place: Place
     why: str
@@ -54,7 +54,7 @@ class Member:
 
     :param declared: the services of all hosts, in order.
     :param places: the places of the services of this member, by their ids.
-    :param services: its services by name.
+    :param services: the services by name.
     :param say: called with a sentence for the log.
     """
 
@@ -71,24 +71,24 @@ class Member:
         self._say = say
         self._steps: deque[Step | _Stop] = deque()  # bound: the hub sends the steps of one service at a time
         self._more = asyncio.Event()
-        """Set when there is a step."""
+        """Set when a step waits."""
         self._idle = asyncio.Event()
-        """Set when there is no step, and none runs."""
+        """Set when no step waits or runs."""
         self._running: tuple[str, asyncio.Task[None]] | None = None
-        """The kind of the step that runs, and its task."""
+        """The kind of the running step, and its task."""
         self._started: dict[int, Place] = {}
-        """The services whose ``process`` has ended well and that were not stopped or aborted, in that order."""
+        """The started services, in the order of their start: ``process`` has succeeded, and no ``stop`` or ``abort`` followed."""
         self._begun: set[int] = set()
-        """The services of which a step has begun and that were not activated or aborted."""
+        """The services that have begun a step since they were last activated, aborted or stopped."""
         self._watching: dict[str, asyncio.Task[None]] = {}
-        """Checks the health of the services that have passed their gate."""
+        """The tasks that check the health of services after their gates, by the name of the service."""
         self._failed: set[str] = set()
         """The services that have failed after their start."""
         self._reports: set[asyncio.Task[None]] = set()
 
     async def run(self, group: Membership) -> None:
-        """Handle the events of a membership until it ends. By then, no step runs any more: ``init`` and ``process`` were
-        cancelled, and the others have ended. Services that have started stay.
+        """Handle the events of a membership until it ends. When this returns, no step is running: ``init`` and ``process``
+        were cancelled, and the other steps have ended. Started services keep running.
 
         :raises LinesyncError: the group removed this member, or the session with the hub was lost.
         """
@@ -144,13 +144,13 @@ class Member:
         self._more.set()
 
     def _cut(self) -> None:
-        """Cancel the ``init`` or ``process`` that runs, and drop those that wait."""
+        """Cancel a running ``init`` or ``process``, and drop the waiting ones."""
         self._steps = deque(step for step in self._steps if step.kind not in _CUT)
         if self._running is not None and self._running[0] in _CUT:
             self._running[1].cancel()
 
     async def _work(self) -> None:
-        """Run the steps in their order. A step that was cancelled has ended when the next one begins."""
+        """Run the steps in order. After a cancellation, the next step begins when the cancelled step has ended."""
         while True:
             while not self._steps:
                 self._idle.set()
@@ -175,7 +175,7 @@ class Member:
         place, round_ = self._places[step.service], self._round
         service, kind = self._services[place.declaration.name], step.kind
         if kind == "abort" and place.id not in self._begun:
-            return  # its first step was dropped before it began
+            return  # the first step of this service was dropped before it began
         self._begun.add(place.id)
         if place.gate:
             self._unwatch(place.declaration.name)  # until the gate opens again
@@ -202,14 +202,16 @@ class Member:
             await self._group.done(step, result, text)
 
     def _absent(self, place: Place) -> str:
-        """A service that this one needs and that no member of the view has; empty if there is none."""
+        """The name of a needed service that no member of the view has; empty if there is none."""
         hosts = {name for member in self._round.members for name in member.split("#")}
-        services = {one.name: one for one in self._declared}
+        services = {declaration.name: declaration for declaration in self._declared}
         needed = [services[name] for name in place.declaration.needs]
-        return next((one.name for one in needed if one.hosts and not hosts & {*one.hosts}), "")
+        return next(
+            (declaration.name for declaration in needed if declaration.hosts and not hosts & {*declaration.hosts}), ""
+        )
 
     def _note(self, kind: str, place: Place, result: str, round_: Round) -> None:
-        """Note what a step has changed."""
+        """Record the effects of a step."""
         if kind in ("activate", "abort", "stop"):
             self._begun.discard(place.id)
         if kind in ("abort", "stop"):
@@ -238,7 +240,7 @@ class Member:
             task.cancel()
 
     def _fail(self, name: str, why: str) -> None:
-        """A check has found out that a service has failed."""
+        """Report that the checks of a service have failed."""
         task = asyncio.create_task(self.ended(name, why))
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
@@ -248,8 +250,8 @@ class Member:
         return any(place.name == name for place in self._places.values())
 
     async def ended(self, name: str, why: str) -> None:
-        """A service of this member has failed or ended by itself: report that to the hub and to all members, unless it is
-        started again before."""
+        """Report to the hub and to all members that a service of this member has failed or ended by itself. The report to
+        the members is omitted if the service is started again before."""
         self._say(f"{name}: {why}")
         self._failed.add(name)
         place = next(place for place in self._places.values() if place.name == name)
@@ -262,15 +264,15 @@ class Member:
                 await asyncio.sleep(_CAST_AGAIN)
 
     def _heard(self, message: Message) -> None:
-        """A service of any member has failed: stop what needs it here, the last one first."""
+        """Handle the report that a service of any member has failed: stop the services here that need it, the last one first."""
         if message.state:
-            return  # of an earlier view
+            return  # it may be from an earlier view
         try:
             report = json.loads(message.data)
             failed, why = str(report["failed"]), str(report["why"])
         except (ValueError, KeyError, TypeError):
             return  # a message of another program in the group
-        dependent = {one.name for one in needing(self._declared, failed)}
+        dependent = {declaration.name for declaration in needing(self._declared, failed)}
         for place in reversed(list(self._started.values())):
             if place.name in dependent:
                 self._put(_Stop(place, f"it needs {failed}, which failed on {message.sender}: {why}"))
@@ -280,8 +282,8 @@ class Member:
         await self._group.ended(stop.place.id, f"stopped, because {stop.why}")
 
     async def wind_up(self) -> None:
-        """This member leaves the group: abort what has begun and was not activated, and stop what has started, the last service
-        first."""
+        """End the services because this member leaves the group. Abort the services that have begun and were not activated.
+        Then stop the other services that have started. Both begin with the last service."""
         for place in sorted(self._places.values(), key=lambda place: place.id, reverse=True):
             if place.id in self._begun:
                 await self._run_alone("abort", place)
@@ -289,7 +291,7 @@ class Member:
             await self._run_alone("stop", place)
 
     async def _run_alone(self, kind: str, place: Place, why: str = "this member leaves the group") -> None:
-        """Run a step that the hub did not ask for."""
+        """Run a step without a request of the hub."""
         service = self._services[place.declaration.name]
         if kind in service.steps and not place.gate:
             self._say(f"{place.name}: {kind} begins, because {why}")

@@ -1,4 +1,4 @@
-"""The services of one member of a group: registers them, joins the group, and runs their steps."""
+"""Registers the services of one member, joins its group, and runs the steps of the services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Phases", "own_host"]
 _FIRST_TRIES = 5  # attempts to join for the first time, because the hub may be restarted meanwhile
 _PAUSE = 1.0  # seconds between the loss of a membership and the next attempt to join
 _LEAVE = 5.0  # seconds within which the hub must confirm that this member has left
-_HANGING = 10.0  # seconds beyond its own timeout after which the hub considers a step of a member that hangs late
+_HANGING = 10.0  # seconds that the hub waits longer than the timeout of a step, in case the member itself hangs
 
 
 class Phases:
@@ -36,7 +36,7 @@ class Phases:
     :param group: the name of the group.
     :param tag: the tag of the member, for several members on one host.
     :param host: the host whose services run, as in the ``hosts`` of declarations; by default, the host of this member.
-    :param say: called with a sentence for each step, for the log.
+    :param say: called with each sentence for the log, for example about a step.
     :param connect: makes another connection when the agent of this host was restarted; the caller closes the first one.
 
     The other parameters are those of :meth:`~linesync.client.aio.Client.group`.
@@ -87,17 +87,19 @@ class Phases:
     async def run(self) -> None:
         """Join the group, and run the steps of the services until the group is stopped.
 
-        If the session with the hub is lost, this joins again when it is back, and the services stay. When this ends, and also
-        if it is cancelled, the step that runs is cancelled, the services that have started are stopped (the last one first),
-        and this member leaves the group.
+        If the session with the hub is lost, this joins again when the hub is available again. The services keep running. When
+        this ends or is cancelled, it cancels a running ``init`` or ``process``, leaves the group, and stops the services that
+        have started, the last one first.
 
-        :raises UsageError: the declarations are wrong (:func:`~linesync.model.groups.order.in_order`).
+        :raises UsageError: the declarations are invalid (:func:`~linesync.model.groups.order.in_order`).
         :raises Mismatch: the group has other terms.
         :raises Aborted: the group excluded this member.
         """
         declared = in_order(service.declaration for service in self._services.values())
         every = places(declared)
-        host = self._host or (await own_host(self._client) if any(one.hosts for one in declared) else "")
+        host = self._host or (
+            await own_host(self._client) if any(declaration.hosts for declaration in declared) else ""
+        )
         ours = {place.id: place for place in every if place.declaration.on(host)}
         self._member = member = Member(declared, ours, self._services, self._say)
         announced = [_announced(place) for place in ours.values()]
@@ -157,14 +159,14 @@ class Phases:
                 self._client = self._own = client
 
     async def _close_own(self) -> None:
-        """Close the connection, unless it is the caller's."""
+        """Close the connection if this object has made it."""
         if self._own is not None:
             await self._own.aclose()
             self._own = None
 
     async def ended(self, name: str, why: str = "it ended") -> None:
-        """Report that a service of this member has ended or failed by itself. If it is a keystone, the whole group is
-        stopped. Otherwise the services that need it are stopped.
+        """Report that a service of this member has ended or failed by itself. If the service is a keystone, the
+        whole group is stopped. Otherwise the services that need it are stopped.
 
         :raises UsageError: this member does not run such a service now.
         """
@@ -175,14 +177,14 @@ class Phases:
 
 
 def _final(error: LinesyncError) -> bool:
-    """Whether an error ends the membership for good: the group has excluded this member, or does not accept it again."""
+    """Whether an error ends the membership permanently: the group has excluded this member, or does not accept it again."""
     if isinstance(error, Aborted):
         return str(error.details.get("cause", "")).startswith("excluded")
     return isinstance(error, UsageError | Mismatch | NotAllowed)
 
 
 async def own_host(client: Client) -> str:
-    """The name of this host at the hub, which a barrier for one member returns."""
+    """Return the name of this host at the hub. A barrier for one member returns this name."""
     for _ in range(_FIRST_TRIES - 1):
         try:
             return await _find_own_host(client)

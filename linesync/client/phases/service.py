@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "Round", "Service", "Step"]
 
 AGAIN: Final = "again"
-"""What ``process`` returns to be called again."""
+"""The return value with which ``process`` requests another call."""
 
 
 class Round(Record):
@@ -31,13 +31,13 @@ class Round(Record):
     joined: tuple[str, ...] = ()
     """The members that are new in this view."""
     left: tuple[tuple[str, str], ...] = ()
-    """The members that left since the view before, each with the cause."""
+    """The members that left since the previous view, each with the cause."""
     carried: tuple[str, ...] = ()
-    """The members that come from the same earlier view as this one."""
+    """The members that were also in the previous view."""
 
     @property
     def index(self) -> int:
-        """The place of this member in ``members``, from 0."""
+        """The position of this member in ``members``, from 0."""
         return self.members.index(self.member)
 
 
@@ -46,19 +46,20 @@ Step = Callable[[Round], Awaitable[object]]
 
 
 class Service:
-    """A service with the steps that this host runs for it. A step that is None is done immediately.
+    """A service and its steps on this host. A step that is None is done immediately.
 
-    Each step is a coroutine function with one argument, a :class:`Round`. An exception means that the step failed. When a
-    step is late, or the members change, the coroutine is cancelled. It must end what it has started before it ends.
+    Each step is a coroutine function with one argument, a :class:`Round`. An exception means that the step failed. A
+    late step is cancelled. ``init`` and ``process`` are also cancelled when the members change. A cancelled coroutine must
+    clean up before it ends.
 
     :param process: starts the service. If it returns :data:`AGAIN`, it is called again.
-    :param check: finds out whether the service is healthy. It raises an exception, or returns False, if it is not.
-    :param activate: runs when ``process`` has ended on all hosts.
-    :param abort: runs instead, if the members change or a ``process`` fails before that.
+    :param check: checks the health of the service. An exception or the result False means that the service is unhealthy.
+    :param activate: runs when ``process`` has succeeded on all hosts.
+    :param abort: runs instead of ``activate``, if the members change or a step fails before ``activate``.
     :param stop: runs when the group is stopped or this host leaves.
-    :param needs: the services that it needs, with the state that it waits for: ``started``, ``completed`` or ``healthy``;
-        for a list of names, ``started``.
-    :param timeout: seconds for each step; ``timeouts`` has those of some steps.
+    :param needs: the services that it needs, each with the required state: ``started``, ``completed`` or ``healthy``. A list
+        of names means the state ``started``.
+    :param timeout: seconds for each step; ``timeouts`` overrides it for some steps.
 
     :class:`~linesync.model.groups.services.Declaration` describes the other parameters.
     """
@@ -106,7 +107,7 @@ class Service:
 
     @classmethod
     def declared(cls, declaration: Declaration, steps: Mapping[str, Step]) -> Service:
-        """A service with a declaration that exists already."""
+        """Make a service from an existing declaration."""
         made = cls(declaration.name)
         made.declaration = declaration
         made.steps = dict(steps)

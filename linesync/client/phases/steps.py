@@ -1,4 +1,4 @@
-"""Runs one step of a service: with its limit of time, and with an error that names host, service, step and what it waits for."""
+"""Runs one step of a service with its timeout. Errors name the host, the service, the step, and the reason for a delay."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .service import AGAIN, Round, Service, Step
 __all__ = ["CHECKS_FAILED", "StepFailed", "run_step", "watch_health"]
 
 CHECKS_FAILED = 3
-"""So many checks in a row must fail until a healthy service has failed."""
+"""The number of consecutive failed checks after which a healthy service has failed."""
 
 
 class StepFailed(Exception):
     """A step failed, or was late.
 
-    :ivar text: one sentence that says what happened.
+    :ivar text: a sentence that describes the failure.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,10 +30,10 @@ class StepFailed(Exception):
 async def run_step(kind: str, place: Place, service: Service, round_: Round, absent: str = "") -> str:
     """Run a step of a service, or of a gate.
 
-    :param absent: a service that this one needs and that no member has; empty if there is none. ``process`` then waits for a
-        new view.
+    :param absent: the name of a needed service that no member has; empty if there is none. With such a name, ``process`` waits
+        for a new view.
     :returns: ``done``, or ``again`` if ``process`` asks to be called again.
-    :raises StepFailed: it failed, or did not end in time.
+    :raises StepFailed: the step failed, or did not end in time.
     """
     if place.gate:
         if kind == "process" and place.gate == HEALTHY:
@@ -44,14 +44,14 @@ async def run_step(kind: str, place: Place, service: Service, round_: Round, abs
         run = _Absent(absent)
     if run is None:
         return "done"
-    what = f"the step {kind} of the service {place.declaration.name} on {round_.member}"
+    title = f"the step {kind} of the service {place.declaration.name} on {round_.member}"
     limit = place.declaration.timeout(kind)
     try:
         result = await _limited(run, round_, limit)
     except _Late:
-        raise StepFailed(f"{what} did not end within {limit:g} s; it waits for {waits_for(run)}") from None
+        raise StepFailed(f"{title} did not end within {limit:g} s; it waits for {waits_for(run)}") from None
     except Exception as error:
-        raise StepFailed(f"{what} failed: {_reason(error)}") from None
+        raise StepFailed(f"{title} failed: {_reason(error)}") from None
     return "again" if kind == "process" and result == AGAIN else "done"
 
 
@@ -66,9 +66,9 @@ class _Absent:
 
 
 async def watch_health(place: Place, service: Service, round_: Round, failed: Callable[[str], None]) -> None:
-    """Check a healthy service again and again, until some checks in a row have failed.
+    """Check a healthy service repeatedly, until :data:`CHECKS_FAILED` consecutive checks have failed.
 
-    :param failed: called then with a sentence.
+    :param failed: called at the end with a sentence that describes the failure.
     """
     bad = 0
     while True:
@@ -101,7 +101,7 @@ async def _become_healthy(place: Place, service: Service, round_: Round) -> None
 async def _check(place: Place, service: Service, round_: Round) -> str:
     """Check a service once.
 
-    :returns: why it is not healthy; empty if it is.
+    :returns: the reason why the service is unhealthy; empty if it is healthy.
     """
     run = service.steps["check"]
     limit = place.declaration.check_timeout
@@ -115,11 +115,11 @@ async def _check(place: Place, service: Service, round_: Round) -> str:
 
 
 class _Late(Exception):
-    """A step did not end in time. A TimeoutError of the step itself is another error."""
+    """A step did not end in time. A TimeoutError that the step itself raises is a different error."""
 
 
 async def _limited(run: Step, round_: Round, limit: float) -> object:
-    """Call a step with a limit of time."""
+    """Call a step with a timeout."""
     scope = asyncio.timeout(limit)
     try:
         async with scope:
@@ -131,7 +131,7 @@ async def _limited(run: Step, round_: Round, limit: float) -> object:
 
 
 def waits_for(run: Step) -> str:
-    """What a step that does not end waits for, in words."""
+    """Describe the operation for which an unfinished step waits."""
     return str(getattr(run, "waits_for", "") or f"the coroutine {getattr(run, '__qualname__', type(run).__name__)}")
 
 

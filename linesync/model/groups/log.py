@@ -1,10 +1,10 @@
-"""The log of a group: one list of events, from which each member reads at its own pace.
+"""The log of a group: a list of events. Each member reads it at its own speed.
 
-1. Each entry has a number, which grows. All members get the entries in this order, so the order is total.
+1. Each entry has an increasing number. All members get the entries in the order of the numbers, so the order is total.
 2. An entry is for all members, or for the members that it names (a step of a service that only they have).
-3. An entry is removed when it was sent to all members. So a member that does not read keeps the log long; its group bounds
-   that (:mod:`.group`).
-4. A member gets only the steps that it still has to run. The steps of a round that is over are removed.
+3. An entry is removed when it was sent to all members. So the log grows while a member does not read. The group limits its
+   size (:mod:`.group`).
+4. A member gets only the steps that it still has to run. The steps of a round are removed when the round has ended.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
     "end",
 )
 KINDS = frozenset((*STEPS, *MESSAGES, VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END))
-BATCH_BYTES = 24 << 10  # bytes of one batch, unless its first event is larger
-BATCH_EVENTS = 256  # most events of one batch
-ENTRY_ROOM = 64  # bytes counted for an entry besides its data
+BATCH_BYTES = 24 << 10  # the maximum size of a batch, unless its first event is larger
+BATCH_EVENTS = 256  # the maximum number of events in a batch
+ENTRY_ROOM = 64  # bytes that are counted for an entry in addition to its data
 
 
 def _size(entry: GroupEvent) -> int:
@@ -44,7 +44,7 @@ def _size(entry: GroupEvent) -> int:
 
 
 class Log:
-    """The entries of one group that some member has not received.
+    """The entries of one group that at least one member has not received.
 
     :ivar last: the number of the last entry.
     :ivar size: the bytes of all entries.
@@ -74,7 +74,7 @@ class Log:
         return self.last
 
     def put(self, entry: GroupEvent) -> None:
-        """Add an entry that has its number already."""
+        """Add an entry that already has a number."""
         self._entries[entry.number] = entry
         self.size += _size(entry)
         if entry.kind in MESSAGES:
@@ -88,7 +88,7 @@ class Log:
         return KeptEntry(entry.kind, entry.service, entry.sender, entry.data, entry.only)
 
     def drop_steps(self) -> None:
-        """Remove all steps, because their round is over."""
+        """Remove all steps, because their round has ended."""
         for number in [number for number, entry in self._entries.items() if entry.kind in STEPS]:
             self._remove(number)
 
@@ -104,13 +104,13 @@ class Log:
         self._journal.mark("group entry", (*self._key, number))
 
     def outstanding(self, sender: str) -> int:
-        """The bytes of a sender's messages that some member has not received."""
+        """The bytes of a sender's messages that at least one member has not received."""
         return self._outstanding.get(sender, 0)
 
     def read(self, after: int, member: int, owed: Collection[int]) -> list[GroupEvent]:
         """The next entries for a member, up to the size of a batch; empty if it was sent everything.
 
-        :param owed: the numbers of the steps that it has to run; it does not get others.
+        :param owed: the numbers of the steps that it has to run; it gets no other steps.
         """
         found: list[GroupEvent] = []
         size = 0
@@ -132,7 +132,7 @@ class Log:
         return sorted(last.values(), key=lambda entry: entry.number)
 
     def trim(self, sent: Iterable[int]) -> bool:
-        """Remove the entries that were sent to all members. A reply that was sent arrives, or its session ends.
+        """Remove the entries that were sent to all members. They are not needed again: a sent reply arrives, or its session ends.
 
         :param sent: for each member, the number of the last entry that was sent to it.
         :returns: whether anything was removed.

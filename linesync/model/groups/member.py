@@ -1,4 +1,4 @@
-"""One member of a group: what it has received, and the steps that it has not reported."""
+"""One member of a group: its services, the events that it has received, and the steps that it has not reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .log import ACTIVATE, STEPS, STOP
 __all__ = ["Member", "Step"]
 
 UNREPORTED = 1.0  # seconds: a member reports a step that took longer before it begins the next one
-STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because nobody can join meanwhile
+STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because no member can join meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,18 @@ class Member:
     :ivar name: ``host`` or ``host#tag``.
     :ivar client: the client that joined.
     :ivar arrival: the id of the request with which it joined.
-    :ivar passive: its host owns it, so it gets no events.
+    :ivar passive: whether the host itself is the member; then it gets no events.
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
     :ivar sent: the number of the last event that was sent to it.
-    :ivar taking: its services that take part in the present round.
+    :ivar taking: its services that take part in the current round.
     :ivar steps: the steps that it has not reported, in order.
-    :ivar began: when the first of them could begin.
-    :ivar active: the services that it was asked to activate, and that it has not stopped.
+    :ivar began: when the first of these steps could begin.
+    :ivar active: the services that it was asked to activate and has not stopped.
     :ivar poll: the arrival id of its request for events; empty if it has none.
     :ivar cast: the arrival id of its message whose reply waits for room; empty if there is none.
     :ivar cast_number: the number of that message.
-    :ivar partial: the bytes of the parts of a message whose last part has not come.
+    :ivar partial: the number of bytes that have arrived of an incomplete message.
     :ivar ended: the services that have ended by themselves since their last step, each with the reason.
     """
 
@@ -72,15 +72,15 @@ class Member:
     ended: dict[int, str] = field(default_factory=dict)
 
     def announce(self, services: Iterable[Announced]) -> None:
-        """Replace the services. Steps of services that have disappeared are skipped."""
-        self.services = {one.id: one for one in services}
+        """Replace the services. The steps of removed services are skipped."""
+        self.services = {announced.id: announced for announced in services}
         self.steps = [step for step in self.steps if step.service in self.services]
         self.active &= self.services.keys()
         self.ended = {service: why for service, why in self.ended.items() if service in self.services}
         self.taking &= self.services.keys()
 
     def owe(self, step: Step, now: float) -> None:
-        """It was asked to run a step."""
+        """Add a step that the member is asked to run."""
         if not self.steps:
             self.began = now
         self.steps.append(step)
@@ -89,7 +89,7 @@ class Member:
             self.active.add(step.service)
 
     def done(self, number: int, now: float) -> Step | None:
-        """It has run all steps up to this number. Return the last one of these."""
+        """Remove all steps up to this number, because the member has run them. Return the last of them, or None."""
         last = None
         while self.steps and self.steps[0].number <= number:
             last = self.steps.pop(0)
@@ -100,9 +100,9 @@ class Member:
 
     @property
     def deadline(self) -> float | None:
-        """When the first of the owed steps must be done, or None.
+        """The time by which the first owed step must be done, or None if there is no limit.
 
-        A member reports a short step together with the next one, so that it has a little longer for each of several steps.
+        A member reports a short step together with the next step. So each further owed step adds :data:`UNREPORTED` seconds.
         """
         if not self.steps:
             return None
@@ -136,7 +136,7 @@ class Member:
     @classmethod
     def restore(cls, number: int, kept: KeptGroupMember, client: Client, shift: float) -> Member:
         """Make a member from its record; raises ValueError."""
-        services = {one.id for one in kept.services}
+        services = {announced.id for announced in kept.services}
         if not all(step.service in services and step.kind in STEPS for step in kept.steps):
             raise ValueError("it has a step of a service that it has not announced")
         return cls(
@@ -145,7 +145,7 @@ class Member:
             client,
             kept.arrival,
             kept.passive,
-            {one.id: one for one in kept.services},
+            {announced.id: announced for announced in kept.services},
             kept.since + shift,
             kept.sent,
             set(kept.taking),

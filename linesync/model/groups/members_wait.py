@@ -24,7 +24,7 @@ class Home(Protocol):
 
 
 class MembersPlace(Place):
-    """The waits for members of one group, which need not exist yet."""
+    """The waits for members of one group. The group may not exist yet."""
 
     def __init__(self, home: Home, key: tuple[str, str]) -> None:
         super().__init__("group", *key)
@@ -43,7 +43,7 @@ class MembersPlace(Place):
         self._waits[wait] = least
 
     def too_few(self, headline: str, least: int) -> TimedOut:
-        """The error if there are not enough members: it names those that are there."""
+        """The error for a group with too few members. It names the current members."""
         members = self._home.member_names(self.key)
         found = f"{len(members)} of {least} members: {names_in_words(members, len(members))}"
         return TimedOut(f"{headline} {self.title}: it has {found}", details={"members": list(members), "count": least})

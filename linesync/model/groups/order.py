@@ -4,13 +4,15 @@ Every host runs the services of a group in the order of their ids. A declaration
 that the service comes ``after`` and ``before``; then :func:`in_order` assigns the ids. The ids of a service must be equal on
 all hosts, so all hosts use the same declarations, or every service has an id.
 
-A need is not an order. It says which state of another service a service waits for, and that it stops if the other one fails.
-A service can need only services that come before it, because it would otherwise wait without limit.
+A need does not change the order. It names another service and a state: the service waits until the other service has this
+state, and it is stopped if the other service fails. A service can need only services that come before it, because it would
+otherwise wait without limit.
 
 A service with a check has two places in the order: its own, and the gate ``NAME:healthy``, at which all hosts wait until its
-check has succeeded. The gate is directly before the first service that needs it healthy. Without one, it is at the end. So
-services in between start before it is healthy. In the same way, ``NAME:completed`` is a gate at which all hosts wait for its
-``activate``, which otherwise runs together with the ``process`` of the next service.
+check has succeeded. The gate is directly before the first service that needs the state ``healthy``. Without such a need, the
+gate is at the end. So the services between a service and its gate start before the service is healthy. In the same way,
+``NAME:completed`` is a gate at which all hosts wait for ``activate`` of the service. Without this gate, ``activate`` runs
+together with the ``process`` of the next service.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from .services import COMPLETED, HEALTHY, STARTED, Declaration, check_declaratio
 
 __all__ = ["Place", "in_order", "needing", "places"]
 
-SPACING = 10  # between assigned ids, so that gates fit between two services
+SPACING = 10  # the difference of two assigned ids, so that ids for gates are free between two services
 
 
 class Place(Record):
@@ -43,82 +45,91 @@ class Place(Record):
 
 
 def in_order(declared: Iterable[Declaration]) -> list[Declaration]:
-    """Check the declarations together, and return them sorted by id. Each one then has an id instead of ``after`` and
-    ``before``.
+    """Check the declarations together, and return them sorted by id. Each returned declaration has an id instead of ``after``
+    and ``before``.
 
-    :raises UsageError: two services have the same name or id; some have an id and others do not; one names a service that is
-        not declared; the order has a circle; or one needs a service that comes later. The error names both services.
+    :raises UsageError: two services have the same name or id; some services have an id and others do not; a service names a
+        service that is not declared; the order has a circle; or a service needs a service that comes later. The error names
+        both services.
     """
     services: dict[str, Declaration] = {}
-    for one in declared:
-        check_declaration(one)
-        if one.name in services:
-            raise UsageError(f"the service {one.name} is declared twice; remove one of the declarations or rename it")
-        services[one.name] = one
-    ordered = _by_id(services) if any(one.id is not None for one in services.values()) else _by_neighbours(services)
+    for declaration in declared:
+        check_declaration(declaration)
+        if declaration.name in services:
+            raise UsageError(
+                f"the service {declaration.name} is declared twice; remove one of the declarations or rename it"
+            )
+        services[declaration.name] = declaration
+    ordered = (
+        _by_id(services)
+        if any(declaration.id is not None for declaration in services.values())
+        else _by_neighbours(services)
+    )
     _check_needs(ordered)
     return ordered
 
 
 def places(ordered: Sequence[Declaration]) -> list[Place]:
-    """The services, as :func:`in_order` returns them, with their gates, sorted by id.
+    """Add the gates to services that :func:`in_order` has returned. Return all places, sorted by id.
 
     :raises UsageError: there is no free id for a gate.
     """
     found: list[Place] = []
-    services = {one.name: one for one in ordered}
-    open_for = {one.name: [STARTED] for one in ordered}
-    """The states of each service that the next one need not wait for."""
-    for one in ordered:
-        assert one.id is not None
-        gates = [(services[other], state) for other, state in one.needs.items() if state not in open_for[other]]
-        if one.id - len(gates) <= (found[-1].id if found else -1):
+    services = {service.name: service for service in ordered}
+    reached = {service.name: [STARTED] for service in ordered}
+    """The states of each service that it has before the next service begins."""
+    for service in ordered:
+        assert service.id is not None
+        gates = [(services[other], state) for other, state in service.needs.items() if state not in reached[other]]
+        if service.id - len(gates) <= (found[-1].id if found else -1):
             gate = Place(0, *gates[-1])
             raise UsageError(
-                f"there is no free id between {found[-1].name} (id {found[-1].id}) and {one.name} (id {one.id}) for the gate"
-                f" {gate.name}; give {one.name} and all services after it higher ids"
+                f"there is no free id between {found[-1].name} (id {found[-1].id}) and {service.name} (id {service.id})"
+                f" for the gate {gate.name}; give {service.name} and all services after it higher ids"
             )
-        for n, (service, state) in enumerate(gates):
-            found.append(Place(one.id - len(gates) + n, service, state))
-            open_for[service.name] += [COMPLETED, state]  # a check runs after activate
-        found.append(Place(one.id, one))
-    last = [one for one in ordered if one.checked and HEALTHY not in open_for[one.name]]
-    return found + [Place(found[-1].id + n, one, HEALTHY) for n, one in enumerate(last, 1)]
+        for n, (needed, state) in enumerate(gates):
+            found.append(Place(service.id - len(gates) + n, needed, state))
+            reached[needed.name] += [COMPLETED, state]  # a check runs after activate
+        found.append(Place(service.id, service))
+    last = [service for service in ordered if service.checked and HEALTHY not in reached[service.name]]
+    return found + [Place(found[-1].id + n, service, HEALTHY) for n, service in enumerate(last, 1)]
 
 
 def needing(ordered: Sequence[Declaration], name: str) -> list[Declaration]:
     """The services that need a service, directly or through others, in order."""
     found = {name: True}
-    for one in ordered:  # a service needs only services before it
-        if any(other in found for other in one.needs):
-            found[one.name] = True
-    return [one for one in ordered if one.name in found and one.name != name]
+    for service in ordered:  # a service needs only services before it
+        if any(other in found for other in service.needs):
+            found[service.name] = True
+    return [service for service in ordered if service.name in found and service.name != name]
 
 
 def _by_id(services: Mapping[str, Declaration]) -> list[Declaration]:
-    """The order by ids."""
+    """Sort the services by their ids."""
     owners: dict[int, str] = {}
-    for name, one in services.items():
-        if one.id is None or one.after or one.before:
+    for name, service in services.items():
+        if service.id is None or service.after or service.before:
             with_id = next(other for other, declared in services.items() if declared.id is not None)
-            found = "after or before" if one.after or one.before else "no id"
+            mistake = "after or before" if service.after or service.before else "no id"
             raise UsageError(
-                f"the service {name} has {found}, but {with_id} has an id; give all services an id, or none of them"
+                f"the service {name} has {mistake}, but {with_id} has an id; give all services an id, or none of them"
             )
-        if one.id in owners:
-            raise UsageError(f"the services {owners[one.id]} and {name} both have the id {one.id}; change one of them")
-        owners[one.id] = name
-    return sorted(services.values(), key=lambda one: one.id or 0)
+        if service.id in owners:
+            raise UsageError(
+                f"the services {owners[service.id]} and {name} both have the id {service.id}; change one of them"
+            )
+        owners[service.id] = name
+    return sorted(services.values(), key=lambda service: service.id or 0)
 
 
 def _by_neighbours(services: Mapping[str, Declaration]) -> list[Declaration]:
-    """The order by ``after`` and ``before``; where these leave a choice, the order of the declarations."""
+    """Sort the services by ``after`` and ``before``. If several orders are possible, keep the order of the declarations."""
     earlier: dict[str, dict[str, None]] = {name: {} for name in services}
-    for name, one in services.items():
-        for key, others in (("after", one.after), ("before", one.before)):
-            for other in others:
+    for name, service in services.items():
+        for key, neighbours in (("after", service.after), ("before", service.before)):
+            for other in neighbours:
                 if other not in services:
-                    raise _unknown(one, key, other, services)
+                    raise _unknown(service, key, other, services)
                 first, second = (other, name) if key == "after" else (name, other)
                 earlier[second][first] = None
     done: dict[str, None] = {}
@@ -131,7 +142,7 @@ def _by_neighbours(services: Mapping[str, Declaration]) -> list[Declaration]:
 
 
 def _circle(earlier: Mapping[str, Mapping[str, None]], done: Mapping[str, None]) -> UsageError:
-    """The error for an order in which no further service can come next: every service left waits for another one."""
+    """The error for an order with a circle: each remaining service must come after another remaining service."""
     path = [next(name for name in earlier if name not in done)]
     while (before := next(name for name in earlier[path[-1]] if name not in done)) not in path:
         path.append(before)
@@ -143,25 +154,25 @@ def _circle(earlier: Mapping[str, Mapping[str, None]], done: Mapping[str, None])
 
 def _check_needs(ordered: Sequence[Declaration]) -> None:
     """Refuse a need for a service that comes later, that is not declared, or that cannot become healthy."""
-    services = {one.name: one for one in ordered}
-    numbers = {one.name: n for n, one in enumerate(ordered)}
-    for one in ordered:
-        for other, state in one.needs.items():
+    services = {service.name: service for service in ordered}
+    numbers = {service.name: n for n, service in enumerate(ordered)}
+    for service in ordered:
+        for other, state in service.needs.items():
             if other not in services:
-                raise _unknown(one, "needs", other, services)
-            if numbers[other] >= numbers[one.name]:
+                raise _unknown(service, "needs", other, services)
+            if numbers[other] >= numbers[service.name]:
                 raise UsageError(
-                    f"the service {one.name} (id {one.id}) needs {other}, which has the id {services[other].id}; a service"
-                    " can need only services with lower ids, so change the order or remove the need"
+                    f"the service {service.name} (id {service.id}) needs {other}, which has the id {services[other].id};"
+                    " a service can need only services with lower ids, so change the order or remove the need"
                 )
             if state == HEALTHY and not services[other].checked:
                 raise UsageError(
-                    f"the service {one.name} needs {other} to be healthy, but {other} has no check; declare one, or need"
+                    f"the service {service.name} needs {other} to be healthy, but {other} has no check; declare one, or need"
                     " 'started'"
                 )
 
 
-def _unknown(one: Declaration, key: str, other: str, known: Iterable[str]) -> UsageError:
+def _unknown(service: Declaration, key: str, other: str, known: Iterable[str]) -> UsageError:
     return UsageError(
-        f"the service {one.name} names {other} in {key}, which is not declared; the services are {', '.join(known)}"
+        f"the service {service.name} names {other} in {key}, which is not declared; the services are {', '.join(known)}"
     )

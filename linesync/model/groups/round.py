@@ -1,18 +1,20 @@
-"""The round of services that runs in the present view of a group.
+"""The round of services that runs in the current view of a group.
 
-1. The lists of all members are merged and sorted by id. A service that a member lacks is empty there: the member has no step
-   for it, and the others do not wait for it.
+1. The services of all members are merged and sorted by id. A member has no step for a service that it does not have, and the
+   other members do not wait for it.
 2. ``init`` runs on all members for all services. With ``in-turn``, each ``init`` runs directly before its ``process``.
-3. Then, for each service in order: ``process`` until it is done on each member that has it. That is the barrier of the service.
-   Then ``activate``, together with the ``process`` of the next service. With ``activate = "before"``, each member activates
-   before the barrier. With ``serialize``, the members process one after the other, in the order of the view.
-4. The round is completed when the last service is activated everywhere. Without services, it is completed immediately.
-5. A change of the view aborts the round. So does a step that failed or was late; then the terms decide whether the group
-   tries again after a delay, excludes the member, or stops there.
-6. Stopping runs ``stop`` backwards, for one service after the other, on the members that have activated it.
+3. Then each service runs ``process``, in order. The barrier of a service opens when ``process`` is done on each member that has
+   the service. Then its ``activate`` runs together with the ``process`` of the next service. With ``activate = "before"``, each
+   member runs ``activate`` before the barrier. With ``serialize``, the members run ``process`` one after the other, in the order
+   of the view.
+4. The round is completed when the last service is activated on all its members. Without services, it is completed immediately.
+5. A change of the view aborts the round. A failed or late step also aborts the round. Then the terms of the group decide: the
+   group tries again after a delay or excludes the member, or the round stays failed.
+6. When the group is stopped, ``stop`` runs for one service after the other, in reverse order, on the members that have activated
+   the service.
 
-A member owes a report for the last step that it was asked to run. The report of a step includes the steps before it. The
-others wait while a member owes a report. So the barrier needs no other state, and a member that has left cannot keep it
+A member owes a report for the last step that it was asked to run: the hub and the other members wait for this report. The
+report of a step includes the steps before it. So the barrier needs no other state, and a member that has left cannot keep it
 closed.
 """
 
@@ -31,9 +33,9 @@ __all__ = ["Round", "merge"]
 
 NONE, STOPPING = "none", "stopping"
 RUNNING = (INIT, PROCESS, ACTIVATE)
-"""The states in which a round has begun and is not over."""
+"""The states of a round between its begin and its end."""
 STATES = (NONE, *RUNNING, COMPLETED, FAILED, STOPPING, STOPPED)
-PAST_MAX = 20  # earlier rounds of a group that are kept
+PAST_MAX = 20  # the maximum number of earlier rounds of a group that are kept
 BACKOFF_MAX = 60.0  # seconds: the longest delay before a retry
 
 
@@ -52,21 +54,21 @@ class Board(Protocol):
 
 
 class Round:
-    """The round of one group. Each group has one, which begins again with each view."""
+    """The round of one group. Each group has one object, and its round begins again with each view."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self.state = NONE
         self.services: tuple[int, ...] = ()
         self.at = 0
-        """The place of the service whose turn it is."""
+        """The index of the current service in ``services``."""
         self.ran: set[int] = set()
-        """The members that have run the present service, if its members take turns."""
+        """With ``serialize``: the members that were asked to run the current service; empty otherwise."""
         self.since = 0.0
         self.began = 0.0
         self.why = ""
         self.failed = ("", -1)
-        """The member whose step failed, and the service."""
+        """The name of the member with the failed step, and the id of the service."""
         self.mixed: tuple[str, ...] = ()
         self.only = -1
         """The only service of the round; -1 for all."""
@@ -76,20 +78,20 @@ class Round:
 
     @property
     def running(self) -> bool:
-        """Whether it has begun and is not over."""
+        """Whether the round has begun and has not ended."""
         return self.state in RUNNING
 
     # -- a round ---------------------------------------------------------------------------------------------------------
 
     def begin(self, now: float, only: int | None = None) -> None:
-        """Begin a round in the present view.
+        """Begin a round in the current view.
 
         :param only: the only service to run; None for all.
         """
         board = self._board
         ids, self.mixed = merge(board.active)
         self.only = -1 if only is None else only
-        self.services = tuple([one for one in ids if only in (None, one)])
+        self.services = tuple([id_ for id_ in ids if only in (None, id_)])
         for member in board.active:
             member.taking = set(member.services)
             board.touch(member)
@@ -107,7 +109,7 @@ class Round:
         self.advance(now)
 
     def advance(self, now: float) -> None:
-        """Go on as far as no member owes a report."""
+        """Continue the round until a member owes a report, or the round ends."""
         board = self._board
         while (self.running or self.state == STOPPING) and not any(member.steps for member in board.active):
             if self.state == INIT:
@@ -130,20 +132,20 @@ class Round:
                 self._stop_next(now)
 
     def _process(self, now: float) -> None:
-        """It is the turn of the present service."""
+        """Begin ``process`` of the current service."""
         board, service = self._board, self.services[self.at]
         self.ran = set()
         self._enter(PROCESS, now)
-        mine = [member for member in board.active if service in member.taking]
+        owners = [member for member in board.active if service in member.taking]
         if board.terms.init != "first":
-            self._issue(INIT, service, mine, now)
-        if any(member.services[service].serialize for member in mine):
-            mine = mine[:1]
-            self.ran = {member.number for member in mine}
-        self._issue(PROCESS, service, mine, now)
+            self._issue(INIT, service, owners, now)
+        if any(member.services[service].serialize for member in owners):
+            owners = owners[:1]
+            self.ran = {member.number for member in owners}
+        self._issue(PROCESS, service, owners, now)
 
     def _next_in_turn(self, service: int, now: float) -> bool:
-        """Let the next member run a service whose members take turns. Return False if all have run it."""
+        """With ``serialize``: ask the next member to run the service. Return False if there is no further member."""
         board = self._board
         if not self.ran:
             return False
@@ -161,8 +163,8 @@ class Round:
         targets = [member for member in members if service in (member.services if kind == STOP else member.taking)]
         if not targets:
             return
-        everybody = len(targets) == len(board.active)
-        number = board.log.append(kind, service, only=None if everybody else tuple([one.number for one in targets]))
+        to_all = len(targets) == len(board.active)
+        number = board.log.append(kind, service, only=None if to_all else tuple([target.number for target in targets]))
         for member in targets:
             member.owe(Step(number, kind, service), now)
         board.touch(*targets)
@@ -186,7 +188,8 @@ class Round:
     # -- reports -----------------------------------------------------------------------------------------------------------
 
     def report(self, member: Member, number: int, result: str, text: str, now: float) -> bool:
-        """A member reports that a step is done, must be called again, or has failed. Return False if it matches nothing."""
+        """Handle the report of a member: a step is done, must be called again, or has failed. Return False if the member does not
+        owe a report for this step."""
         board = self._board
         step = next((step for step in member.steps if step.number == number), None)
         if step is None:
@@ -206,26 +209,26 @@ class Round:
         return True
 
     def late(self, member: Member, now: float) -> None:
-        """A member has not reported its steps in time."""
+        """Handle a member that has not reported its steps in time."""
         step = member.steps[0]
         name, limit = self._name(member, step.service), seconds_in_words(now - member.began)
         why = f"{member.name}: {step.kind} of {name} was not done within {limit}{self._waiting(member)}"
         self._fail(member, step.service, why, now)
 
     def service_ended(self, member: Member, service: int, why: str, now: float) -> None:
-        """A service has ended by itself before the round was completed."""
+        """Handle a service that has ended by itself before the round was completed."""
         self._fail(member, service, f"{member.name}: {why}{self._waiting(member)}", now)
 
     def _waiting(self, member: Member) -> str:
-        """The members that wait for this one, as a clause."""
-        others = [one.name for one in self._board.active if one is not member and not one.steps]
-        return f"; waiting for it: {names_in_words(others, len(others))}" if others else ""
+        """A clause that names the members that wait for this member; empty if there are none."""
+        waiting = [other.name for other in self._board.active if other is not member and not other.steps]
+        return f"; waiting for it: {names_in_words(waiting, len(waiting))}" if waiting else ""
 
     def _name(self, member: Member, service: int) -> str:
         return f"service {service} '{member.services[service].name}'"
 
     def _fail(self, member: Member, service: int, why: str, now: float) -> None:
-        """A step of a member failed, or was late: abort on all members, and plan what the terms say."""
+        """Handle a failed or late step of a member: abort the round on all members, and react as the terms say."""
         board = self._board
         if self.state == STOPPING:
             board.note("round failed", member.name, why)
@@ -250,7 +253,7 @@ class Round:
         self._end("failed", why, now)
 
     def abort(self, why: str, now: float) -> None:
-        """The view changes, or the group is stopped: the round is over."""
+        """End the round, because the view changes or the group is stopped."""
         if self.running:
             self._void(why, now)
             self._end("aborted", why, now)
@@ -270,7 +273,7 @@ class Round:
     # -- stopping -----------------------------------------------------------------------------------------------------------
 
     def stop(self, now: float) -> None:
-        """Run the stop steps, the last service first."""
+        """Begin to run the ``stop`` steps, the last service first."""
         ids, _ = merge(self._board.active)
         self.services, self.at, self.began = tuple(ids), len(ids), now
         self._enter(STOPPING, now)
@@ -284,7 +287,7 @@ class Round:
             self._enter(STOPPED, now)
             return
         service = self.services[self.at]
-        self._issue(STOP, service, [one for one in self._board.active if service in one.active], now)
+        self._issue(STOP, service, [member for member in self._board.active if service in member.active], now)
         self._board.touch()
 
     # -- state ---------------------------------------------------------------------------------------------------------------
@@ -306,9 +309,15 @@ class Round:
         return tuple(
             [
                 GroupRoundState(
-                    one.ring, one.members, one.services, one.outcome, one.why, now - one.began, one.ended - one.began
+                    past.ring,
+                    past.members,
+                    past.services,
+                    past.outcome,
+                    past.why,
+                    now - past.began,
+                    past.ended - past.began,
                 )
-                for one in self.past
+                for past in self.past
             ]
         )
 
@@ -316,11 +325,11 @@ class Round:
         """The states of the services of a member, in order."""
         steps = {step.service: step.kind for step in member.steps}
         states = []
-        for service, one in sorted(member.services.items()):
+        for service, announced in sorted(member.services.items()):
             state = steps.get(service) or self._service_state(member, service)
             seconds = now - member.began if service in steps else None
             why = self.why if state == FAILED else member.ended.get(service, "")
-            states.append(GroupServiceState(service, one.name, one.version, state, seconds, why))
+            states.append(GroupServiceState(service, announced.name, announced.version, state, seconds, why))
         return tuple(states)
 
     def _service_state(self, member: Member, service: int) -> str:
@@ -366,18 +375,21 @@ class Round:
         self.only = kept.only
         self.why, self.mixed, self.attempts = kept.why, kept.mixed, kept.attempts
         self.retry_at = kept.retry_at + shift if kept.retry_at is not None else None
-        self.past = [one.but(began=one.began + shift, ended=one.ended + shift) for one in past]
+        self.past = [
+            past_round.but(began=past_round.began + shift, ended=past_round.ended + shift) for past_round in past
+        ]
 
 
 def merge(members: Iterable[Member]) -> tuple[list[int], tuple[str, ...]]:
-    """The services of all members in order, and a sentence for each service of which members have different versions."""
+    """The ids of the services of all members in order, and a sentence for each service with different versions."""
     versions: dict[int, dict[str, list[str]]] = {}
     for member in members:
-        for one in member.services.values():
-            versions.setdefault(one.id, {}).setdefault(f"'{one.name}' {one.version}".strip(), []).append(member.name)
+        for announced in member.services.values():
+            title = f"'{announced.name}' {announced.version}".strip()
+            versions.setdefault(announced.id, {}).setdefault(title, []).append(member.name)
     mixed = []
     for service, found in sorted(versions.items()):
         if len(found) > 1:
-            parts = [f"{what} on {names_in_words(names, len(names))}" for what, names in found.items()]
+            parts = [f"{version} on {names_in_words(names, len(names))}" for version, names in found.items()]
             mixed.append(f"service {service} has different versions: {'; '.join(parts)}")
     return sorted(versions), tuple(mixed)

@@ -1,4 +1,4 @@
-"""Declarations of services: what a host runs in each step, what it needs, and the limits of its steps."""
+"""Declarations of services: their steps, their needs, and the timeouts of their steps."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ __all__ = [
 ]
 
 STEPS: Final = ("init", "process", "activate", "check", "abort", "stop")
-"""What a service can do, in the order in which it happens. An abort replaces what follows."""
+"""The steps of a service, in order. If a round ends early, ``abort`` runs instead of the remaining steps."""
 STARTED: Final = "started"
-"""``process`` has ended well on every host that has the service."""
+"""``process`` has succeeded on every host that has the service."""
 COMPLETED: Final = "completed"
-"""The same, and then ``activate`` has ended well on every host that has the service."""
+"""After that, ``activate`` has also succeeded on every host that has the service."""
 HEALTHY: Final = "healthy"
-"""The same, and then ``check`` has succeeded on every host that has the service."""
+"""After that, ``check`` has also succeeded on every host that has the service."""
 STATES: Final = (STARTED, COMPLETED, HEALTHY)
 
 ID_MAX = 1_000_000
-NAME_CHARS = 64  # also in every announcement on a slow line
+NAME_CHARS = 64  # short, because every announcement contains the names, also on a slow line
 VERSION_CHARS = 64
-TIMEOUT = 300.0  # seconds for each step, unless the declaration gives others
+TIMEOUT = 300.0  # seconds for each step, unless the declaration has another timeout
 INTERVAL = 1.0  # seconds between two checks
 CHECK_TIMEOUT = 10.0  # seconds for one check
 
 
 class Declaration(Record):
-    """One service, as one host declares it."""
+    """The declaration of one service on one host."""
 
     name: str
     """1 to 64 letters, digits, dots, underscores and hyphens."""
     id: int | None = None
-    """Its place in the order, from 0; None if ``after`` and ``before`` decide."""
+    """Its place in the order, from 0; None if ``after`` and ``before`` determine the place."""
     after: tuple[str, ...] = ()
     """The services that come before it."""
     before: tuple[str, ...] = ()
     """The services that come after it."""
-    needs: Mapping[str, str] = {}  # a default that nothing changes
+    needs: Mapping[str, str] = {}  # nothing modifies this default
     """The services that it needs, each with the state that it waits for: started, completed or healthy."""
     hosts: tuple[str, ...] = ()
-    """The hosts that have it; empty for all members. On the others it is empty and takes part only in the barriers."""
+    """The hosts that have it; empty for all members. Other hosts have no step for it, and only wait at its barrier."""
     version: str = ""
     """Members with different versions are reported as a mixed round."""
     checked: bool = False
-    """Whether it has a check, and so becomes healthy."""
+    """Whether it has a check, so that it can become healthy."""
     timeouts: Mapping[str, float] = {}
-    """Seconds for a step. For ``check``: for all checks until one succeeds."""
+    """Seconds for each step. For ``check``: seconds for all checks until a check succeeds."""
     interval: float = INTERVAL
     """Seconds between the end of a check and the next one."""
     check_timeout: float = CHECK_TIMEOUT
@@ -73,7 +73,7 @@ class Declaration(Record):
     """Whether the end of this service on a host ends the services of the whole group."""
 
     def timeout(self, step: str) -> float:
-        """Seconds for a step."""
+        """The timeout of a step in seconds."""
         return self.timeouts.get(step, TIMEOUT)
 
     def on(self, host: str) -> bool:
@@ -91,31 +91,31 @@ def check_service(name: str) -> None:
         )
 
 
-def check_declaration(one: Declaration) -> None:
+def check_declaration(declaration: Declaration) -> None:
     """Refuse a declaration with a field that is invalid by itself.
 
     :raises UsageError: the error names the service, the field and the expected value.
     """
-    check_service(one.name)
-    if one.id is not None and not 0 <= one.id <= ID_MAX:
-        raise _invalid(one, "id", one.id, f"0 to {ID_MAX}")
-    if len(one.version) > VERSION_CHARS or not one.version.isprintable():
-        raise _invalid(one, "version", one.version, f"at most {VERSION_CHARS} printable characters")
-    for other, state in one.needs.items():
+    check_service(declaration.name)
+    if declaration.id is not None and not 0 <= declaration.id <= ID_MAX:
+        raise _invalid(declaration, "id", declaration.id, f"0 to {ID_MAX}")
+    if len(declaration.version) > VERSION_CHARS or not declaration.version.isprintable():
+        raise _invalid(declaration, "version", declaration.version, f"at most {VERSION_CHARS} printable characters")
+    for other, state in declaration.needs.items():
         if state not in STATES:
-            raise _invalid(one, f"needs.{other}", state, "started, completed or healthy")
-    for step, seconds in one.timeouts.items():
+            raise _invalid(declaration, f"needs.{other}", state, "started, completed or healthy")
+    for step, seconds in declaration.timeouts.items():
         if step not in STEPS:
-            raise _invalid(one, "timeouts", step, f"the steps {', '.join(STEPS)}")
-        _check_seconds(one, f"timeouts.{step}", seconds)
-    _check_seconds(one, "interval", one.interval)
-    _check_seconds(one, "check_timeout", one.check_timeout)
+            raise _invalid(declaration, "timeouts", step, f"the steps {', '.join(STEPS)}")
+        _check_seconds(declaration, f"timeouts.{step}", seconds)
+    _check_seconds(declaration, "interval", declaration.interval)
+    _check_seconds(declaration, "check_timeout", declaration.check_timeout)
 
 
-def _check_seconds(one: Declaration, field: str, seconds: float) -> None:
+def _check_seconds(declaration: Declaration, field: str, seconds: float) -> None:
     if not 0 < seconds <= SECONDS_MAX:
-        raise _invalid(one, field, seconds, f"more than 0 and at most {SECONDS_MAX} seconds")
+        raise _invalid(declaration, field, seconds, f"more than 0 and at most {SECONDS_MAX} seconds")
 
 
-def _invalid(one: Declaration, field: str, value: object, expected: str) -> UsageError:
-    return UsageError(f"invalid {field} {value!r:.64} of the service {one.name}: expected {expected}")
+def _invalid(declaration: Declaration, field: str, value: object, expected: str) -> UsageError:
+    return UsageError(f"invalid {field} {value!r:.64} of the service {declaration.name}: expected {expected}")

@@ -1,5 +1,5 @@
-"""Reads the file that declares the services of a group. Unknown keys and values of a wrong type are errors that name the file,
-the key and the expected value, so that no key is ignored silently."""
+"""Reads the file that declares the services of a group. An unknown key and a value of the wrong type are errors, so that no key
+is ignored silently. The error names the file, the key and the expected value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["SERVICE", "TOP", "ServicesFile", "read_services"]
 QUORUM_MAX = 10_000
 RETRIES_MAX = 1_000_000
 _SHELL: Final = ("/bin/sh", "-c")
-_SHOWN = 64  # characters of a wrong value in an error
+_SHOWN = 64  # the maximum number of characters of a wrong value in an error
 
 
 class ServicesFile(Record):
@@ -33,26 +33,26 @@ class ServicesFile(Record):
     services: tuple[Declaration, ...]
     """The services, sorted by id."""
     commands: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """The commands of each service: its name to the steps, each with the program and its arguments."""
+    """The commands of each service, by its name and the step: the program and its arguments."""
     quorum: int = 0
-    """The number of members below which the group starts nothing."""
+    """The smallest number of members with which services start."""
     init: str = "first"
     """``first``: the ``init`` of all services runs first; ``in-turn``: each runs directly before its ``process``."""
     activate: str = "after"
     """``after``: ``activate`` runs after the barrier; ``before``: it runs directly after ``process``."""
     on_failure: str = "retry"
-    """What happens after a failed or late step: ``retry``, ``exclude`` the member, or ``stop``."""
+    """The reaction to a failed or late step: ``retry``, ``exclude`` (the member), or ``stop``."""
     retries: int = 5
-    """The number of retries until the round stays failed."""
+    """The maximum number of retries. After them, the round stays failed."""
     backoff: float = 1.0
-    """Seconds until the first retry; the pause doubles with each further one."""
+    """Seconds until the first retry. Each further delay is twice as long."""
 
 
 def read_services(text: str, path: str) -> ServicesFile:
     """Read the text of a file.
 
     :param path: the path of the file, for the errors.
-    :raises UsageError: it is not TOML, or it is wrong; the error names the key and the expected value.
+    :raises UsageError: the text is not TOML, or a key or value is invalid. The error names the key and the expected value.
     """
     try:
         document = tomllib.loads(text)
@@ -89,11 +89,11 @@ def _declaration(name: str, table: _Table) -> Declaration:
 
 
 class _Table:
-    """A table of the file whose keys and values have been read.
+    """A table of the file with its keys and values.
 
     :param prefix: the table's own keys with a dot, for errors; empty for the top.
-    :param keys: the keys that it may have, each with its rule.
-    :ivar values: what the rules returned, by key.
+    :param keys: the valid keys, each with its rule.
+    :ivar values: the results of the rules, by key.
     """
 
     def __init__(self, path: str, prefix: str, table: Mapping[str, Any], keys: Mapping[str, _Rule]) -> None:
@@ -252,4 +252,4 @@ _FIELDS = {
     "serialize": "serialize",
     "keystone": "keystone",
 }
-"""The keys of a service that a declaration takes as they are, with the names of its fields."""
+"""The keys of a service whose values become fields of the declaration without a change, each with the field."""
