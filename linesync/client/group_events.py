@@ -88,7 +88,7 @@ class Inbox:
 
     1. Each event is delivered once. An event that arrives again is dropped.
     2. Steps that have not been delivered when their round is aborted are never delivered. ``abort`` is delivered exactly for
-       the services that got ``init`` and did not get ``activate``, the last one first.
+       the services that got ``init`` and did not get ``activate``, the last service first.
     3. While a delivered step runs, the next step and all later events wait. ``abort`` ends a running ``init`` or
        ``process``.
     4. The parts of a message are joined. If the last part does not arrive before the next view, the parts are dropped.

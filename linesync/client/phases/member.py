@@ -144,7 +144,7 @@ class Member:
         self._more.set()
 
     def _cut(self) -> None:
-        """Cancel a running ``init`` or ``process``, and drop the waiting ones."""
+        """Cancel a running ``init`` or ``process`` step, and drop the waiting ``init`` and ``process`` steps."""
         self._steps = deque(step for step in self._steps if step.kind not in _CUT)
         if self._running is not None and self._running[0] in _CUT:
             self._running[1].cancel()
@@ -264,7 +264,7 @@ class Member:
                 await asyncio.sleep(_CAST_AGAIN)
 
     def _heard(self, message: Message) -> None:
-        """Handle the report that a service of any member has failed: stop the services here that need it, the last one first."""
+        """Handle the report that a service of any member has failed: stop the services here that need it, in reverse order."""
         if message.state:
             return  # it may be from an earlier view
         try:

@@ -89,7 +89,7 @@ class Phases:
 
         If the session with the hub is lost, this joins again when the hub is available again. The services keep running. When
         this ends or is cancelled, it cancels a running ``init`` or ``process``, leaves the group, and stops the services that
-        have started, the last one first.
+        have started, the last service first.
 
         :raises UsageError: the declarations are invalid (:func:`~linesync.model.groups.order.in_order`).
         :raises Mismatch: the group has other terms.
@@ -148,7 +148,7 @@ class Phases:
         )
 
     async def _renew_connection(self) -> None:
-        """Wait for another connection, if this one cannot be used any more."""
+        """Wait for another connection, if the current connection cannot be used any more."""
         while self._connect is not None and not (self._client.peer.up or self._client.peer.interrupted):
             try:
                 client = await self._connect()

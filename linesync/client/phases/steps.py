@@ -78,7 +78,7 @@ async def watch_health(place: Place, service: Service, round_: Round, failed: Ca
         if bad == CHECKS_FAILED:
             name = place.declaration.name
             failed(
-                f"the service {name} on {round_.member} is not healthy any more: {bad} checks failed; the last one: {why}"
+                f"the service {name} on {round_.member} is not healthy any more: {bad} checks failed; the last failure: {why}"
             )
             return
 

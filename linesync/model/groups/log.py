@@ -22,7 +22,7 @@ STEPS = (INIT, PROCESS, ACTIVATE, STOP)
 """The kinds of entries that ask a member to run a step of a service."""
 MESSAGE, FIRST, PART, LAST = "message", "first", "part", "last"
 MESSAGES = (MESSAGE, FIRST, PART, LAST)
-"""The kinds of entries with data of a sender: a message, and the first, a further and the last part of one."""
+"""The kinds of entries with data of a sender: a message, or the first, a further or the last part of a message."""
 VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
     "view",
     "state",

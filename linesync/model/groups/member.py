@@ -47,7 +47,7 @@ class Member:
     :ivar began: when the first of these steps could begin.
     :ivar active: the services that it was asked to activate and has not stopped.
     :ivar poll: the arrival id of its request for events; empty if it has none.
-    :ivar cast: the arrival id of its message whose reply waits for room; empty if there is none.
+    :ivar cast: the arrival id of its message that gets no reply until the log has room; empty if there is none.
     :ivar cast_number: the number of that message.
     :ivar partial: the number of bytes that have arrived of an incomplete message.
     :ivar ended: the services that have ended by themselves since their last step, each with the reason.

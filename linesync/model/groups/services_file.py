@@ -37,7 +37,7 @@ class ServicesFile(Record):
     quorum: int = 0
     """The smallest number of members with which services start."""
     init: str = "first"
-    """``first``: the ``init`` of all services runs first; ``in-turn``: each runs directly before its ``process``."""
+    """``first``: the ``init`` of all services runs first; ``in-turn``: it runs directly before ``process`` of its service."""
     activate: str = "after"
     """``after``: ``activate`` runs after the barrier; ``before``: it runs directly after ``process``."""
     on_failure: str = "retry"
@@ -252,4 +252,4 @@ _FIELDS = {
     "serialize": "serialize",
     "keystone": "keystone",
 }
-"""The keys of a service whose values become fields of the declaration without a change, each with the field."""
+"""The keys of a service whose values become fields of the declaration without a change, each with the name of the field."""

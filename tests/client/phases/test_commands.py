@@ -1,4 +1,4 @@
-"""The commands of the services of a file: results, variables, and nothing that they leave behind."""
+"""The commands of the services of a file: their results, their variables, and the end of all their processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUND = Round("storage", "7@hub", "b", ("a", "b", "c"), joined=("c",), left=(("d
 
 
 class Out:
-    """The output of the commands: (service, stream) to bytes."""
+    """Records the output of the commands: (service, stream) to bytes."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, int], bytes] = {}
@@ -42,7 +42,7 @@ def play(text: str, step: str, check: Callable[[Awaitable[object], Out], Awaitab
     asyncio.run(main())
 
 
-def test_a_command_gets_the_round_as_variables_and_its_output_is_passed_on() -> None:
+def test_a_command_gets_the_round_in_variables_and_its_output_is_forwarded() -> None:
     names = "GROUP RING MEMBER MEMBERS JOINED LEFT CARRIED INDEX SERVICE STEP HOST"
     script = "; ".join(f'echo "$LINESYNC_{name}"' for name in names.split())
 
@@ -55,7 +55,7 @@ def test_a_command_gets_the_round_as_variables_and_its_output_is_passed_on() -> 
 
 
 @pytest.mark.parametrize(("step", "result"), [("process", AGAIN), ("activate", None)])
-def test_exit_code_75_of_process_asks_for_another_call(step: str, result: str | None) -> None:
+def test_exit_code_75_of_process_requests_another_call(step: str, result: str | None) -> None:
     async def check(ran: Awaitable[object], out: Out) -> None:
         if result is None:
             with pytest.raises(LinesyncFailed, match="exited with code 75"):
@@ -66,7 +66,7 @@ def test_exit_code_75_of_process_asks_for_another_call(step: str, result: str | 
     play(f"[service.a]\n{step} = 'exit 75'", step, check)
 
 
-def test_a_failed_command_gives_its_exit_code_and_its_last_line_on_stderr() -> None:
+def test_the_error_of_a_failed_command_has_its_exit_code_and_its_last_stderr_line() -> None:
     async def check(step: Awaitable[object], out: Out) -> None:
         with pytest.raises(LinesyncFailed) as caught:
             await step
@@ -77,7 +77,7 @@ def test_a_failed_command_gives_its_exit_code_and_its_last_line_on_stderr() -> N
     play("[service.a]\nprocess = 'echo one >&2; echo two >&2; exit 3'", "process", check)
 
 
-def test_a_command_that_a_signal_ended_or_that_is_not_there_is_an_error() -> None:
+def test_a_command_killed_by_a_signal_and_a_missing_command_are_errors() -> None:
     async def killed(step: Awaitable[object], out: Out) -> None:
         with pytest.raises(LinesyncFailed, match="was killed by signal 9$"):
             await step
@@ -96,12 +96,12 @@ def pids(tmp_path: Path) -> Iterator[Path]:
 
 
 def started(pids: Path, count: int) -> list[int]:
-    """The pids in a file, when there are so many."""
+    """The pids in a file; empty until the file has this number of pids."""
     words = pids.read_text().split() if pids.exists() else []
     return list(map(int, words)) if len(words) == count else []
 
 
-def test_a_cancelled_command_has_ended_with_all_that_it_started(pids: Path) -> None:
+def test_cancellation_ends_a_command_and_all_its_processes(pids: Path) -> None:
     async def check(step: Awaitable[object], out: Out) -> None:
         running = asyncio.ensure_future(step)
         while not started(pids, 2):
@@ -115,7 +115,7 @@ def test_a_cancelled_command_has_ended_with_all_that_it_started(pids: Path) -> N
     play(f"[service.a]\nprocess = '{script}'", "process", check)
 
 
-def test_what_a_command_leaves_behind_ends_with_it(pids: Path) -> None:
+def test_the_end_of_a_command_ends_its_background_processes(pids: Path) -> None:
     async def check(step: Awaitable[object], out: Out) -> None:
         await step
         assert not any(map(alive, started(pids, 1)))

@@ -25,7 +25,7 @@ def play(work: Coroutine[Any, Any, None]) -> None:
 
 
 class FakeGroup:
-    """A membership whose events the test gives."""
+    """A membership that delivers the events of the test."""
 
     def __init__(self, log: list[str]) -> None:
         self.name = "g"
@@ -64,7 +64,7 @@ class FakeGroup:
 class Play:
     """A member with services that write to a log.
 
-    :ivar log: the steps that ran, as ``process network``.
+    :ivar log: the steps that ran, for example ``process network``.
     :ivar said: the sentences for the log.
     """
 
@@ -72,12 +72,12 @@ class Play:
         self.log: list[str] = []
         self.said: list[str] = []
         self.group = FakeGroup(self.log)
-        self.order = in_order(one.declaration for one in services)
+        self.order = in_order(service_.declaration for service_ in services)
         self.ids = {place.name: place.id for place in places(self.order)}
         self.member = Member(
             self.order,
             {place.id: place for place in places(self.order)},
-            {one.declaration.name: one for one in services},
+            {service_.declaration.name: service_ for service_ in services},
             self.said.append,
         )
         self._running: asyncio.Task[None] | None = None
@@ -117,7 +117,7 @@ def service(log: list[str], name: str, **options: Any) -> Service:
     return Service(name, **{**steps, **options})
 
 
-def test_steps_run_in_order_and_the_last_one_reports_those_before_it() -> None:
+def test_steps_run_in_order_and_the_report_of_the_last_step_includes_the_earlier_steps() -> None:
     async def work() -> None:
         log: list[str] = []
         async with Play(service(log, "net"), service(log, "web")) as play_:
@@ -153,7 +153,7 @@ def test_a_step_gets_the_round() -> None:
     play(work())
 
 
-def test_process_may_ask_to_be_called_again() -> None:
+def test_process_may_request_another_call() -> None:
     async def work() -> None:
         async def process(round_: Round) -> str:
             return AGAIN
@@ -166,7 +166,7 @@ def test_process_may_ask_to_be_called_again() -> None:
     play(work())
 
 
-def test_an_abort_cancels_process_and_runs_when_that_has_ended() -> None:
+def test_an_abort_cancels_process_and_runs_after_its_end() -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "process net", seconds=100)
@@ -182,7 +182,7 @@ def test_an_abort_cancels_process_and_runs_when_that_has_ended() -> None:
     play(work())
 
 
-def test_a_step_that_waits_is_dropped_by_an_abort_and_not_aborted() -> None:
+def test_an_abort_drops_a_waiting_step_and_does_not_run_for_it() -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "init net", seconds=100)
@@ -198,7 +198,7 @@ def test_a_step_that_waits_is_dropped_by_an_abort_and_not_aborted() -> None:
     play(work())
 
 
-def test_an_abort_does_not_cut_activate() -> None:
+def test_an_abort_does_not_cancel_activate() -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "activate net", seconds=5)
@@ -212,7 +212,7 @@ def test_an_abort_does_not_cut_activate() -> None:
     play(work())
 
 
-def test_a_late_step_names_host_service_step_and_what_it_waits_for() -> None:
+def test_the_error_of_a_late_step_names_host_service_step_and_the_awaited_coroutine() -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "process net", seconds=100)
@@ -233,7 +233,7 @@ def test_a_late_step_names_host_service_step_and_what_it_waits_for() -> None:
     ("error", "text"),
     [(LinesyncFailed("no disk"), "no disk"), (KeyError("x"), "KeyError: 'x'"), (TimeoutError(), "TimeoutError")],
 )
-def test_a_failed_step_names_the_error(error: Exception, text: str) -> None:
+def test_the_report_of_a_failed_step_names_the_error(error: Exception, text: str) -> None:
     async def work() -> None:
         async def process(round_: Round) -> None:
             raise error
@@ -248,7 +248,7 @@ def test_a_failed_step_names_the_error(error: Exception, text: str) -> None:
     play(work())
 
 
-def test_process_waits_for_a_member_with_the_service_that_it_needs() -> None:
+def test_process_waits_for_a_member_with_the_needed_service() -> None:
     async def work() -> None:
         log: list[str] = []
         server = service(log, "server", hosts=["c"])
@@ -270,7 +270,7 @@ def test_process_waits_for_a_member_with_the_service_that_it_needs() -> None:
 
 
 class Health:
-    """A check whose results the test gives, and then repeats the last one."""
+    """A check with results from the test. It repeats the last result."""
 
     def __init__(self, *results: bool) -> None:
         self.results = list(results)
@@ -295,7 +295,7 @@ def test_a_gate_waits_until_the_check_succeeds() -> None:
     play(work())
 
 
-def test_a_gate_that_does_not_open_names_the_last_failure() -> None:
+def test_the_error_of_a_late_gate_names_the_last_failure() -> None:
     async def work() -> None:
         async with Play(Service("net", check=Health(False), timeouts={"check": 5})) as play_:
             play_.group.step("process", play_.ids["net:healthy"])
@@ -310,7 +310,7 @@ def test_a_gate_that_does_not_open_names_the_last_failure() -> None:
     play(work())
 
 
-def test_a_service_that_is_not_healthy_any_more_stops_what_needs_it_backwards() -> None:
+def test_an_unhealthy_service_stops_the_services_that_need_it_in_reverse_order() -> None:
     async def work() -> None:
         log: list[str] = []
         server = service(log, "server", check=Health(True, True, False, False, True, False), keystone=False)
@@ -333,7 +333,7 @@ def test_a_service_that_is_not_healthy_any_more_stops_what_needs_it_backwards() 
     play(work())
 
 
-def test_the_checks_go_on_in_a_new_view_until_the_service_is_started_again() -> None:
+def test_the_checks_continue_in_a_new_view_until_the_service_is_started_again() -> None:
     async def work() -> None:
         check = Health(True)
         async with Play(Service("net", check=check)) as play_:
@@ -359,7 +359,7 @@ def test_the_checks_go_on_in_a_new_view_until_the_service_is_started_again() -> 
     play(work())
 
 
-def test_a_member_that_leaves_aborts_what_was_not_activated_and_stops_the_rest_backwards() -> None:
+def test_a_leaving_member_aborts_services_without_activate_and_stops_the_others_in_reverse_order() -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "process disk", seconds=100)
@@ -377,7 +377,7 @@ def test_a_member_that_leaves_aborts_what_was_not_activated_and_stops_the_rest_b
 
 
 @pytest.mark.parametrize("error", [Aborted("excluded"), LinesyncFailed("the hub is lost")])
-def test_the_loss_of_a_membership_lets_aborts_end_and_then_raises(error: Exception) -> None:
+def test_the_loss_of_a_membership_is_raised_after_the_end_of_aborts(error: Exception) -> None:
     async def work() -> None:
         log: list[str] = []
         slow = logged(log, "abort net", seconds=3)

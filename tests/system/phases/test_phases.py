@@ -1,4 +1,4 @@
-"""Services start on the hosts of a group in order, with a hub, agents and lines, on virtual time."""
+"""Services start in order on the hosts of a group. A hub, agents and lines run on virtual time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from tests.system.world import World
 
 
 class Scene:
-    """Hosts whose services write to one log.
+    """Hosts with services that write to one log.
 
-    :ivar log: what has happened, as (host, ``process network``), in order.
+    :ivar log: the steps that ran, as (host, ``process network``), in order.
+    :ivar said: the sentences for the log of each host, as (host, sentence).
     """
 
     def __init__(self, world: World) -> None:
@@ -34,7 +35,7 @@ class Scene:
         self.tasks: list[asyncio.Task[None]] = []
 
     def end(self) -> None:
-        """Let all members leave."""
+        """Make all members leave."""
         for task in self.tasks:
             task.cancel()
         self.world.settle(lambda: all(task.done() for task in self.tasks))
@@ -42,12 +43,12 @@ class Scene:
     def steps(self, host: str, name: str, kinds: str = "process activate abort stop") -> dict[str, Any]:
         def step(kind: str) -> Any:
             async def run(round_: Round) -> None:
-                what = (host, f"{kind} {name}")
-                self.log.append(what)
-                if what in self.slow:
+                ran_step = (host, f"{kind} {name}")
+                self.log.append(ran_step)
+                if ran_step in self.slow:
                     await asyncio.Event().wait()
                 await asyncio.sleep(0.1)
-                if what in self.failing:
+                if ran_step in self.failing:
                     raise LinesyncFailed("broken")
 
             return run
@@ -77,9 +78,9 @@ class Scene:
     def start_all(self, **terms: Any) -> list[asyncio.Task[None]]:
         return [self.start(host, **terms) for host in "abc"]
 
-    def ran(self, what: str) -> list[str]:
+    def ran(self, wanted: str) -> list[str]:
         """The hosts that have run a step, in order."""
-        return [host for host, step in self.log if step == what]
+        return [host for host, step in self.log if step == wanted]
 
     def completed(self) -> int:
         return len([text for _, text in self.said if text == "completed"])
@@ -109,7 +110,7 @@ def test_services_start_in_order_and_wait_for_health(scene: Scene) -> None:
     assert steps.index("activate server") < steps.index("check server") < steps.index("process client")
 
 
-def test_a_host_that_joins_starts_a_new_round_and_nothing_began_before_the_quorum(scene: Scene) -> None:
+def test_no_step_runs_below_the_quorum_and_the_last_host_starts_the_round(scene: Scene) -> None:
     scene.start("a")
     scene.start("b")
     scene.world.pass_time(5)
@@ -118,19 +119,19 @@ def test_a_host_that_joins_starts_a_new_round_and_nothing_began_before_the_quoru
     scene.until_completed()
 
 
-def test_a_failed_step_aborts_on_all_hosts_and_is_tried_again(scene: Scene) -> None:
+def test_a_failed_step_causes_aborts_on_all_hosts_and_a_retry(scene: Scene) -> None:
     scene.failing.add(("b", "process client"))
     scene.start_all()
     scene.world.settle(lambda: any(text.startswith("failed") for _, text in scene.said))
     scene.failing.clear()
     scene.until_completed()
     assert sorted(scene.ran("abort client")) == ["b", "c"]
-    assert scene.ran("abort network") == [], "it was activated"
+    assert scene.ran("abort network") == [], "the service was activated"
     why = next(text for host, text in scene.said if text.startswith("failed"))
     assert "the step process of the service client on b failed: broken" in why
 
 
-def test_a_late_step_names_what_it_waits_for_and_a_round_that_stays_failed_can_be_repeated(scene: Scene) -> None:
+def test_the_error_of_a_late_step_names_the_coroutine_and_a_failed_round_can_be_repeated(scene: Scene) -> None:
     scene.slow.add(("a", "process network"))
 
     def services(host: str) -> list[Service]:
@@ -158,7 +159,7 @@ def test_an_excluded_member_stops_its_services_and_gets_the_reason(scene: Scene)
     assert not tasks[0].done() and not tasks[1].done()
 
 
-def test_stopping_runs_backwards_and_ends_all_runs(scene: Scene) -> None:
+def test_stop_steps_run_in_reverse_order_and_all_runs_end(scene: Scene) -> None:
     tasks = scene.start_all()
     scene.until_completed()
     scene.log.clear()
@@ -175,7 +176,12 @@ def test_a_failed_server_stops_the_clients_that_need_it_on_other_hosts(scene: Sc
     scene.world.settle(lambda: len(scene.ran("stop client")) == 2)
     scene.world.pass_time(1)
     state = scene.world.run(scene.clients["a"].group_state("g"))
-    ended = {(one.name, service.name): service.why for one in state.members for service in one.services if service.why}
+    ended = {
+        (member.name, service.name): service.why
+        for member in state.members
+        for service in member.services
+        if service.why
+    }
     assert ended.keys() == {("a", "server"), ("b", "client"), ("c", "client")}
     assert ended["b", "client"].startswith("stopped, because it needs server, which failed on a: ")
     assert scene.ran("stop network") == []
@@ -216,7 +222,7 @@ def test_members_with_other_terms_are_refused(scene: Scene) -> None:
         task.result()
 
 
-def test_a_lost_membership_is_joined_again_and_the_services_stay(scene: Scene) -> None:
+def test_a_member_joins_again_after_a_lost_session_and_its_services_keep_running(scene: Scene) -> None:
     scene.start_all()
     scene.until_completed()
     scene.said.clear()
@@ -250,6 +256,6 @@ def test_a_hub_that_stores_its_state_continues_the_round_and_no_step_runs_again(
         before = world.run(scene.clients["a"].group_state("g")).members
         world.kill_hub()
         after = world.run(scene.clients["a"].group_state("g")).members
-        assert [one.services for one in after] == [one.services for one in before]
-        assert [service.state for one in after for service in one.services].count("ended") == 3
+        assert [member.services for member in after] == [member.services for member in before]
+        assert [service.state for member in after for service in member.services].count("ended") == 3
         scene.end()

@@ -1,6 +1,6 @@
-"""Random lives of services on three hosts: hosts, scripts and the hub die and restart, steps fail, and rounds are repeated.
+"""Random tests of services on three hosts: hosts, scripts and the hub die and restart, steps fail, and rounds are repeated.
 
-Only what the steps of each member did is judged. One life is one seed.
+Each seed is one random run, called a life. The test checks only the log of the steps of each member.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ HOSTS = ("a", "b", "c")
 SERVICES = {"net": HOSTS, "disk": ("a", "b"), "web": ("b", "c")}
 NEEDS = {"web": {"disk": "healthy"}}
 ROUND = ("init", "process", "activate", "abort")
-_STABLE = 90.0  # seconds within which all members complete when nothing dies any more
+_STABLE = 90.0  # seconds within which all members complete after the last failure
 
 
 class Ran(NamedTuple):
-    """One call of a step: by which member, in which view, from when to when, and how it ended."""
+    """One call of a step: its member, its view, its begin and end, and its result."""
 
     member: int
     host: str
@@ -42,7 +42,7 @@ class Ran(NamedTuple):
 
 
 class Life:
-    """One life. Each member has a number, which is that of its log."""
+    """One life. Each member has a number, which its calls in the log have, too."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -85,7 +85,7 @@ class Life:
         self.members[host] = self.count, client, self.world.start(phases.run())
 
     def end(self, host: str, *, kill: bool) -> None:
-        """Kill the member of a host, or let it leave."""
+        """Kill the member of a host, or make it leave."""
         number, client, task = self.members.pop(host)
         if kill:
             self.dead.add(number)
@@ -94,14 +94,14 @@ class Life:
         self.world.settle(task.done, 200.0, f"the member of {host} should end")
 
     def act(self) -> None:
-        """Let something happen."""
+        """Do one random action."""
         host = self.random.choice(HOSTS)
-        what = self.random.choice(("member", "member", "agent", "hub", "rerun", "wait", "wait"))
-        if what == "member" and host in self.members:
+        action = self.random.choice(("member", "member", "agent", "hub", "rerun", "wait", "wait"))
+        if action == "member" and host in self.members:
             self.end(host, kill=self.random.random() < 0.5)
-        elif what == "member":
+        elif action == "member":
             self.start(host)
-        elif what == "agent":
+        elif action == "agent":
             if host in self.members:
                 number, _, task = self.members.pop(host)
                 self.dead.add(number)
@@ -112,9 +112,9 @@ class Life:
                 self.world.kill_agent(host)
             self.world.agent(host)
             self.world.deliver()
-        elif what == "hub":
+        elif action == "hub":
             self.world.kill_hub(away=self.random.choice((0.0, 0.5)))
-        elif what == "rerun" and host in self.members:
+        elif action == "rerun" and host in self.members:
             self.world.start(self.rerun(self.members[host][1]))
         self.world.pass_time(self.random.choice((0.0, 0.1, 0.5, 2.0)))
 
@@ -148,10 +148,10 @@ class Life:
 
     def completed(self) -> bool:
         groups = self.world.hub._requests._services.status(self.world.now).groups
-        found = next((one for one in groups if one.name == "g"), None)
+        found = next((group for group in groups if group.name == "g"), None)
         return found is not None and len(found.members) == 3 and found.round.state == "completed"
 
-    # -- the judge ----------------------------------------------------------------------------------------------------
+    # -- checks ------------------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
         by_member = defaultdict(list)
@@ -190,11 +190,11 @@ class Life:
                 for earlier in order[: order.index(ran.service)]:
                     owners = {host for host in SERVICES[earlier] if host in ran.members}
                     done = {
-                        one.host
-                        for one in steps
-                        if (one.service, one.how) == (earlier, "done") and one.ended <= ran.began
+                        other.host
+                        for other in steps
+                        if (other.service, other.how) == (earlier, "done") and other.ended <= ran.began
                     }
-                    killed = {one.host for one in self.log if one.member in self.dead}
+                    killed = {other.host for other in self.log if other.member in self.dead}
                     assert owners <= done | killed, (ran, earlier)
 
 
