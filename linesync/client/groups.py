@@ -228,8 +228,8 @@ class Group:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def cast(self, data: bytes, *, state: bool = False) -> None:
-        """Send a message of at most 1 MiB to all members, including this one. Wait until the hub has put it in order, and while
-        other members have not received the earlier messages of this member.
+        """Send a message of at most 1 MiB to all members, including this member. Wait until the message has its place in the
+        order of all messages. Wait also while other members have not received the earlier messages of this member.
 
         :param state: the message, of at most 16 KiB, also replaces the state that new members get first.
         :raises Aborted: the view has ended before the hub has put the message in order. No member gets it.
@@ -241,7 +241,9 @@ class Group:
             )
         data = bytes(data)
         if len(data) > MESSAGE_MAX or (state and len(data) > 16 << 10):
-            raise UsageError("the message is too large: it may have 1 MiB, or 16 KiB as the state of the group")
+            raise UsageError(
+                "the message is too large: expected at most 1 MiB, or at most 16 KiB as the state of the group"
+            )
         if self.view is None:
             raise LinesyncFailed(
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"

@@ -27,7 +27,7 @@ async def wait_host(client: Operations, host: str, boot_after: str, timeout: flo
     async def is_up(patience: float | None = None) -> bool:
         nonlocal last
         last = next((state for state in await client.hosts(timeout=patience) if state.name == host), None)
-        return last is not None and last.state == "up" and not _same_life(last, boot_after)
+        return last is not None and last.state == "up" and not _same_boot(last, boot_after)
 
     begin = client.peer.now()
     if not await is_up(timeout):
@@ -86,7 +86,7 @@ def _last_line(output: bytes) -> str:
     return output.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it printed nothing"
 
 
-def _same_life(state: HostState, boot: str) -> bool:
+def _same_boot(state: HostState, boot: str) -> bool:
     return bool(boot) and any(id.startswith(boot) for id in (state.boot, state.system) if id)
 
 

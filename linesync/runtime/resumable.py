@@ -1,10 +1,9 @@
 """A channel that continues on another channel after the hub in the middle was killed (docs/protocol.md, 8.7).
 
 Both ends count the data and the messages that they have sent and received. The count is a *position*: each byte of data
-counts 1, and each message counts 1. The sender keeps all sent data and messages until the
-receiver confirms that its user has taken them. It sends at most :data:`limits.KEPT` beyond the last confirmation, so neither
-end needs more memory than that. After an interruption, each end
-reports the position that it has received, and the other end continues at exactly this position.
+counts 1, and each message counts 1. The sender keeps all sent data and messages until the receiver confirms that its user has
+taken them. It sends at most :data:`limits.KEPT` beyond the last confirmation, so neither end needs more memory than that. After
+an interruption, each end reports the position that it has received, and the other end continues at exactly this position.
 """
 
 from __future__ import annotations

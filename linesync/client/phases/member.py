@@ -250,8 +250,8 @@ class Member:
         return any(place.name == name for place in self._places.values())
 
     async def ended(self, name: str, why: str) -> None:
-        """Report to the hub and to all members that a service of this member has failed or ended by itself. The report to
-        the members is omitted if the service is started again before."""
+        """Report to the hub and to all members that a service of this member has failed or ended by itself. A keystone
+        is reported only to the hub. The report to the members is also omitted if the service is started again before."""
         self._say(f"{name}: {why}")
         self._failed.add(name)
         place = next(place for place in self._places.values() if place.name == name)
@@ -283,7 +283,7 @@ class Member:
 
     async def wind_up(self) -> None:
         """End the services because this member leaves the group. Abort the services that have begun and were not activated.
-        Then stop the other services that have started. Both begin with the last service."""
+        Then stop the other services that have started. Both run in reverse order."""
         for place in sorted(self._places.values(), key=lambda place: place.id, reverse=True):
             if place.id in self._begun:
                 await self._run_alone("abort", place)

@@ -33,7 +33,7 @@ __all__ = ["Round", "merge"]
 
 NONE, STOPPING = "none", "stopping"
 RUNNING = (INIT, PROCESS, ACTIVATE)
-"""The states of a round between its begin and its end."""
+"""The states of a round that has begun and has not ended."""
 STATES = (NONE, *RUNNING, COMPLETED, FAILED, STOPPING, STOPPED)
 PAST_MAX = 20  # the maximum number of earlier rounds of a group that are kept
 BACKOFF_MAX = 60.0  # seconds: the longest delay before a retry

@@ -28,7 +28,7 @@ _STABLE = 90.0  # seconds within which all members complete after the last failu
 
 
 class Ran(NamedTuple):
-    """One call of a step: its member, its view, its begin and end, and its result."""
+    """One call of a step: its member, its view, the times of its start and end, and its result."""
 
     member: int
     host: str
@@ -151,7 +151,7 @@ class Life:
         found = next((group for group in groups if group.name == "g"), None)
         return found is not None and len(found.members) == 3 and found.round.state == "completed"
 
-    # -- checks ------------------------------------------------------------------------------------------------------
+    # -- checks -----------------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
         by_member = defaultdict(list)
