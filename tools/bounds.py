@@ -331,13 +331,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     ),
     "groups": (
         Bound(
-            "service.GROUPS_MAX",
+            "groups.GROUPS_MAX",
             number,
             "groups that are kept",
             "The oldest group without members is forgotten. If all have members, a further group is refused.",
         ),
-        Bound("service.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
-        Bound("service.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound("checks.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
+        Bound("checks.SERVICES_MAX", number, "services of one member", "The member is refused."),
         Bound(
             "group.WINDOW",
             size,
@@ -362,7 +362,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
         Bound(
-            "service.ENDED_MAX",
+            "members.ENDED_MAX",
             number,
             "removed members that have not been notified",
             "The oldest one gets an error without the cause.",

@@ -52,7 +52,7 @@ USAGE = [
     (["run", "sut,,two", "--", "true"], "empty host name"),
     (["run", "sut[1-2", "--", "true"], "its brackets do not match"),
     (["run", "sut[1-2]#1", "--", "true"], "invalid host name 'sut1#1'"),
-    (["run", "sut", "-e", "NOVALUE", "--", "true"], "invalid value for -e NOVALUE: expected K=V"),
+    (["run", "sut", "-e", "=value", "--", "true"], "invalid value for -e =value: expected K=V"),
     (["cp", "a", "b"], "HOST:PATH"),
     (["cp", "", "sut:x"], "the source or the target is empty"),
     (["cp", "sut:x", ""], "the source or the target is empty"),

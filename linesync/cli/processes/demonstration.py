@@ -110,7 +110,7 @@ async def _processes(folder: str, modems: list[NullModem], step: _Steps) -> Asyn
     hub = f"unix:{folder}/hub.sock"
     ports = [word for modem in modems for word in ("--port", modem.a)]
     policy = f"{folder}/policy.toml"  # not that of this machine
-    with open(policy, "x"):
+    with open(policy, "w"):
         pass
     commands = [["hub", "--state", ":memory:", "--policy", policy, "--socket", f"{folder}/hub.sock", *ports]]
     commands += [

@@ -6,7 +6,9 @@
 ``round``         the round of services that runs in the present view
 ``group``         one group: views, quorum, messages
 ``members_wait``  waits until a group has enough members
-``service``       all groups of a hub
+``groups``        all groups of a hub
+``members``       the members of all groups
+``checks``        checks of terms and services
 ``services``      declarations of services
 ``services_file`` the file that declares services
 ``order``         the order of the services

@@ -25,7 +25,7 @@ from typing import Any
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
 from ..decisions import ArrivalId, Event, HostEvent, HostLost, Noted, Outcome
-from ..groups.service import Groups
+from ..groups.groups import Groups
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..journal import Journal

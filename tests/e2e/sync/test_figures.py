@@ -145,6 +145,7 @@ def test_a_killed_script_fails_an_exchange_only_before_its_data_has_arrived(
     large.write_bytes(random.Random(1).randbytes(1_000_000))
     giving = give(trio, "c1", "cut", "--file", str(large))
     running = [give(trio, side, "cut") for side in ("hub", "c2")]
+    trio.await_waiting("exchanges", "cut", 3)
     trio.until(lambda: given(trio, "cut") == 2, "the others' data")
     giving.kill()
     for done in (other.wait() for other in running):

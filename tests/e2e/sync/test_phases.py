@@ -82,6 +82,8 @@ class Scene:
             what = line[len("12:00:00 ") :].removesuffix(", because this member leaves the group")
             if found := re.fullmatch(r"view \S+: members ([^,]+)(, joined [^,]+)?(.*)", what):
                 what = f"view {' '.join(sorted(found[1].split()))}{found[3].replace(',', ':', 1)}"
+            if what.startswith("the membership was lost"):
+                continue  # c4, if it hears of the death of its agent before SIGTERM
             if lines or (what.startswith("view ") and "below the quorum" not in what):
                 lines.append(what)
         return lines

@@ -196,7 +196,7 @@ def test_only_the_removed_member_itself_learns_the_cause_and_only_with_its_reque
     play.join("a")
     b = play.join("b")
     b.deaf, b.open = True, ""
-    member = play.groups._of_member[b.member.number].members[b.member.number]
+    member = play.groups._members.get(b.member.number, b.member.client)[1]
     member.poll = ""
     play.model.groups._groups[NS, "net"].remove([member], "too slow", play.now)
     play.tell(play.groups._settle([play.groups._groups[NS, "net"]], play.now))

@@ -12,34 +12,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from ...errors import Aborted, LinesyncFailed, NotAllowed, UsageError
+from ...errors import LinesyncFailed, NotAllowed, UsageError
 from ..decisions import ArrivalId, GroupEvent, Names, Outcome
 from ..kept.groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
 from ..kept.rows import Rows, by_key, by_number
 from ..kept.waits import AtGroup
-from ..names import TIMEOUT_MAX
 from ..participants import Client, check_member, check_name, check_timeout
 from ..state.group import Announced, GroupState, Ring, Terms
 from ..sync.place import Place
 from ..sync.waits import Wait, Waits
 from ..timers import Timers
+from .checks import MEMBERS_MAX, check_services, check_terms
 from .group import GAVE_UP, LEFT, Group
 from .log import KINDS
 from .member import Member
+from .members import Members
 from .members_wait import MembersPlace
-from .round import BACKOFF_MAX
 
 __all__ = ["Groups"]
 
 GROUPS_MAX = 1000  # most groups of a hub
-MEMBERS_MAX = 1000  # most members of one group
-SERVICES_MAX = 1000  # most services of one member
-ID_MAX = 10**9  # the largest id of a service
-RETRIES_MAX = 10**6  # most retries of a round
-VERSION_CHARS = 200  # most characters of the version of a service
-ENDED_MAX = 1000  # removed members that have not been notified yet
 TEXT_MAX = 1000  # most characters of the text of a report that are kept
 
 _Key = tuple[str, str]
@@ -55,22 +48,15 @@ class Groups:
         self.waits = waits
         self.hub = ""
         self._groups: dict[_Key, Group] = {}
-        self._of_member: dict[int, Group] = {}
-        self._of_client: dict[Client, dict[int, Group]] = {}
-        self._of_host: dict[str, dict[int, Group]] = {}
         self._places: dict[_Key, MembersPlace] = {}
         self._timers: Timers[_Key] = Timers()
-        self._ended: dict[int, KeptEndedMember] = {}
-        """The removed members that have not been notified."""
         self._epoch = 0
-        self._last_member = 0
         journal = waits.journal
+        self._members = Members(journal)
         journal.source("group", self._kept, lambda: self._groups)
         journal.source("group member", self._kept_member, self._member_keys)
         journal.source("group entry", self._kept_entry, self._entry_keys)
-        journal.source("group ended", lambda number: self._ended.get(number), lambda: self._ended)
         journal.counter("group epoch", lambda: self._epoch)
-        journal.counter("group members", lambda: self._last_member)
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -99,8 +85,8 @@ class Groups:
         """
         check_member(member)
         services = tuple(services)
-        _check_terms(terms)
-        _check_services(services, passive=passive)
+        check_terms(terms)
+        check_services(services, passive=passive)
         group = self._group(namespace, name)
         if (
             group.key not in self._groups
@@ -113,10 +99,10 @@ class Groups:
         if len(group.members) >= MEMBERS_MAX:
             raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
         by_id = {one.id: one for one in services}
-        found = Member(self._next_member(), member, client, arrival, passive, by_id, now, 0)
+        found = Member(self._members.next_number(), member, client, arrival, passive, by_id, now, 0)
         group.join(found, terms, now)
         self._keep(group)
-        self._add(group, found)
+        self._members.add(group, found)
         return found, self._settle([group], now)
 
     def leave(
@@ -131,7 +117,7 @@ class Groups:
         group = self._find(namespace, name)
         found = group.by_name.get(member)
         if number and (found is None or found.number != number):
-            self._member(number, client)
+            self._members.get(number, client)
         if found is None:
             raise LinesyncFailed(f"{member} is not a member of {group.title}; see 'linesync group members {name}'")
         if found.client.host != client.host:
@@ -140,16 +126,17 @@ class Groups:
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
         """A client gave up its request to join, because it got no reply: it is no member."""
-        owned = self._of_host.get(client.host, {}) if arrival else {}
-        found = [(group, group.members[number]) for number, group in owned.items()]
-        mine = [one for one in found if one[1].arrival == arrival and one[1].client == client]
-        return self._remove([(*one, GAVE_UP) for one in mine], now)
+        found = self._members.of_host(client.host) if arrival else []
+        leaving = [
+            (group, member, GAVE_UP) for group, member in found if member.arrival == arrival and member.client == client
+        ]
+        return self._remove(leaving, now)
 
     def announce(self, member: int, client: Client, services: Iterable[Announced], now: float) -> list[Outcome]:
         """A member replaces its services. The new ones take part from the next round on."""
         services = tuple(services)
-        group, found = self._member(member, client)
-        _check_services(services)
+        group, found = self._members.get(member, client)
+        check_services(services)
         found.announce(services)
         group.touch(found)
         group.round.advance(now)
@@ -175,7 +162,7 @@ class Groups:
         :param result: ``done``, ``again``, ``failed`` or ``ended``.
         :raises Aborted: it is no longer a member.
         """
-        group, found = self._member(member, client, last=True)
+        group, found = self._members.get(member, client, last=True)
         if result not in ("done", "again", "failed", "ended"):
             raise UsageError(f"invalid result '{result[:20]}': expected done, again, failed or ended")
         outcomes = group.poll(arrival, found)
@@ -198,7 +185,7 @@ class Groups:
         state: bool = False,
     ) -> list[Outcome]:
         """A member sends a message, or a part of one; parameters and errors are those of :meth:`Group.cast`."""
-        group, found = self._member(member, client)
+        group, found = self._members.get(member, client)
         outcomes = group.cast(arrival, found, epoch, data, size, part=part, more=more, state=state, now=now)
         return outcomes + self._settle([group], now)
 
@@ -280,14 +267,9 @@ class Groups:
 
     def clients_gone(self, clients: Iterable[Client], cause: str, now: float) -> list[Outcome]:
         """Clients are gone, and with them their members, except the passive ones."""
-        leaving = [
-            (group, group.members[number], cause)
-            for client in clients
-            for number, group in self._of_client.get(client, {}).items()
-        ]
-        gone = {(client.host, client.number) for client in clients}
-        for number in [number for number, one in self._ended.items() if (one.host, one.client) in gone]:
-            self._forget_ended(number)
+        clients = list(clients)
+        leaving = [(*found, cause) for client in clients for found in self._members.of_client(client)]
+        self._members.forget_ended(clients)
         return self._remove(leaving, now)
 
     def hosts_gone(self, hosts: Mapping[str, str], now: float) -> list[Outcome]:
@@ -295,14 +277,8 @@ class Groups:
 
         :param hosts: host to cause.
         """
-        return self._remove(
-            [
-                (group, group.members[number], cause)
-                for host, cause in hosts.items()
-                for number, group in self._of_host.get(host, {}).items()
-            ],
-            now,
-        )
+        leaving = [(*found, cause) for host, cause in hosts.items() for found in self._members.of_host(host)]
+        return self._remove(leaving, now)
 
     def extend_all(self, now: float) -> None:
         """The hub itself was stalled or away: all members have their time again."""
@@ -312,11 +288,11 @@ class Groups:
 
     def clients(self) -> list[Client]:
         """The clients that are members."""
-        return list(self._of_client)
+        return list(self._members.clients())
 
     def has(self, client: Client) -> bool:
         """Whether a client is a member of a group."""
-        return client in self._of_client
+        return self._members.has(client)
 
     def member_names(self, key: _Key) -> tuple[str, ...]:
         """The members of a group, the oldest first."""
@@ -421,65 +397,10 @@ class Groups:
             raise LinesyncFailed(f"there is no group '{name}'{where}; join it first, or see 'linesync status'")
         return found
 
-    def _member(self, number: int, client: Client, *, last: bool = False) -> tuple[Group, Member]:
-        """The member with a number, which must belong to this client.
-
-        :param last: a removed member gets the cause with this error, and no later one.
-        :raises Aborted: it is no longer a member.
-        """
-        group = self._of_member.get(number)
-        found = group.members.get(number) if group is not None else None
-        if group is None or found is None or found.client != client:
-            ended = self._ended.get(number)
-            if ended is not None and (ended.host, ended.client) != (client.host, client.number):
-                ended = None
-            if ended is not None and last:
-                self._forget_ended(number)
-            where, why = (ended.group, f": {ended.why}") if ended is not None else ("the group", "")
-            raise Aborted(
-                f"this script is no longer a member of {where}{why}; join again",
-                details={"cause": ended.why if ended is not None else ""},
-            )
-        return group, found
-
-    def _next_member(self) -> int:
-        """A number that no member has ever had."""
-        self._last_member += 1
-        self.waits.journal.mark("counter", "group members")
-        return self._last_member
-
     def _next_ring(self) -> Ring:
         self._epoch += 1
         self.waits.journal.mark("counter", "group epoch")
         return Ring(self._epoch, self.hub)
-
-    def _add(self, group: Group, member: Member) -> None:
-        self._of_member[member.number] = group
-        self._of_host.setdefault(member.client.host, {})[member.number] = group
-        if not member.passive:
-            self._of_client.setdefault(member.client, {})[member.number] = group
-        self.waits.journal.mark("group member", (*group.key, member.number), new=True)
-
-    def _drop(self, group: Group, member: Member, cause: str) -> None:
-        """Update the tables after a member was removed from its group."""
-        del self._of_member[member.number]
-        owners: list[tuple[dict[Any, dict[int, Group]], Any]] = [(self._of_host, member.client.host)]
-        if not member.passive:
-            owners.append((self._of_client, member.client))
-        for table, owner in owners:
-            del table[owner][member.number]
-            if not table[owner]:
-                del table[owner]
-        if cause:
-            client = member.client
-            self._ended[member.number] = KeptEndedMember(client.host, client.number, cause, group.title)
-            self.waits.journal.mark("group ended", member.number, new=True)
-            if len(self._ended) > ENDED_MAX:
-                self._forget_ended(next(iter(self._ended)))
-
-    def _forget_ended(self, number: int) -> None:
-        del self._ended[number]
-        self.waits.journal.mark("group ended", number)
 
     def _settle(self, groups: Iterable[Group], now: float) -> list[Outcome]:
         """Send what has become due in these groups, and set their timers."""
@@ -487,7 +408,7 @@ class Groups:
         for group in groups:
             outcomes += group.settle(now)
             for member, cause in group.take_removed():
-                self._drop(group, member, cause)
+                self._members.drop(group, member, cause)
             place = self._places.get(group.key)
             if place is not None:
                 outcomes += place.settle(now)
@@ -526,7 +447,7 @@ class Groups:
         """Restore the groups, without the waits for members; raises BadRow."""
         numbered = self.waits.journal.numbered
         self._epoch = rows.counter("group epoch", 0)
-        self._last_member = rows.counter("group members", 0)
+        self._members.last_number = rows.counter("group members", 0)
 
         def group(key: list[str], kept: KeptGroup) -> None:
             namespace, name = key
@@ -542,7 +463,7 @@ class Groups:
             if one.name in found.by_name:
                 raise ValueError(f"{one.name} is a member twice")
             found.put_back(one)
-            self._add(found, one)
+            self._members.add(found, one)
 
         def entry(key: list[str], kept: KeptEntry) -> None:
             namespace, name, number = key
@@ -552,7 +473,7 @@ class Groups:
             log.put(GroupEvent(int(number), kept.kind, kept.service, kept.sender, kept.data, kept.only))
 
         def ended(key: list[str], kept: KeptEndedMember) -> None:
-            self._ended[int(key[0])] = kept
+            self._members.ended[int(key[0])] = kept
 
         rows.each("group", KeptGroup, group, by_number)
         rows.each("group member", KeptGroupMember, member, by_key)
@@ -565,44 +486,3 @@ class Groups:
         """The place of a stored wait."""
         key = (at.namespace, at.group)
         return self._places.setdefault(key, MembersPlace(self, key))
-
-
-def _check_terms(terms: Terms) -> None:
-    """Refuse terms that are not valid; raises UsageError."""
-    choices = (
-        ("init", terms.init, ("first", "in-turn")),
-        ("activate", terms.activate, ("after", "before")),
-        ("on_failure", terms.on_failure, ("retry", "exclude", "stop")),
-    )
-    for name, value, allowed in choices:
-        if value not in allowed:
-            raise UsageError(f"invalid {name} '{value[:20]}' of a group: expected {' or '.join(allowed)}")
-    if not 0 <= terms.quorum <= MEMBERS_MAX:
-        raise UsageError(f"invalid quorum {terms.quorum}: expected 0 to {MEMBERS_MAX}")
-    if not (0 <= terms.retries <= RETRIES_MAX and 0 <= terms.backoff <= BACKOFF_MAX):
-        raise UsageError(
-            f"invalid retries of a group: expected at most {RETRIES_MAX} retries, the first after at most {BACKOFF_MAX:g} s"
-        )
-
-
-def _check_services(services: tuple[Announced, ...], *, passive: bool = False) -> None:
-    """Refuse services that are not valid; raises UsageError."""
-    if passive and services:
-        raise UsageError("a host that joins without a program has no services; join from a program that runs them")
-    if len(services) > SERVICES_MAX:
-        raise UsageError(f"a member has at most {SERVICES_MAX} services, not {len(services)}")
-    seen: dict[int, str] = {}
-    for one in services:
-        check_name("service", one.name)
-        if not 0 <= one.id <= ID_MAX:
-            raise UsageError(f"invalid id {one.id} of service '{one.name}': expected 0 to {ID_MAX}")
-        if one.id in seen:
-            raise UsageError(
-                f"the services '{seen[one.id]}' and '{one.name}' have the same id {one.id}; each needs its own"
-            )
-        if len(one.version) > VERSION_CHARS or not (one.version.isprintable() and 0 <= one.timeout <= TIMEOUT_MAX):
-            raise UsageError(
-                f"invalid version or timeout of service '{one.name}': expected at most {VERSION_CHARS} printable characters,"
-                f" and 0 to {TIMEOUT_MAX:.0f} seconds"
-            )
-        seen[one.id] = one.name
