@@ -70,15 +70,17 @@ class Checks:
 
     def _check_policy(self, principal: Principal, message: Message) -> None:
         permission, to = operations.operation(message).permission, _target(message)
-        recorded = self._audit is not None and permission in _RECORDED
         try:
             self.policy.check(principal, permission, to)
         except NotAllowed as error:
-            if self._audit is not None and recorded:
-                self._audit.record(principal, message.VERB, to, "refused", **_details(message), why=error.message)
+            self._record(principal, message, to, "refused", why=error.message)
             raise
-        if self._audit is not None and recorded:
-            self._audit.record(principal, message.VERB, to, "allowed", **_details(message))
+        self._record(principal, message, to, "allowed")
+
+    def _record(self, principal: Principal, message: Message, to: str, result: str, **more: object) -> None:
+        """Add an operation on a host to the audit log."""
+        if self._audit is not None and operations.operation(message).permission in _RECORDED:
+            self._audit.record(principal, message.VERB, to, result, **_details(message), **more)
 
     def refused(self, session: HubSession, script: str, message: Message, error: LinesyncError) -> None:
         """Log a refused message with its sender."""

@@ -26,7 +26,6 @@ from ..protocol import Message, operations
 from ..protocol.ids import Id
 from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
-from ..suggestions import near
 from .draining import Draining
 from .sessions import HubSession
 
@@ -287,9 +286,7 @@ def _status(hub: Hub, asked: Asked) -> str:
 
 def _policy(hub: Hub, asked: Asked) -> str:
     message = asked.message
-    if message.permission not in operations.PERMISSIONS:
-        advice = near(message.permission, operations.PERMISSIONS, "the permissions are")
-        raise UsageError(f"unknown permission {message.permission!r}; {advice}")
+    operations.check_permission(message.permission)
     uid = message.user if message.source == HUB and message.user >= 0 else None
     principal = Principal(line="", host=message.source, script="", uid=uid)
     return protocol.encode_ok(json.dumps(hub.policy.decide(principal, message.permission, message.to).as_json()))

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ..errors import NotAllowed
@@ -65,7 +65,13 @@ class Rule:
         return self.text or f"{'allow' if self.allow else 'deny'} {self.source} to do {', '.join(self.do)} on {self.to}"
 
 
-@dataclass(frozen=True, slots=True)
+_NEEDS_NONE = Decision(allowed=True, why="the operation needs no permission")
+_EVERYBODY = Decision(allowed=True, why="everybody may do that unless a rule denies it")
+_OWNER = Decision(allowed=True, why="root and the user of the hub may do everything at its socket")
+_AT_OWN_HOST = Decision(allowed=True, why="the scripts of a host may do that on their own host")
+_NO_RULE = Decision(allowed=False, why="no rule allows it")
+
+
 class Policy:
     """The rules of a hub.
 
@@ -74,9 +80,12 @@ class Policy:
     :ivar path: the file of the rules, for messages.
     """
 
-    rules: tuple[Rule, ...] = ()
-    owners: frozenset[int] = field(default=frozenset((0,)))
-    path: str = ""
+    def __init__(self, rules: tuple[Rule, ...] = (), owners: frozenset[int] = frozenset((0,)), path: str = "") -> None:
+        self.rules = rules
+        self.owners = owners
+        self.path = path
+        self._by_precedence = sorted(rules, key=lambda rule: rule.allow)
+        """The rules that deny, and then the rules that allow."""
 
     def decide(self, principal: Principal, permission: str, to: str = HUB) -> Decision:
         """Decide about an operation.
@@ -85,19 +94,19 @@ class Policy:
         :param to: the host that it works on.
         """
         if not permission:
-            return Decision(allowed=True, why="the operation needs no permission")
-        for rule in sorted(self.rules, key=lambda rule: rule.allow):
+            return _NEEDS_NONE
+        for rule in self._by_precedence:
             if rule.fits(principal, permission, to):
                 return Decision(
                     allowed=rule.allow, why=f"the rule {rule} {'allows' if rule.allow else 'denies'} it", rule=str(rule)
                 )
         if permission in _FOR_EVERYBODY:
-            return Decision(allowed=True, why="everybody may do that unless a rule denies it")
+            return _EVERYBODY
         if principal.host == HUB and principal.uid in self.owners:
-            return Decision(allowed=True, why="root and the user of the hub may do everything at its socket")
+            return _OWNER
         if principal.host == to and to != HUB and permission in _OWN_HOST:
-            return Decision(allowed=True, why="the scripts of a host may do that on their own host")
-        return Decision(allowed=False, why="no rule allows it")
+            return _AT_OWN_HOST
+        return _NO_RULE
 
     def check(self, principal: Principal, permission: str, to: str = HUB) -> None:
         """Refuse an operation that is not allowed.

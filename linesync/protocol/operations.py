@@ -6,7 +6,7 @@ text of a message which operation it is.
 
 from __future__ import annotations
 
-from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut
+from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut, UsageError
 from ..frozen_record import Record
 from . import groups, hosts, jobs, look, sync
 from .codec import Message, decode
@@ -31,6 +31,7 @@ __all__ = [
     "SCRIPT",
     "Operation",
     "changes",
+    "check_permission",
     "check_sender",
     "decode_request",
     "effect",
@@ -249,6 +250,17 @@ def _messages(receiver: str, *, note: bool) -> tuple[type[Message], ...]:
 _REQUESTS = {receiver: _messages(receiver, note=False) for receiver in (HUB, AGENT, SCRIPT)}
 _NOTES = {receiver: _messages(receiver, note=True) for receiver in (HUB, AGENT, SCRIPT)}
 _OPENINGS = tuple([entry.message for entry in OPERATIONS if entry.kind == OPENING])
+
+
+def check_permission(name: str) -> None:
+    """Refuse a name that is not the name of a permission.
+
+    :raises UsageError: there is no such permission.
+    """
+    if name not in PERMISSIONS:
+        from ..suggestions import near
+
+        raise UsageError(f"unknown permission {name!r}; {near(name, PERMISSIONS, 'the permissions are')}")
 
 
 def operation(message: Message) -> Operation:

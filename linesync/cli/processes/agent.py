@@ -111,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"invalid value for --publish {item}: expected K=V")
     name = os.uname().nodename.partition(".")[0] if args.name is None else args.name
     check_host(name)
-    system, user = system_boot(), own_name()
+    system = system_boot()
+    users = frozenset(option_values(args, "allow_users"))
+    user = own_name() if users else ""  # not in the event loop, because the look-up may block
 
     async def work(stop: asyncio.Event) -> None:
         agent = Agent(
@@ -121,8 +123,8 @@ def run(args: argparse.Namespace) -> int:
             report=log,
             system=system,
         )
-        if users := option_values(args, "allow_users"):
-            agent.runner.users, agent.runner.user = frozenset(users), user
+        if users:
+            agent.runner.users, agent.runner.user = users, user
         if args.no_run:
             agent.runner.refusal = (
                 f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"

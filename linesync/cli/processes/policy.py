@@ -55,12 +55,9 @@ def _from_hub(args: argparse.Namespace, user: int | None) -> Decision:
 def _from_file(args: argparse.Namespace, user: int | None) -> Decision:
     from ...hub.policy_file import read_policy
     from ...model.state.principal import Principal
-    from ...protocol.operations import PERMISSIONS
-    from ...suggestions import near
+    from ...protocol.operations import check_permission
 
-    if args.permission not in PERMISSIONS:
-        advice = near(args.permission, PERMISSIONS, "the permissions are")
-        raise UsageError(f"unknown permission {args.permission!r}; {advice}")
+    check_permission(args.permission)
     policy = read_policy(args.file, required=True)
     return policy.decide(Principal(line="", host=args.source, uid=user), args.permission, args.to)
 
