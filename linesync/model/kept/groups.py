@@ -6,7 +6,17 @@ from ..state.group import Announced, Ring, Terms
 from ..state.principal import Principal
 from ..state.record import State
 
-__all__ = ["KeptEndedMember", "KeptEntry", "KeptGroup", "KeptGroupMember", "KeptPastRound", "KeptRound", "KeptStep"]
+__all__ = [
+    "KeptEndedMember",
+    "KeptEntry",
+    "KeptGroup",
+    "KeptGroupData",
+    "KeptGroupMember",
+    "KeptPastRound",
+    "KeptRound",
+    "KeptServices",
+    "KeptStep",
+]
 
 
 class KeptStep(State):
@@ -35,8 +45,6 @@ class KeptGroupMember(State):
     """the id of the request with which it joined"""
     passive: bool
     """whether its host owns it, so that it gets no events"""
-    services: tuple[Announced, ...]
-    """the services that it announced"""
     since: float
     """when it joined"""
     sent: int
@@ -57,8 +65,17 @@ class KeptGroupMember(State):
     """the number of that message"""
     partial: int
     """the bytes of the parts of a message whose last part has not come"""
+    poster: str = ""
+    """the number of the connection that sends this message, if it is not the member's own"""
     ended: dict[str, str] = {}  # noqa: RUF012 (a record is never changed)
     """the services that have ended by themselves: id to reason"""
+
+
+class KeptServices(State):
+    """The services of a member. The key is the key of the member."""
+
+    services: tuple[Announced, ...]
+    """the services that it announced"""
 
 
 class KeptEntry(State):
@@ -108,7 +125,7 @@ class KeptRound(State):
 
 
 class KeptPastRound(State):
-    """An earlier round of a group."""
+    """An earlier round of a group. The key is the group and the epoch of its view."""
 
     ring: Ring
     """the view"""
@@ -141,10 +158,6 @@ class KeptGroup(State):
     """the last members that left"""
     last: int
     """the number of the last entry of its log"""
-    data: str
-    """the state that its members have set"""
-    data_sender: str
-    """the member that set it; empty if there is none"""
     dropped: int
     """the number of dropped messages"""
     stale: int
@@ -153,8 +166,15 @@ class KeptGroup(State):
     """since when senders wait without progress"""
     round: KeptRound
     """the present round"""
-    rounds: tuple[KeptPastRound, ...]
-    """earlier rounds"""
+
+
+class KeptGroupData(State):
+    """The state that the members of a group have set. The key is the group."""
+
+    data: str
+    """the state"""
+    sender: str
+    """the member that set it"""
 
 
 class KeptEndedMember(State):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, UsageError
-from linesync.model.groups import group
-from linesync.model.groups.group import PART_MAX, SLOW, WINDOW
+from linesync.model.groups import messages as model_messages
+from linesync.model.groups.messages import PART_MAX, SLOW, WINDOW
 
 from .play import Actor, Play
 
@@ -171,7 +171,7 @@ def test_a_member_that_receives_slowly_is_not_removed() -> None:
 def test_a_member_that_asks_for_nothing_while_very_many_events_wait_is_removed_after_some_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group, "LOG_MAX", LOG_MAX)
+    monkeypatch.setattr(model_messages, "LOG_MAX", LOG_MAX)
     play = Play()
     a, b = play.join("a"), play.join("b")
     b.deaf = True
@@ -185,7 +185,7 @@ def test_a_member_that_asks_for_nothing_while_very_many_events_wait_is_removed_a
 
 
 def test_members_that_read_are_not_removed_however_many_steps_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "LOG_MAX", LOG_MAX)
+    monkeypatch.setattr(model_messages, "LOG_MAX", LOG_MAX)
     play = Play()
     for number, name in enumerate("abc"):
         play.join(name, *range(number * 20, number * 20 + 20))

@@ -71,7 +71,7 @@ def _groups(services: SyncServices) -> None:
     second, _ = groups.join("run", "net", "b", B, terms, [Announced(1, "disk"), Announced(2, "web")], 0.0)
     groups.next("17", first.number, A, first.sent, 0.0)
     groups.next("18", second.number, B, second.sent, 0.0)
-    groups.cast("19", first.number, A, 2, "tx", 1, 0.0)
+    groups.cast("19", first.number, A, 2, "tx", 1, 0.0, state=True)
     groups.next("20", second.number, B, second.sent, 0.0, number=second.steps[0].number)
     groups.wait("21", "run", "net", 3, A, 0.0)
     groups.join("run", "net", "a#x", client, terms, [], 0.0)
