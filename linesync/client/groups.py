@@ -23,7 +23,7 @@ __all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
 _PAUSE, _PAUSE_MAX = 0.05, 2.0  # seconds before a message is sent again: at first, and at most
-_SLOW_STEP = 0.5  # seconds: a step that took longer is reported immediately, even if the next step has already arrived
+_SLOW_STEP = 0.5  # seconds: a longer step is named and reported, even if the next step has already arrived
 _LINGER = 0.02  # seconds for which a member waits for the end of its step before it requests events without a report
 
 
@@ -86,6 +86,10 @@ class Group:
         """The last part of a message that was sent to the hub."""
         self._unsent = 0
         """The number of a finished step that is reported together with a later step; 0 if there is none."""
+        self._named = 0
+        """The number of the last slow step that was named to the hub while later steps waited behind it."""
+        self._full = False
+        """Whether the last request for events asked for no messages, because too many are unread."""
         self._reported = Pending("", None)
         """Woken when a step is reported."""
 
@@ -135,11 +139,20 @@ class Group:
         inbox, peer = self._inbox, self._requests.peer
         if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
-        if self._asked is None and inbox.ended is None and not inbox.ready:
+        if inbox.ended is None and not inbox.ready and (self._asked is None or (self._full and not inbox.full)):
             self._ask(self._unsent)
-        asked = self._asked
-        while asked is not None and self._asked is asked and not inbox.ready:
-            await peer.wait(asked)
+        asked, running = self._asked, inbox.running
+        left = None
+        if running is not None and inbox.queued and self._named != running.number:
+            left = max(self._began + _SLOW_STEP - peer.now(), 0.0)
+        try:
+            async with peer.timeout(left):
+                while asked is not None and self._asked is asked and not inbox.ready:
+                    await peer.wait(asked)
+        except TimeoutError:
+            if running is not None and inbox.running is running:
+                self._named = running.number
+                self._ask(self._unsent)
 
     def _deliver(self, event: GroupEvent) -> None:
         if isinstance(event, View):
@@ -172,8 +185,17 @@ class Group:
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
         """Ask for the next events. The request can also report a step, and it replaces an earlier request."""
+        if number == self._unsent and result != "ended":
+            self._unsent = 0
+        self._full = self._inbox.full and self._casting is None
         request = protocol.GroupNext(
-            member=self._number, after=self._inbox.last, done=number, result=result, text=why[:1000]
+            member=self._number,
+            after=self._inbox.last,
+            done=number,
+            result=result,
+            text=why[:1000],
+            Runs=self._named if self._inbox.running is not None and self._inbox.running.number == self._named else 0,
+            Full=self._full,
         )
         asked = protocol.encode(request)
         _, pending = self._requests.peer.ask(asked, lambda reply: self._take(asked, pending, reply))
@@ -272,7 +294,7 @@ class Group:
             request = protocol.GroupCast(member=self._number, epoch=epoch, data=word, Part=part, More=more, State=state)
             text = protocol.encode(request)
             _, self._part = peer.ask(text)
-            if part and self._asked is None and self._inbox.ended is None:
+            if ((part and self._asked is None) or self._full) and self._inbox.ended is None:
                 self._ask()  # the hub waits until this member has received the earlier parts, too
             await self._reply(text, self._part)
 

@@ -156,6 +156,8 @@ def _next(services: SyncServices, request: GroupNext, arrival: ArrivalId, client
         number=request.done,
         result=request.result,
         text=request.text,
+        runs=request.Runs,
+        full=request.Full,
     )
 
 

@@ -112,6 +112,10 @@ class GroupNext(Message):
     """``done``, ``again``, ``failed`` or ``ended``."""
     text: str = ""
     """Why it failed or ended."""
+    Runs: int = 0
+    """The step that it runs now, while later steps wait; 0 if it is not known."""
+    Full: bool = False
+    """It has many unread messages: it waits until the round has ended, or the member has."""
 
 
 class GroupCast(Message):

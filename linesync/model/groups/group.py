@@ -228,12 +228,12 @@ class Group:
 
     # -- requests for events -------------------------------------------------------------------------------------------------
 
-    def poll(self, arrival: str, member: Member) -> list[Outcome]:
+    def poll(self, arrival: str, member: Member, *, runs: int = 0, full: bool = False) -> list[Outcome]:
         """A member asks for the next events. An earlier request of it ends without events."""
         outcomes: list[Outcome] = []
         if member.poll and member.poll != arrival:
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=())))
-        member.poll = arrival
+        member.poll, member.runs, member.full = arrival, runs, full
         self.touch_members(member)
         return outcomes
 
@@ -319,6 +319,8 @@ class Group:
 
     def _serve(self, member: Member) -> list[Outcome]:
         """Answer the request of a member if there are events for it."""
+        if member.full and not self.log.last_of((ABORT,), member.sent):
+            return []
         self.touch_members(member)
         events = self.log.read(member.sent, member.number, {step.number for step in member.steps})
         if not events:

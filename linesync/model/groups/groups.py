@@ -162,17 +162,21 @@ class Groups:
         number: int = 0,
         result: str = "done",
         text: str = "",
+        runs: int = 0,
+        full: bool = False,
     ) -> list[Outcome]:
         """A member asks for its events after a number. An earlier request of it ends without events.
 
         :param number: the step that it reports, or the service that has ended by itself; 0 with ``done`` for no report.
         :param result: ``done``, ``again``, ``failed`` or ``ended``.
+        :param runs: the step that it runs now, while later steps wait; 0 if it is not known.
+        :param full: it has many unread messages: it gets events only when its round has ended.
         :raises Aborted: it is no longer a member.
         """
         group, found = self._members.get(member, client, last=True)
         if result not in ("done", "again", "failed", "ended"):
             raise UsageError(f"invalid result '{result[:20]}': expected done, again, failed or ended")
-        outcomes = group.poll(arrival, found)
+        outcomes = group.poll(arrival, found, runs=runs, full=full)
         if number or result == "ended":
             outcomes += group.report(found, number, result, text[:TEXT_MAX], now)
         return outcomes + self._settle([group], now)

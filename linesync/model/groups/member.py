@@ -47,6 +47,8 @@ class Member:
     :ivar began: when the first of these steps could begin.
     :ivar active: the services that it was asked to activate and has not stopped.
     :ivar poll: the arrival id of its request for events; empty if it has none.
+    :ivar full: whether this request gets no events before the round has ended, because the member has many unread messages.
+    :ivar runs: the number of the step that the member said it runs; 0 if it is not known.
     :ivar cast: the arrival id of its message that gets no reply until the log has room; empty if there is none.
     :ivar cast_number: the number of that message.
     :ivar partial: the number of bytes that have arrived of an incomplete message.
@@ -67,6 +69,8 @@ class Member:
     began: float = 0.0
     active: set[int] = field(default_factory=set)
     poll: str = ""
+    full: bool = False
+    runs: int = 0
     cast: str = ""
     cast_number: int = 0
     partial: int = 0
@@ -128,6 +132,8 @@ class Member:
             began=self.began,
             active=tuple(sorted(self.active)),
             poll=self.poll,
+            full=self.full,
+            runs=self.runs,
             cast=self.cast,
             cast_number=self.cast_number,
             partial=self.partial,
@@ -157,6 +163,8 @@ class Member:
             began=kept.began + shift,
             active=set(kept.active),
             poll=kept.poll,
+            full=kept.full,
+            runs=kept.runs,
             cast=kept.cast,
             cast_number=kept.cast_number,
             partial=kept.partial,

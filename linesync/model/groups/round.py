@@ -225,9 +225,11 @@ class Round:
 
     def late(self, member: Member, now: float) -> None:
         """Handle a member that has not reported its steps in time."""
-        step = member.steps[0]
+        known = [step for step in member.steps if step.number == member.runs]
+        step, *later = known or member.steps
         name, limit = self._name(member, step.service), seconds_in_words(now - member.began)
-        why = f"{member.name}: {step.kind} of {name} was not done within {limit}{self._waiting(member)}"
+        others = ", or a later step," if later else ""
+        why = f"{member.name}: {step.kind} of {name}{others} was not done within {limit}{self._waiting(member)}"
         self._fail(member, step.service, why, now)
 
     def service_ended(self, member: Member, service: int, why: str, now: float) -> None:

@@ -59,6 +59,10 @@ class KeptGroupMember(State):
     """the services that it was asked to activate, and that it has not stopped"""
     poll: str
     """the arrival id of its request for events; empty if it has none"""
+    full: bool
+    """whether this request gets no events before the round has ended"""
+    runs: int
+    """the number of the step that it said it runs; 0 if it is not known"""
     cast: str
     """the arrival id of its message whose reply waits for room; empty if there is none"""
     cast_number: int

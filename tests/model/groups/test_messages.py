@@ -208,3 +208,23 @@ def test_a_member_that_sends_more_than_its_window_waits_for_itself_only_until_it
     a.deaf = False
     play.settle()
     assert len(play.posted) == 1
+
+
+def test_a_member_with_many_unread_messages_gets_events_only_when_its_round_has_ended() -> None:
+    play = Play()
+    a, b = play.join("a", 1), play.join("b", 1, 2)
+    play.settle()
+    play.tell(play.groups.rerun("default", "net", None, play.now))
+    b.slow = {("activate", 1)}
+    play.settle()
+    assert b.inbox.queued, "the process of service 2 waits for the end of an activate"
+    b.ask(full=True)
+    for number in range(5):
+        a.cast(str(number))
+    play.restart_hub()
+    play.settle()
+    assert messages(b) == [] and len(messages(a)) == 5
+    a.cast("x" * 20_000)
+    play.join("c")
+    play.settle()
+    assert len(messages(b)) == 6 and b.log.index(messages(b)[-1]) < b.log.index(("abort", 2))

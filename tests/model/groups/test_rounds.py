@@ -208,6 +208,28 @@ def test_a_failure_may_stop_the_round_until_somebody_asks_for_another_one() -> N
     assert a.steps[-1] == DONE
 
 
+def test_of_several_late_steps_the_error_names_the_one_that_the_member_said_it_runs() -> None:
+    play = Play(on_failure="stop")
+    b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
+    b.slow = {("init", 2)}
+    play.settle()
+    (step,) = b.unreported
+    b.ask(b.unsent, runs=step.number)
+    play.restart_hub()
+    play.pass_time(8.0)
+    assert b.log[-1] == ("failed", -1)
+    assert play.state().round.why == "b: init of service 2 's2' was not done within 6 s"
+
+
+def test_the_error_does_not_name_one_of_several_late_steps_if_it_is_not_known() -> None:
+    play = Play(on_failure="stop")
+    b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
+    b.slow = {("init", 2)}
+    play.settle()
+    play.pass_time(8.0)
+    assert play.state().round.why == "b: init of service 1 's1', or a later step, was not done within 7 s"
+
+
 def test_a_step_that_is_late_names_the_host_the_service_the_step_and_who_waits() -> None:
     play = Play(on_failure="stop")
     a = play.join("a", 1)
