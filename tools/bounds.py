@@ -363,6 +363,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "messages.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."
         ),
+        Bound(
+            "group.SHARED",
+            seconds,
+            "time that a new member waits until all members have acknowledged the present view",
+            "The next view is formed.",
+        ),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
         Bound(

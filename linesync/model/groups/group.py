@@ -2,9 +2,12 @@
 
 1. Each change of the members makes a view with an id that never repeats. All members that go at the same time leave in one
    view. A line that is lost for less than the lease of its host changes nothing.
-2. The hub orders everything in one log (:mod:`.log`). So all members see the same views and messages in the same order.
-3. Below its quorum a group is *short*: it forms views, but it delivers no message and runs no round.
-4. The state that the members set (``state``) goes to each newcomer, directly after its first view.
+2. A member that joins is in the next view. This view is formed immediately if all members have acknowledged the present view.
+   Otherwise it is formed when they have, after ``SHARED`` seconds, or when a member leaves. So many members that join at the
+   same time share few views. Without that, each of n members gets n views with n names, which takes minutes on serial lines.
+3. The hub orders everything in one log (:mod:`.log`). So all members see the same views and messages in the same order.
+4. Below its quorum a group is *short*: it forms views, but it delivers no message and runs no round.
+5. The state that the members set (``state``) goes to each newcomer, directly after its first view with the quorum.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from .round import NONE, STOPPING, Round
 
 __all__ = ["Group"]
 
+SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
 WHY_CHARS = 1000  # characters of the reason why a service has ended
 MISSING_MAX = 100  # members that have left and are named
 
@@ -55,6 +59,8 @@ class Group:
         self.terms = Terms()
         self.ring = NO_RING
         self.short = False
+        self.view = 0
+        """The number of the view in the log."""
         self.missing: dict[str, str] = {}
         self.log = Log(journal, key)
         self.round = Round(self)
@@ -71,8 +77,13 @@ class Group:
 
     @property
     def active(self) -> list[Member]:
-        """The members that get events, the oldest first."""
-        return [member for member in self.members.values() if not member.passive]
+        """The members of the view that get events, the oldest first."""
+        return [member for member in self.members.values() if not member.passive and not member.joining]
+
+    @property
+    def _joining(self) -> list[Member]:
+        """The members that are not in the view yet, the oldest first."""
+        return [member for member in self.members.values() if member.joining]
 
     def touch(self) -> None:
         """The group has changed, without its members."""
@@ -98,7 +109,7 @@ class Group:
     # -- members -------------------------------------------------------------------------------------------------------------
 
     def join(self, member: Member, terms: Terms, now: float) -> None:
-        """Add a member, and form a view.
+        """Add a member, which will be in the next view.
 
         :raises Mismatch: the member is there already, or its terms differ from those of the group.
         :raises LinesyncFailed: the group is being stopped.
@@ -116,11 +127,11 @@ class Group:
             raise LinesyncFailed(f"{member.name} cannot join {self.title}: it is being stopped; join again later")
         self.terms = terms
         member.sent = self.log.last
+        member.joining = member.stateless = True
         self._add(member)
         self.touch_services(member)
-        self.missing.pop(member.name, None)
+        self.touch()
         self.note("member joined", member.name)
-        self._change((member,), {}, "", now)
 
     def _add(self, member: Member) -> None:
         self.members[member.number] = member
@@ -137,13 +148,16 @@ class Group:
         for member, cause in members.items():
             del self.members[member.number], self.by_name[member.name]
             self.touch_services(member)
-            left[member.name] = self.missing[member.name] = cause
+            if not member.joining:
+                left[member.name] = self.missing[member.name] = cause
             self.note("member left", member.name, cause)
             outcomes += self._dismiss(member, cause)
         while len(self.missing) > MISSING_MAX:
             del self.missing[next(iter(self.missing))]
         if left:
-            self._change((), left, "", now)
+            self._change(left, "", now)
+        elif members and not self.members:
+            self._empty()
         return outcomes
 
     def _dismiss(self, member: Member, cause: str) -> list[Outcome]:
@@ -166,11 +180,20 @@ class Group:
 
     # -- views ---------------------------------------------------------------------------------------------------------------
 
-    def _change(
-        self, joined: tuple[Member, ...], left: dict[str, str], why: str, now: float, only: int | None = None
-    ) -> None:
+    def _join_due(self, now: float) -> bool:
+        """Whether a view with the members that are joining is formed now."""
+        joining = self._joining
+        return bool(joining) and not self.stopping and (self._acknowledged or joining[0].since + SHARED <= now)
+
+    @property
+    def _acknowledged(self) -> bool:
+        """Whether all members have received the present view, and ask for the next events."""
+        return all(member.poll and member.sent >= self.view for member in self.active)
+
+    def _change(self, left: dict[str, str], why: str, now: float, only: int | None = None) -> None:
         """Form a view, and begin its round."""
         stopping = self.stopping
+        joined = self._joining
         if not stopping:
             if why != "retry":
                 self.round.attempts = 0
@@ -178,6 +201,9 @@ class Group:
         self.ring = self._next_ring()
         for member in self.members.values():
             member.partial, member.poster = 0, ""
+        for member in joined:
+            member.joining, member.sent = False, self.log.last
+            self.missing.pop(member.name, None)
         self.touch_members(*self.members.values())
         self.short = len(self.members) < self.terms.quorum
         view = ViewState(
@@ -189,13 +215,10 @@ class Group:
             why=why,
             short=self.short,
         )
-        self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
+        self.view = self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
         self.note("view formed", value=self.ring.epoch, why=why)
-        if self.messages.data_sender:
-            for member in joined:
-                if not member.passive:
-                    messages = self.messages
-                    self.log.append(STATE, sender=messages.data_sender, data=messages.data, only=(member.number,))
+        if not self.short:
+            self._send_state()
         if stopping:
             self.round.advance(now)
         elif not self.short and self.members:
@@ -204,9 +227,18 @@ class Group:
             self._empty()
         self.touch()
 
+    def _send_state(self) -> None:
+        """Send the state of the group to the members that have not received it."""
+        stateless = [member for member in self.active if member.stateless]
+        if stateless and self.messages.data_sender:
+            numbers = tuple([member.number for member in stateless])
+            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=numbers)
+        for member in stateless:
+            member.stateless = False
+
     def _empty(self) -> None:
         """The last member has left: the next one begins a new group, after the same rounds."""
-        self.ring, self.short = NO_RING, False
+        self.ring, self.short, self.view = NO_RING, False, 0
         self.messages.forget()
         self.log.trim(())
 
@@ -217,7 +249,7 @@ class Group:
 
     def rerun(self, why: str, now: float, only: int | None = None) -> None:
         """Form a view with the same members, for another round."""
-        self._change((), {}, why, now, only)
+        self._change({}, why, now, only)
 
     def stop(self, now: float) -> None:
         """Begin to stop: run the stop steps backwards. :meth:`settle` ends the group after them."""
@@ -239,7 +271,7 @@ class Group:
 
     def report(self, member: Member, number: int, result: str, text: str, now: float) -> list[Outcome]:
         """A member reports the end of a step, or of a service."""
-        if result == "ended":
+        if result == "ended" and not member.joining:
             service = member.services.get(number)
             if service is not None:
                 why = f"service {number} '{service.name}' has ended" + (f": {text}" if text else "")
@@ -253,7 +285,7 @@ class Group:
                     self.round.service_ended(member, number, why, now)
                     return self._after_failure(member, now)
             return []
-        if not self.round.report(member, number, result, text, now):
+        if result == "ended" or not self.round.report(member, number, result, text, now):
             self.stale += 1
             self.touch()
             return []
@@ -270,6 +302,7 @@ class Group:
         """When to call :meth:`handle_timer`, or None."""
         times = [member.deadline for member in self.active]
         times.append(self.round.retry_at)
+        times += [member.since + SHARED for member in self._joining[:1] if not self.stopping]
         slow_since = self.messages.slow_since
         times.append(slow_since + SLOW if slow_since is not None else None)
         return min((time for time in times if time is not None), default=None)
@@ -308,6 +341,8 @@ class Group:
             outcomes += self.remove(list(self.members.values()), GROUP_STOPPED, now)
             self.round.state = NONE
             self.touch()
+        if self._join_due(now):
+            self._change({}, "", now)
         for member in self.active:
             if member.poll and member.sent < self.log.last:
                 outcomes += self._serve(member)
@@ -347,7 +382,7 @@ class Group:
                         name=member.name,
                         client=member.client.number,
                         since=now - member.since,
-                        behind=0 if member.passive else self.log.last - member.sent,
+                        behind=0 if member.passive or member.joining else self.log.last - member.sent,
                         slow=member in slow,
                         services=self.round.service_states(member, now),
                     )
@@ -367,6 +402,7 @@ class Group:
             terms=self.terms,
             ring=self.ring,
             short=self.short,
+            view=self.view,
             missing=dict(self.missing),
             last=self.log.last,
             dropped=self.messages.dropped,
@@ -377,7 +413,7 @@ class Group:
 
     def restore(self, kept: KeptGroup, shift: float) -> None:
         self.number, self.terms, self.ring, self.short = kept.number, kept.terms, kept.ring, kept.short
-        self.missing = dict(kept.missing)
+        self.missing, self.view = dict(kept.missing), kept.view
         self.log.last = kept.last
         self.messages.dropped, self.stale = kept.dropped, kept.stale
         self.messages.slow_since = kept.slow_since + shift if kept.slow_since is not None else None
@@ -388,7 +424,7 @@ class Group:
         self._add(member)
 
 
-def _changed(joined: tuple[Member, ...], left: dict[str, str]) -> str:
+def _changed(joined: Iterable[Member], left: dict[str, str]) -> str:
     """Why a view ended, as a clause."""
     parts = [f"{member.name} joined" for member in joined]
     parts += [f"{name} left ({cause})" for name, cause in left.items()]

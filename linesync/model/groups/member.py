@@ -42,6 +42,8 @@ class Member:
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
     :ivar sent: the number of the last event that was sent to it.
+    :ivar joining: whether it is not in a view yet.
+    :ivar stateless: whether it has not received the state of the group.
     :ivar taking: its services that take part in the current round.
     :ivar steps: the steps that it has not reported, in order.
     :ivar began: when the first of these steps could begin.
@@ -64,6 +66,8 @@ class Member:
     services: dict[int, Announced]
     since: float
     sent: int
+    joining: bool = False
+    stateless: bool = False
     taking: set[int] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
     began: float = 0.0
@@ -127,6 +131,8 @@ class Member:
             passive=self.passive,
             since=self.since,
             sent=self.sent,
+            joining=self.joining,
+            stateless=self.stateless,
             taking=tuple(sorted(self.taking)),
             steps=tuple([KeptStep(number=step.number, kind=step.kind, service=step.service) for step in self.steps]),
             began=self.began,
@@ -158,6 +164,8 @@ class Member:
             services=announced,
             since=kept.since + shift,
             sent=kept.sent,
+            joining=kept.joining,
+            stateless=kept.stateless,
             taking=set(kept.taking),
             steps=[Step(number=step.number, kind=step.kind, service=step.service) for step in kept.steps],
             began=kept.began + shift,

@@ -96,7 +96,7 @@ class Messages:
             raise LinesyncFailed(
                 f"{member.name} must wait for the reply to its last message to {board.title} before it sends another one"
             )
-        if epoch != board.ring.epoch:
+        if member.joining or epoch != board.ring.epoch:
             self.dropped += 1
             board.touch()
             raise self._interrupted(
@@ -120,6 +120,8 @@ class Messages:
         :raises LinesyncFailed: the group is short, or not all members have received enough.
         """
         self._refuse_short()
+        if member.joining:
+            raise self._interrupted("the member is not in a view yet; send it again")
         if part and (not member.partial or member.poster != client.number):
             raise self._interrupted(
                 "the view has ended or another script of this host has sent a message; send it again"

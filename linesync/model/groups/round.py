@@ -355,7 +355,7 @@ class Round:
         if service not in self.services:
             return "active" if service in member.active else "waiting"
         place = self.services.index(service)
-        if self.state in (NONE, INIT):
+        if self.state in (NONE, INIT) or member.joining:
             return "waiting"
         if self.state == FAILED:
             return "failed" if self.failed == (member.name, service) else "aborted"

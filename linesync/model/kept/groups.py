@@ -49,6 +49,10 @@ class KeptGroupMember(State):
     """when it joined"""
     sent: int
     """the number of the last event that was sent to it"""
+    joining: bool
+    """whether it is not in a view yet"""
+    stateless: bool
+    """whether it has not received the state of the group, which it gets with its first view that has the quorum"""
     taking: tuple[int, ...]
     """its services that take part in the present round"""
     steps: tuple[KeptStep, ...]
@@ -158,6 +162,8 @@ class KeptGroup(State):
     """its view"""
     short: bool
     """whether it has fewer members than the quorum"""
+    view: int
+    """the number of its view in its log"""
     missing: dict[str, str]
     """the last members that left"""
     last: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import LinesyncFailed
+from linesync.model.groups.group import SHARED
 from linesync.model.groups.round import PAST_MAX
 
 from .play import NS, Actor, Play, services
@@ -123,6 +124,8 @@ def test_steps_that_a_member_has_not_received_are_not_run_after_the_view_change(
     play = Play()
     a = play.join("a", 1, act=False)
     play.join("b", 1, act=False)
+    play.now += SHARED  # a has not asked for events
+    play.tell(play.model.handle_timer(play.now))
     play.settle()
     assert round_of(a, 0) == [] and round_of(a, 1) == steps("i1 p1 a1 c")
 

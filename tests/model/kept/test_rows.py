@@ -70,6 +70,7 @@ def _groups(services: SyncServices) -> None:
     first, _ = groups.join("run", "net", "a", A, terms, [Announced(1, "disk", "1.0", 5.0)], 0.0)
     second, _ = groups.join("run", "net", "b", B, terms, [Announced(1, "disk"), Announced(2, "web")], 0.0)
     groups.next("17", first.number, A, first.sent, 0.0)
+    groups.next("16b", first.number, A, first.sent, 0.0)
     groups.next("18", second.number, B, second.sent, 0.0)
     groups.cast("19", first.number, A, 2, "tx", 1, 0.0, state=True)
     groups.next("20", second.number, B, second.sent, 0.0, number=second.steps[0].number)
