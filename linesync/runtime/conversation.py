@@ -235,7 +235,9 @@ class Conversation(Driver):
         self.kick()
         return stream
 
-    def open_resumable(self, text: str, again: Callable[[int], str], hidden: bytes | None = None) -> ResumableStream:
+    def open_resumable(
+        self, text: str, again: Callable[[int], str], hidden: bytes | None = None, lane: Lane = Lane.BULK
+    ) -> ResumableStream:
         """Open a channel that continues after an interruption of this session, or of a session of a relay.
 
         :param again: as for :class:`ResumableStream`, like ``hidden``.
@@ -243,7 +245,7 @@ class Conversation(Driver):
         """
         from .resumable import ResumableStream  # most peers never need it
 
-        channel = self.open(text)
+        channel = self.open(text, lane)
         stream = ResumableStream(self, channel.number, channel.lane, text, again=again, hidden=hidden)
         self.replace(channel, stream)
         return stream
