@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PassedSignals"]
 
+_PATIENCE = 2.0  # seconds from SIGTERM or SIGHUP until this process ends although the command still runs
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FINAL = (signal.SIGTERM, signal.SIGHUP)
 _PASSED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 _TOGETHER = 0.1  # seconds; timeout(1) sends the same signal twice, to the process and to its group
 _AGAIN = 2.0  # seconds in which a repeated signal ends linesync itself
@@ -32,8 +34,8 @@ _AGAIN = 2.0  # seconds in which a repeated signal ends linesync itself
 class PassedSignals:
     """Passes signals during a block. A signal that is ignored here (under nohup) stays ignored.
 
-    A signal does not end this process, because the command may handle it and continue. If a signal that usually ends a
-    process is repeated within two seconds, it ends this process, and the host then ends the command.
+    A signal does not end this process immediately, because the command may handle it. SIGTERM and SIGHUP end this process
+    if the command still runs 2 s later. The same signal twice within two seconds also ends it. The host then ends the command.
 
     :param streams: the channels of the commands.
     """
@@ -44,6 +46,8 @@ class PassedSignals:
         self._before: dict[int, Any] = {}
         self._last: dict[int, float] = {}
         """For each signal, the monotonic time at which it came last."""
+        self._end_by = 0
+        self._end_at: float | None = None
         self._reader = self._writer = -1
 
     def __enter__(self) -> Self:
@@ -72,6 +76,8 @@ class PassedSignals:
         before: Callable[[int, FrameType | None], Any] | int | None = self._before[number]
         if number in _ENDING and since < _AGAIN and callable(before):
             before(number, frame)
+        if number in _FINAL and self._end_at is None:
+            self._end_by, self._end_at = number, now + _PATIENCE
         with suppress(BlockingIOError):
             os.write(self._writer, bytes([number]))
 
@@ -80,6 +86,18 @@ class PassedSignals:
             for stream in self._streams:
                 with suppress(LinesyncError):  # this command has ended, or cannot be reached any more
                     stream.send_message(protocol.encode(protocol.Kill(signal=number)))
+
+    def left(self) -> float | None:
+        """The seconds until a signal ends this process, or None.
+
+        :raises Terminated: the time is over.
+        """
+        if self._end_at is None:
+            return None
+        left = self._end_at - time.monotonic()
+        if left <= 0:
+            raise Terminated(self._end_by)
+        return left
 
     def end_like(self, ends: Sequence[int | None]) -> None:
         """If the only command ended by a signal that was passed to it, end this process by the same signal.

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         with PassedSignals(client.peer, [job.stream for job in jobs]) as passed:
             if args.stdin:
                 Feeder(client, jobs)
-            drive(client, jobs)
+            drive(client, jobs, passed.left)
     if args.json:
         for job in jobs:
             print_json(job.as_json())
@@ -120,15 +120,17 @@ def run(args: argparse.Namespace) -> int:
     return next((job.exit_code for job in jobs if job.exit_code), 0)
 
 
-def drive(client: BlockingClient, jobs: Sequence[Job]) -> None:
+def drive(client: BlockingClient, jobs: Sequence[Job], left: Callable[[], float | None] = lambda: None) -> None:
     """Handle everything that arrives until all jobs have ended.
 
+    :param left: called before each wait; returns the longest wait in seconds, or None.
     :raises BrokenError: the connection was lost.
     """
     running = list(jobs)
     while running := [job for job in running if not job.advance()]:
         try:
-            client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
+            waits = [left(), *(job.left for job in running)]
+            client.peer.turn(min((wait for wait in waits if wait is not None), default=None))
         except BrokenError:
             if any(job.stream.broken is None for job in running):
                 raise
