@@ -21,10 +21,11 @@ from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import ABORT, END, FAILED, STATE, STOPPED, VIEW, Log
+from .log import ABORT, END, FAILED, STATE, STOPPED, VIEW, Log, Room
 from .member import Member
 from .messages import SLOW, Messages
-from .round import NONE, STOPPING, Round
+from .round import Round
+from .transitions import FULL_VIEW, SHORT_VIEW, STOPPING
 
 __all__ = ["Group"]
 
@@ -42,6 +43,7 @@ class Group:
     :param key: its namespace and name.
     :param next_ring: returns the id of the next view.
     :param note: notes a change for followers.
+    :param room: the room of the logs of all groups.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Group:
         journal: Journal,
         next_ring: Callable[[], Ring],
         note: Callable[[str, tuple[str, str], str, int | None, str], None],
+        room: Room,
     ) -> None:
         self.key = key
         self.title = f"group '{key[1]}'" + (f" of namespace '{key[0]}'" if key[0] != "default" else "")
@@ -62,7 +65,7 @@ class Group:
         self.view = 0
         """The number of the view in the log."""
         self.missing: dict[str, str] = {}
-        self.log = Log(journal, key)
+        self.log = Log(journal, key, room)
         self.round = Round(self)
         self.messages = Messages(self, journal)
         self.stale = 0
@@ -119,6 +122,9 @@ class Group:
                 f"{member.name} is already a member of {self.title}; choose another tag, or let it leave first",
                 details={"member": member.name},
             )
+        if self.members and member.passive:  # a term that it does not name is that of the group
+            named = {name: value for name, value in terms.as_dict().items() if value != Terms.FIELDS[name][1]}
+            terms = self.terms.but(**named)
         if self.members and terms != self.terms:
             mine, its = terms.as_json(), self.terms.as_json()
             parts = [f"{name} {its[name]!r}, not {mine[name]!r}" for name in mine if mine[name] != its[name]]
@@ -127,7 +133,6 @@ class Group:
             raise LinesyncFailed(f"{member.name} cannot join {self.title}: it is being stopped; join again later")
         self.terms = terms
         member.sent = self.log.last
-        member.joining = member.stateless = True
         self._add(member)
         self.touch_services(member)
         self.touch()
@@ -202,7 +207,7 @@ class Group:
         for member in self.members.values():
             member.partial, member.poster = 0, ""
         for member in joined:
-            member.joining, member.sent = False, self.log.last
+            member.sent = self.log.last
             self.missing.pop(member.name, None)
         self.touch_members(*self.members.values())
         self.short = len(self.members) < self.terms.quorum
@@ -217,8 +222,7 @@ class Group:
         )
         self.view = self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
         self.note("view formed", value=self.ring.epoch, why=why)
-        if not self.short:
-            self._send_state()
+        self._send_state()
         if stopping:
             self.round.advance(now)
         elif not self.short and self.members:
@@ -228,13 +232,11 @@ class Group:
         self.touch()
 
     def _send_state(self) -> None:
-        """Send the state of the group to the members that have not received it."""
-        stateless = [member for member in self.active if member.stateless]
-        if stateless and self.messages.data_sender:
-            numbers = tuple([member.number for member in stateless])
-            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=numbers)
-        for member in stateless:
-            member.stateless = False
+        """Send the state of the group to the members that get it with this view."""
+        event = SHORT_VIEW if self.short else FULL_VIEW
+        numbers = [member.number for member in self.members.values() if member.view(event) and not member.passive]
+        if numbers and self.messages.data_sender:
+            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=tuple(numbers))
 
     def _empty(self) -> None:
         """The last member has left: the next one begins a new group, after the same rounds."""
@@ -255,8 +257,7 @@ class Group:
         """Begin to stop: run the stop steps backwards. :meth:`settle` ends the group after them."""
         if self.stopping:
             return
-        self.round.abort(GROUP_STOPPED, now)
-        self.round.stop(now)
+        self.round.stop(GROUP_STOPPED, now)
 
     # -- requests for events -------------------------------------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class Group:
         return self._after_failure(member, now)
 
     def _after_failure(self, member: Member, now: float) -> list[Outcome]:
-        if self.round.state == "failed" and self.terms.on_failure == "exclude":
+        if self.round.state == "failed" and self.round.policy == "exclude":
             return self.remove([member], f"{EXCLUDED}: {self.round.why}", now)
         return []
 
@@ -339,8 +340,8 @@ class Group:
         outcomes: list[Outcome] = []
         if self.round.state == STOPPED:
             outcomes += self.remove(list(self.members.values()), GROUP_STOPPED, now)
-            self.round.state = NONE
-            self.touch()
+            if self.round.state == STOPPED:  # there was no member, so no view has ended
+                self.round.abort(GROUP_STOPPED, now)
         if self._join_due(now):
             self._change({}, "", now)
         for member in self.active:

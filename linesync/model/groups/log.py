@@ -15,7 +15,7 @@ from ..decisions import GroupEvent
 from ..journal import Journal
 from ..kept.groups import KeptEntry
 
-__all__ = ["KINDS", "MESSAGES", "STEPS", "Log"]
+__all__ = ["KINDS", "MESSAGES", "STEPS", "Log", "Room"]
 
 INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
 STEPS = (INIT, PROCESS, ACTIVATE, STOP)
@@ -43,14 +43,26 @@ def _size(entry: GroupEvent) -> int:
     return len(entry.data) + ENTRY_ROOM
 
 
+class Room:
+    """The room that the logs of all groups use.
+
+    :ivar used: bytes.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
 class Log:
     """The entries of one group that at least one member has not received.
 
     :ivar last: the number of the last entry.
     :ivar size: the bytes of all entries.
+    :ivar room: the room of all logs.
     """
 
-    def __init__(self, journal: Journal, key: tuple[str, str]) -> None:
+    def __init__(self, journal: Journal, key: tuple[str, str], room: Room) -> None:
+        self.room = room
         self._journal = journal
         self._key = key
         self._entries: dict[int, GroupEvent] = {}  # in order of their numbers
@@ -78,6 +90,7 @@ class Log:
         """Add an entry that already has a number."""
         self._entries[entry.number] = entry
         self.size += _size(entry)
+        self.room.used += _size(entry)
         if entry.kind in MESSAGES:
             self._outstanding[entry.sender] = self._outstanding.get(entry.sender, 0) + _size(entry)
 
@@ -96,6 +109,7 @@ class Log:
     def _remove(self, number: int) -> None:
         entry = self._entries.pop(number)
         self.size -= _size(entry)
+        self.room.used -= _size(entry)
         if entry.kind in MESSAGES:
             left = self._outstanding[entry.sender] - _size(entry)
             if left:

@@ -28,6 +28,7 @@ WINDOW = 256 << 10  # bytes of one sender's messages that not all members have r
 SLOW = 30.0  # seconds that senders wait for a member that receives nothing
 LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
+ROOM_OF_LOGS = 64 << 20  # bytes of the logs of all groups; above that, senders wait in groups with more than WINDOW
 PART_MAX = 32 << 10  # most characters of one part of a message
 MESSAGE_BYTES = 1 << 20  # most bytes of one message
 
@@ -161,6 +162,8 @@ class Messages:
 
     def _has_room(self, member: Member) -> bool:
         log = self._board.log
+        if log.size > WINDOW and log.room.used > ROOM_OF_LOGS:
+            return False
         return log.outstanding(member.name) <= WINDOW and log.size <= ROOM_OF_LOG
 
     def _refuse_short(self) -> None:

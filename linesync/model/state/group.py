@@ -74,6 +74,8 @@ class Announced(State):
     """whether its ``process`` runs on one member at a time"""
     keystone: bool = False
     """whether the group stops when it ends"""
+    on_failure: str = ""
+    """the reaction to a failed step of this service; empty for the term of the group"""
 
 
 class ViewState(State):

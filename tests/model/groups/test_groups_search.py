@@ -136,8 +136,9 @@ class Life:
             self.logs[one].over = True
             self.running.pop(one, None)
 
-    def run(self) -> None:
-        for _ in range(self.random.randrange(50, 400)):
+    def live(self, steps: int) -> None:
+        """Do some random things."""
+        for _ in range(steps):
             chance = self.random.random()
             if chance < 0.05:
                 self.join()
@@ -151,6 +152,9 @@ class Life:
                 self.pass_time(self.random.choice([0.1, 1.0, 3.0]))
             else:
                 self.act()
+
+    def run(self) -> None:
+        self.live(self.random.randrange(50, 400))
         check_all(list(self.logs.values()))
         self.settle()
         check_all(list(self.logs.values()))
