@@ -379,6 +379,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "time that a new member waits until all members have acknowledged the present view",
             "The next view is formed.",
         ),
+        Bound(
+            "group.SERVICES_SHOWN",
+            number,
+            "services in the shown state of a group",
+            "Services without an event are omitted, and then further ones.",
+        ),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
         Bound(

@@ -31,6 +31,8 @@ __all__ = ["Group"]
 
 SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
 WHY_CHARS = 1000  # characters of the reason why a service has ended
+SERVICES_SHOWN = 2000  # services of all members in the state of a group; of more, only those with an event are shown
+UNEVENTFUL = ("waiting", "done", "active")  # the states of services that are omitted first
 MISSING_MAX = 100  # members that have left and are named
 
 LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
@@ -369,7 +371,6 @@ class Group:
     # -- state -----------------------------------------------------------------------------------------------------------------
 
     def status(self, waiting: int, now: float) -> GroupState:
-        slow = set(self.messages.slowest())
         return GroupState(
             namespace=self.key[0],
             name=self.key[1],
@@ -377,25 +378,35 @@ class Group:
             terms=self.terms,
             short=self.short,
             missing=dict(self.missing),
-            members=tuple(
-                [
-                    GroupMemberState(
-                        name=member.name,
-                        client=member.client.number,
-                        since=now - member.since,
-                        behind=0 if member.passive or member.joining else self.log.last - member.sent,
-                        slow=member in slow,
-                        services=self.round.service_states(member, now),
-                    )
-                    for member in self.members.values()
-                ]
-            ),
+            members=tuple(self._member_states(now)),
             round=self.round.status(now),
             rounds=self.round.past_states(now),
             dropped=self.messages.dropped,
             stale=self.stale,
             waiting=waiting,
         )
+
+    def _member_states(self, now: float) -> list[GroupMemberState]:
+        """The states of the members. A reply has a limited size, so of very many services only some are shown."""
+        slow = set(self.messages.slowest())
+        all_shown = sum(len(member.services) for member in self.members.values()) <= SERVICES_SHOWN
+        room, states = SERVICES_SHOWN, []
+        for member in self.members.values():
+            services = self.round.service_states(member, now)
+            if not all_shown:
+                services = tuple([one for one in services if one.state not in UNEVENTFUL])[:room]
+                room -= len(services)
+            states.append(
+                GroupMemberState(
+                    name=member.name,
+                    client=member.client.number,
+                    since=now - member.since,
+                    behind=0 if member.passive or member.joining else self.log.last - member.sent,
+                    slow=member in slow,
+                    services=services,
+                )
+            )
+        return states
 
     def kept(self) -> KeptGroup:
         return KeptGroup(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import LinesyncFailed, Mismatch
+from linesync.model.groups import group as model_group
 from linesync.model.groups import groups as model_groups
 from linesync.model.groups import messages as model_messages
 from linesync.model.state.group import Terms
@@ -73,3 +74,22 @@ def test_a_host_joins_with_the_terms_of_the_group_unless_it_names_others() -> No
     with pytest.raises(Mismatch, match="the group has quorum 2, not 3; use the same"):
         play.join("d", passive=True, terms=Terms(quorum=3))
     assert play.state().terms == Terms(on_failure="exclude", quorum=2, init="in-turn")
+
+
+def test_the_state_of_a_group_with_very_many_services_shows_those_with_an_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model_group, "SERVICES_SHOWN", 5)
+    play = Play(on_failure="stop")
+    a = play.join("a", 1, 2)
+    play.join("b", 1, 2, 3)
+    shown = [[one.id for one in member.services] for member in play.state().members]
+    assert shown == [[1, 2], [1, 2, 3]]
+    play.join("c", *range(4, 8))
+    shown = [[one.id for one in member.services] for member in play.state().members]
+    assert shown == [[], [], []]
+    a.results = {("process", 2): [("failed", "broken")]}
+    play.tell(play.groups.rerun("default", "net", None, play.now))
+    play.settle()
+    shown = [[one.id for one in member.services] for member in play.state().members]
+    assert shown == [[1, 2], [1, 2, 3], []], "aborted and failed services, at most 5"
