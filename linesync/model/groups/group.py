@@ -16,18 +16,19 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import Aborted, LinesyncFailed, Mismatch
+from ...group_kinds import ABORT, ENDED, FAILED, LEFT, REMOVED, STATE, STOPPED, VIEW
 from ..decisions import Batch, Failed, Granted, GroupEvent, Outcome
 from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import ABORT, END, FAILED, STATE, STOPPED, VIEW, Log, Room
+from .log import Log, Room
 from .member import Member
 from .messages import SLOW, Messages
 from .round import Round
 from .transitions import FULL_VIEW, SHORT_VIEW, STOPPING
 
-__all__ = ["Group"]
+__all__ = ["Group", "kind_of_end"]
 
 SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
 WHY_CHARS = 1000  # characters of the reason why a service has ended
@@ -35,8 +36,8 @@ SERVICES_SHOWN = 2000  # services of all members in the state of a group; of mor
 UNEVENTFUL = ("waiting", "done", "active")  # the states of services that are omitted first
 MISSING_MAX = 100  # members that have left and are named
 
-LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
-TOO_SLOW, GROUP_STOPPED = "too slow", "the group was stopped"
+GAVE_UP, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "gave up", "excluded", "too slow", "the group was stopped"
+"""Causes of the end of a membership, besides ``left`` and the causes of lost hosts and clients."""
 
 
 class Group:
@@ -175,7 +176,7 @@ class Group:
             outcomes.append(Failed(arrival=member.cast, client=member.client, error=error))
         if member.poll:
             last = self.log.last_of((ABORT, FAILED, STOPPED), member.sent)
-            events = (*last, GroupEvent(self.log.last, END, data=cause))
+            events = (*last, GroupEvent(self.log.last, kind_of_end(cause), data=cause))
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=events)))
         self.removed.append((member, "" if member.poll or member.passive else cause))
         return outcomes
@@ -295,7 +296,7 @@ class Group:
         return self._after_failure(member, now)
 
     def _after_failure(self, member: Member, now: float) -> list[Outcome]:
-        if self.round.state == "failed" and self.round.policy == "exclude":
+        if self.round.state == FAILED and self.round.policy == "exclude":
             return self.remove([member], f"{EXCLUDED}: {self.round.why}", now)
         return []
 
@@ -434,6 +435,11 @@ class Group:
     def put_back(self, member: Member) -> None:
         """Add a stored member. Members are added in the order in which they joined."""
         self._add(member)
+
+
+def kind_of_end(cause: str) -> str:
+    """The kind of the last event of a member that is removed for a cause."""
+    return LEFT if cause == LEFT else ENDED if cause == GROUP_STOPPED else REMOVED
 
 
 def _changed(joined: Iterable[Member], left: dict[str, str]) -> str:

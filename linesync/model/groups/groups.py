@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...errors import LinesyncFailed, NotAllowed, UsageError
+from ...group_kinds import LEFT
 from ..decisions import ArrivalId, Names, Outcome
 from ..kept.rows import Rows
 from ..kept.waits import AtGroup
@@ -23,7 +24,7 @@ from ..sync.place import Place
 from ..sync.waits import Wait, Waits
 from ..timers import Timers
 from .checks import check_services, check_terms
-from .group import GAVE_UP, LEFT, Group
+from .group import GAVE_UP, Group
 from .group_limits import MEMBERS_MAX, MEMBERS_OF_HOST, SERVICES_OF_HOST
 from .log import Room
 from .member import Member

@@ -11,28 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from ...group_kinds import MESSAGES, STEPS
 from ..decisions import GroupEvent
 from ..journal import Journal
 from ..kept.groups import KeptEntry
 
-__all__ = ["KINDS", "MESSAGES", "STEPS", "Log", "Room"]
+__all__ = ["Log", "Room"]
 
-INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
-STEPS = (INIT, PROCESS, ACTIVATE, STOP)
-"""The kinds of entries that ask a member to run a step of a service."""
-MESSAGE, FIRST, PART, LAST = "message", "first", "part", "last"
-MESSAGES = (MESSAGE, FIRST, PART, LAST)
-"""The kinds of entries with data of a sender: a message, or the first, a further or the last part of a message."""
-VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
-    "view",
-    "state",
-    "abort",
-    "completed",
-    "failed",
-    "stopped",
-    "end",
-)
-KINDS = frozenset((*STEPS, *MESSAGES, VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END))
 BATCH_BYTES = 24 << 10  # the maximum size of a batch, unless its first event is larger
 BATCH_EVENTS = 256  # the maximum number of events in a batch
 ENTRY_ROOM = 64  # bytes that are counted for an entry in addition to its data

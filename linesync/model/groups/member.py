@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ...group_kinds import ACTIVATE, STEPS, STOP
 from ..kept.groups import KeptGroupMember, KeptStep
 from ..participants import Client
 from ..state.group import Announced
-from .log import ACTIVATE, STEPS, STOP
 from .transitions import JOINING, MEMBER, MEMBER_STATES
 
 __all__ = ["Member", "Step"]

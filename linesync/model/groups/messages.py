@@ -14,12 +14,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...errors import Aborted, LinesyncFailed, UsageError
+from ...group_kinds import FIRST, LAST, MESSAGE, PART
 from ..decisions import Granted, Outcome, Posted
 from ..journal import Journal
 from ..kept.groups import KeptGroupData
 from ..participants import Client, names_in_words
 from ..state.group import SEND_AGAIN, Ring, Terms
-from .log import FIRST, LAST, MESSAGE, PART, Log
+from .log import Log
 from .member import Member
 
 __all__ = ["Messages"]

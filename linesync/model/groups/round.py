@@ -25,11 +25,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from ...group_kinds import ABORT, ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOP, STOPPED
 from ..kept.groups import KeptPastRound, KeptRound
 from ..participants import names_in_words, seconds_in_words
 from ..state.group import GroupRoundState, GroupServiceState, Ring, RoundState, Terms
 from .group_limits import BACKOFF_MAX
-from .log import ABORT, ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOP, STOPPED, Log
+from .log import Log
 from .member import Member, Step
 from .transitions import (
     CHANGE,

@@ -7,7 +7,7 @@ actions run in order. A state and an event without a rule do not occur.
 from __future__ import annotations
 
 from ...frozen_record import Record
-from .log import ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOPPED
+from ...group_kinds import ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOPPED
 
 __all__ = [
     "ACTIONS",

@@ -192,6 +192,8 @@ class KeptEndedMember(State):
     """the host of its client"""
     client: str
     """the number of its client's connection on its host"""
+    kind: str
+    """the kind of its end: ``left``, ``ended`` or ``removed``"""
     why: str
     """the cause"""
     group: str

@@ -80,7 +80,7 @@ class Actor:
             )
         except LinesyncError as error:
             self.open, self.error = "", error
-            self.inbox.end(str(error.details.get("cause", "")))
+            self.inbox.end(str(error.details.get("end", "removed")), str(error.details.get("cause", "")))
             return
         play.tell(outcomes)
 
