@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import LinesyncError
 from ...frozen_record import Record
+from ...model.groups.declarations import HEALTHY, Declaration
 from ...model.groups.order import Place, needing
-from ...model.groups.services import HEALTHY, Declaration
 from ..group_events import Message, Step, View
 from .service import Round, Service
 from .steps import StepFailed, run_step, watch_health

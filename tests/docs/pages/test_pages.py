@@ -11,7 +11,7 @@ import pytest
 from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
-from linesync.model.groups import services_file
+from linesync.model.groups import declarations_file
 from tests.docs.pages.examples import (
     LANGUAGES,
     ROOT,
@@ -72,7 +72,7 @@ def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> No
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
     rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
     named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
-    assert named == {*services_file.TOP, *services_file.SERVICE}
+    assert named == {*declarations_file.TOP, *declarations_file.SERVICE}
 
 
 @pytest.mark.real
