@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from linesync.protocol import escaping
 from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.framing import check, digits, frames, payload
 from linesync.wire.framing.frames import Ack, Hello
+from tests.docs.protocol.on_virtual_time import load
 from tools import protocol_vectors
 from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, fields_of, mux_events
 
@@ -195,12 +195,7 @@ def test_a_stream_gives_the_same_frames_and_text_in_pieces_of_any_size(case: Cas
 
 @pytest.fixture(scope="module")
 def independent() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "docs" / "protocol" / "minimal_endpoint.py"
-    spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load()
 
 
 def test_the_independent_endpoint_agrees_on_numbers_checks_and_payloads(independent: ModuleType) -> None:
