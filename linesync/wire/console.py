@@ -41,7 +41,9 @@ _IDENTIFIES_PROBE = 24  # the smallest number of bytes that identify a probe
 _SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to count as a damaged copy of it
 
 
-_TRIES = {START + TRY + counted(len(group) + 1) + try_body(number, b""): group for number, group in enumerate(GROUPS, 1)}
+_TRIES = {
+    START + TRY + counted(len(group) + 1) + try_body(number, b""): group for number, group in enumerate(GROUPS, 1)
+}
 """The first bytes of each try, and the bytes that it tries."""
 
 

@@ -310,12 +310,12 @@ def main(path, name, *requests):
 
     def ask(number, request):
         nonlocal session
-        while True:
-            end.send_message(f"{number} {request}")
-            run_until(lambda: end.replies or end.sessions != session)
-            if end.sessions == session:
-                return end.replies.pop(0).removeprefix(f"{number} ")
-            session, _ = register()  # the hub restarted, and every request of the earlier session has failed
+        end.send_message(f"{number} {request}")
+        run_until(lambda: end.replies or end.sessions != session)
+        if end.sessions == session:
+            return end.replies.pop(0).removeprefix(f"{number} ")
+        session, _ = register()  # the hub restarted, and every request of the earlier session has failed
+        return ask(number, request)
 
     session, reply = register()
     print(reply, flush=True)
