@@ -124,7 +124,8 @@ def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespac
     def typed() -> None:
         data = read_stdin(1024)
         if data:
-            stream.send_nowait(0, taken) if (taken := escapes.take(data)) else None
+            if taken := escapes.take(data):
+                stream.send_nowait(0, taken)
         elif data is not None:  # the terminal is gone
             client.peer.watch(0, None)
             stream.end()

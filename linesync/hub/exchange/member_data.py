@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import Hung, LinesyncFailed
-from ..model.decisions import Exchanged
-from ..runtime.desk import Behind, Desk
-from ..store.blobs import Blob
+from ...errors import Hung, LinesyncFailed
+from ...model.decisions import Exchanged
+from ...runtime.desk import Behind, Desk
+from ...store.blobs import Blob
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -46,8 +46,8 @@ class _Storing:
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
-        self._held = bytearray()  # bound: exchange_data.PIECE
-        self._under_way: deque[tuple[asyncio.Future[None], int]] = deque()  # bound: exchange_data.PIECE
+        self._held = bytearray()  # bound: member_data.PIECE
+        self._under_way: deque[tuple[asyncio.Future[None], int]] = deque()  # bound: member_data.PIECE
         """The pieces that are not stored yet, each with its length."""
 
     async def put(self, data: bytes) -> None:

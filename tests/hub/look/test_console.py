@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linesync.hub.console import escaped
+from linesync.hub.look.console import escaped
 
 
 def test_printable_noise_is_shown_unchanged() -> None:

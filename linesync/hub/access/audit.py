@@ -18,8 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, Queue
 
-from ..model.state.principal import Principal
-from ..timestamps import utc
+from ...model.state.principal import Principal
+from ...timestamps import utc
 
 __all__ = ["Audit"]
 

@@ -17,22 +17,22 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from .. import protocol
-from ..errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
-from ..jobs.serve import refuse
-from ..model.decisions import Exchanged, Failed, Granted, Outcome
-from ..model.hosts.members import unfold
-from ..model.participants import HUB, Cause, Client
-from ..protocol import ExchangeOpen, ExchangePart, FileEnd
-from ..runtime.streams import Stream
-from ..store.blobs import Blob, Blobs
-from ..store.state import State
-from ..workers import SPOOL
-from .exchange_data import PIECE, Bundle, Writer, read, writer_of
-from .exchange_restart import Unopened
-from .memory import DataRow
-from .requests import Requests
-from .sessions import HubSession
+from ... import protocol
+from ...errors import OTHERS_MAY_HAVE_IT, BrokenError, EndOfStream, Hung, LinesyncError, LinesyncFailed, UsageError
+from ...jobs.serve import refuse
+from ...model.decisions import Exchanged, Failed, Granted, Outcome
+from ...model.hosts.members import unfold
+from ...model.participants import HUB, Cause, Client
+from ...protocol import ExchangeOpen, ExchangePart, FileEnd
+from ...runtime.streams import Stream
+from ...store.blobs import Blob, Blobs
+from ...store.state import State
+from ...workers import SPOOL
+from ..requests import Requests
+from ..sessions import HubSession
+from ..state.memory import DataRow
+from .member_data import PIECE, Bundle, Writer, read, writer_of
+from .restart import Unopened
 
 __all__ = ["Exchanging"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import UsageError
-from linesync.hub.policy_file import read_policy
+from linesync.hub.access.policy_file import read_policy
 
 
 def read(tmp_path: Path, text: str) -> object:

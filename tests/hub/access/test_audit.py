@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from linesync.hub.audit import Audit
+from linesync.hub.access.audit import Audit
 from linesync.model.state.principal import Principal
 
 SCRIPT = Principal(line="unix:/run/x", host="hub", script="7", uid=1000)

@@ -9,10 +9,10 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import UsageError
-from ..model.policy import Policy, Rule
-from ..protocol.operations import PERMISSIONS
-from ..suggestions import near
+from ...errors import UsageError
+from ...model.policy import Policy, Rule
+from ...protocol.operations import PERMISSIONS
+from ...suggestions import near
 
 __all__ = ["owners", "read_policy"]
 

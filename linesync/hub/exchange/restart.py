@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from ..limits import LEASE
-from ..model.decisions import Outcome
-from ..model.participants import Cause, Client
-from ..protocol.ids import Id
-from ..store.blobs import Blob, Blobs
-from .requests import Requests
-from .sessions import HubSession
+from ...limits import LEASE
+from ...model.decisions import Outcome
+from ...model.participants import Cause, Client
+from ...protocol.ids import Id
+from ...store.blobs import Blob, Blobs
+from ..requests import Requests
+from ..sessions import HubSession
 
 __all__ = ["Unopened"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .. import protocol
-from ..errors import LinesyncError
-from ..model.participants import HUB
-from ..model.sync.deadlock import Activity
-from .sessions import HubSession, Sessions
+from ... import protocol
+from ...errors import LinesyncError
+from ...model.participants import HUB
+from ...model.sync.deadlock import Activity
+from ..sessions import HubSession, Sessions
 
 __all__ = ["Questions"]
 

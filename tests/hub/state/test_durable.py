@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from linesync.errors import LinesyncFailed
-from linesync.hub.durable import Durable, restore
+from linesync.hub.state.durable import Durable, restore
 from linesync.model.participants import Client
 from linesync.store.state import Change, NotStored, StateFailed
 from linesync.store.state_file import open_state

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linesync.errors import LinesyncFailed
-from linesync.hub.tokens import Tokens
+from linesync.hub.state.tokens import Tokens
 from linesync.model.participants import Client
 from linesync.model.sync.lock import TOKENS_SPARE
 from linesync.model.sync.services import SyncServices

@@ -8,15 +8,15 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from .. import protocol
-from ..errors import EndOfStream, LinesyncError, LinesyncFailed
-from ..jobs.serve import refuse
-from ..protocol import ConsoleOpen
-from ..runtime.peer import Peer
-from ..runtime.streams import MESSAGE, Stream
-from ..timestamps import utc
-from ..wire.framing.frames import describe
-from ..wire.link import Link, Trace
+from ... import protocol
+from ...errors import EndOfStream, LinesyncError, LinesyncFailed
+from ...jobs.serve import refuse
+from ...protocol import ConsoleOpen
+from ...runtime.peer import Peer
+from ...runtime.streams import MESSAGE, Stream
+from ...timestamps import utc
+from ...wire.framing.frames import describe
+from ...wire.link import Link, Trace
 from .changes import Changes
 from .changes import lost as lost_changes
 from .console import ConsoleLog

@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Sequence
 
-from ..model.decisions import Noted
-from ..model.participants import Client
-from ..model.state.change import LOST, Change
-from ..timestamps import utc
+from ...model.decisions import Noted
+from ...model.participants import Client
+from ...model.state.change import LOST, Change
+from ...timestamps import utc
 from .follower import Follower
 
 __all__ = ["Changes", "lost"]

@@ -16,12 +16,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from ..errors import LinesyncFailed
-from ..limits import LEASE
-from ..model.state.record import State as Record
-from ..model.sync.services import SyncServices
-from ..runtime.listening.reports import Report
-from ..store.state import NotStored, Row, State
+from ...errors import LinesyncFailed
+from ...limits import LEASE
+from ...model.state.record import State as Record
+from ...model.sync.services import SyncServices
+from ...runtime.listening.reports import Report
+from ...store.state import NotStored, Row, State
 from .memory import DATA, KINDS, Memory
 
 __all__ = ["Durable", "restore"]

@@ -5,7 +5,7 @@
 2. A request that waits is *open* until its reply is decided. The hub keeps a reply until the reply has arrived at the peer. If
    a peer sends a request again after a restart, the hub has therefore never handled that request.
 3. Each open request, each kept reply and each session is one row. A change marks its row in the journal of the model. A store
-   writes all marked rows in one commit, before the hub sends any reply (:mod:`linesync.hub.outbox`).
+   writes all marked rows in one commit, before the hub sends any reply (:mod:`linesync.hub.state.outbox`).
 4. The data of a member of an exchange is a blob with the number of its row. A row that ends takes its blob with it, in the same
    commit.
 
@@ -17,8 +17,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 
-from ..model.state.record import State
-from ..model.sync.services import SyncServices
+from ...model.state.record import State
+from ...model.sync.services import SyncServices
 
 __all__ = ["DATA", "KINDS", "OPEN", "REPLY", "SERIALS", "SESSION", "DataRow", "KeptSession", "Memory"]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
-from .. import protocol
-from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..jobs.serve import addressee
-from ..model.participants import HUB
-from ..model.policy import Policy
-from ..model.state.principal import Principal
-from ..protocol import Message, operations
-from ..protocol.ids import Id
-from ..runtime.listening.reports import Report
+from ... import protocol
+from ...errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
+from ...jobs.serve import addressee
+from ...model.participants import HUB
+from ...model.policy import Policy
+from ...model.state.principal import Principal
+from ...protocol import Message, operations
+from ...protocol.ids import Id
+from ...runtime.listening.reports import Report
+from ..sessions import HubSession
 from .audit import Audit
-from .sessions import HubSession
 
 __all__ = ["Checks"]
 

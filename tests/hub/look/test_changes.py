@@ -9,7 +9,7 @@ import pytest
 
 from linesync.client.changes import Following
 from linesync.errors import Aborted, BrokenError, MemberLost, NotAllowed
-from linesync.hub.follower import Follower
+from linesync.hub.look.follower import Follower
 from linesync.model.policy import Policy, Rule
 from linesync.model.state.change import KINDS, LOST, Change
 from tests.system.world import World

@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ..errors import Hung, LinesyncError
-from ..model.sync.lock import Locks
-from ..runtime.listening.reports import Report
-from ..store.tokens import BLOCK, CannotSave, reserve, reserved
-from ..workers import run_blocking
+from ...errors import Hung, LinesyncError
+from ...model.sync.lock import Locks
+from ...runtime.listening.reports import Report
+from ...store.tokens import BLOCK, CannotSave, reserve, reserved
+from ...workers import run_blocking
 
 __all__ = ["Tokens", "least_token"]
 

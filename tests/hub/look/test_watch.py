@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linesync.hub.watch import _unwatch, _watch
+from linesync.hub.look.watch import _unwatch, _watch
 from linesync.runtime.identity import local_end, token
 from linesync.testing.memory_lines import MemoryLine
 from linesync.wire.link import Link
