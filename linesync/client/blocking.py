@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..model.state.change import Change
     from .blocking_group import BlockingGroup
+    from .blocking_process import BlockingProcess
     from .changes import Following
 
     T = TypeVar("T")
@@ -183,6 +184,14 @@ class BlockingClient:
         return BlockingGroup(self, self._run(self.operations.group(*args, **named), named.get("timeout")))
 
     group = _documented(_join, Operations.group)
+
+    def _create(self, *args: Any, **named: Any) -> BlockingProcess:
+        from .blocking_process import BlockingProcess
+
+        self._begin_again()
+        return BlockingProcess(self, self.operations.create_process(*args, **named))
+
+    create_process = _documented(_create, Operations.create_process)
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

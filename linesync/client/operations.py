@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
+    from .process import Process
 
 __all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
 
@@ -319,6 +320,45 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
         hidden = None if tell else f"{protocol.Started.VERB} ".encode()
         return self.peer.streams.open_resumable(protocol.encode(request), again, hidden, lane)
+
+    @checked(stdin=flag)
+    def create_process(
+        self,
+        host: str,
+        argv: list[str] | tuple[str, ...],
+        *,
+        cwd: str | os.PathLike[str] = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        timeout: float | None = None,
+        user: str = "",
+        clear_env: bool = False,
+        terminal: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start a command on a host, and return it as an object without waiting. The parameters are those of :meth:`start`.
+
+        ::
+
+            async with client.create_process("sut", ["sh", "-c", "echo one; echo two; cat"], stdin=True) as process:
+                print(await process.stdout.readline())  # b'one\\n'
+                result = await process.communicate(b"three")
+                print(result.stdout, result.status)  # b'two\\nthree' 0
+        """
+        from .process import Process
+
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+            terminal=terminal,
+        )
+        return Process(self.peer, Running(stream), argv, stdin=stdin, terminal=terminal is not None)
 
     def _next_run_id(self) -> int:
         """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones

@@ -183,6 +183,10 @@ class Stream:
             await self._owner.wait(self)
         return item
 
+    async def until_changed(self) -> None:
+        """Wait until the next item may have arrived, the channel has room again, or the channel is over."""
+        await self._owner.wait(self)
+
     async def receive_message(self) -> str:
         """Wait for the next item, which must be a message, and return its text.
 

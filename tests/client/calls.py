@@ -86,10 +86,11 @@ certainly had no effect, and end with TimedOut."""
 
 
 def with_timeout() -> set[str]:
-    """The public operations that have a timeout. ``start`` does not wait, and ``finish`` is a part of ``run``."""
+    """The public operations that wait and have a timeout. ``finish`` is a part of ``run``."""
+    starts = ("start", "create_process")
     methods = inspect.getmembers(Operations, inspect.isfunction)
     return {
         name
         for name, method in methods
-        if not name.startswith("_") and "timeout" in inspect.signature(method).parameters and name != "start"
+        if not name.startswith("_") and "timeout" in inspect.signature(method).parameters and name not in starts
     }
