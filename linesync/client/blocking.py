@@ -163,6 +163,7 @@ class BlockingClient:
     get_file = _blocking(Operations.get_file)
     put_file = _blocking(Operations.put_file)
     pass_file = _blocking(Operations.pass_file)
+    open_connection = _blocking(Operations.open_connection)
     join_group = _blocking(Operations.join_group)
     leave_group = _blocking(Operations.leave_group)
     wait_group = _blocking(Operations.wait_group)

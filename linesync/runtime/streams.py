@@ -176,6 +176,16 @@ class Stream:
             await self._owner.wait(self)
         return item
 
+    def share_waiters(self, other: Stream) -> None:
+        """Let the tasks that wait for another stream of this session wait for this stream, too."""
+        if other.waiter is None:
+            other.waiter = []
+        self.waiter = other.waiter
+
+    async def changed(self) -> None:
+        """Wait until something has happened on the channel: an item has arrived, it has room again, or it is over."""
+        await self._owner.wait(self)
+
     async def receive_message(self) -> str:
         """Wait for the next item, which must be a message, and return its text.
 

@@ -37,6 +37,7 @@ GOOD: dict[str, Any] = {
     "token": 1,
     "argv": ["true"],
     "path": "/x",
+    "address": "localhost:80",
     "data": b"",
     "stream": object.__new__(Stream),
     "held": Held(arrival="x", value=1),
@@ -76,6 +77,7 @@ INVALID: dict[str, list[Any]] = {
     "env": [{"a=b": "c"}, {"": "c"}, {"a": "\0"}],
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
+    "address": ["", "localhost", "unix:relative", "localhost:99999", "a b:1", "\udcff"],
 }
 """Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
