@@ -323,7 +323,7 @@ class Operations(ExchangeOperations, SocketOperations, GroupOperations):
             return protocol.encode(request.but(Got=position, age=self.peer.now() - began))
 
         hidden = None if tell else f"{protocol.Started.VERB} ".encode()
-        return self.peer.open_resumable(protocol.encode(request), again, hidden)
+        return self.peer.streams.open_resumable(protocol.encode(request), again, hidden)
 
     def _next_run_id(self) -> int:
         """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones
