@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
+    from .blocking_connection import BlockingConnection
     from .blocking_group import BlockingGroup
     from .changes import Following
 
@@ -163,7 +164,6 @@ class BlockingClient:
     get_file = _blocking(Operations.get_file)
     put_file = _blocking(Operations.put_file)
     pass_file = _blocking(Operations.pass_file)
-    open_connection = _blocking(Operations.open_connection)
     join_group = _blocking(Operations.join_group)
     leave_group = _blocking(Operations.leave_group)
     wait_group = _blocking(Operations.wait_group)
@@ -183,6 +183,14 @@ class BlockingClient:
         return BlockingGroup(self, self._run(self.operations.group(*args, **named), named.get("timeout")))
 
     group = _documented(_join, Operations.group)
+
+    def _connect(self, *args: Any, **named: Any) -> BlockingConnection:
+        from .blocking_connection import BlockingConnection
+
+        work = self.operations.open_connection(*args, **named)
+        return BlockingConnection(self, self._run(work, named.get("timeout")))
+
+    open_connection = _documented(_connect, Operations.open_connection)
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

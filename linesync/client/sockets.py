@@ -52,9 +52,13 @@ class SocketOperations(FileOperations):
 
         ::
 
-            connection = await client.open_connection("sut", "localhost:80")
-            await connection.send(b"GET / HTTP/1.0\\r\\n\\r\\n")
-            print(await connection.receive())
+            try:
+                connection = await client.open_connection("sut", "localhost:1")
+            except linesync.errors.LinesyncFailed as error:
+                print(error.details["reason"])  # refused
+            else:
+                await connection.send(b"GET / HTTP/1.0\\r\\n\\r\\n")
+                print(await connection.receive())
 
         :param address: ``PORT``, ``HOST:PORT``, ``unix:/PATH`` or ``unix:@NAME``, as seen from the host.
         :param timeout: seconds within which the connection must be made.

@@ -77,6 +77,8 @@ class Connection:
         self._confirmed = 0
         self._standing = True
         """Whether more may arrive on a channel."""
+        self._error: LinesyncError | None = None
+        """The error that the other end has sent."""
         self._arrived = False
         """Whether the end of the bytes of the other end has arrived."""
         self._ended = False
@@ -234,6 +236,8 @@ class Connection:
         """Take everything that has arrived from the channels."""
         if self.over:
             return
+        if self._error is not None:
+            raise self._error  # another task of this connection has taken it from the channel
         self._standing = False
         for channel in (self._prompt, self._bulk):
             try:
@@ -263,9 +267,9 @@ class Connection:
 
     def _handle(self, channel: _Channel, text: str) -> None:
         """Handle a message of the other end."""
-        error = protocol.read_error(text)
-        if error is not None:
-            raise error
+        self._error = protocol.read_error(text)
+        if self._error is not None:
+            raise self._error
         try:
             message = protocol.decode(text, Received, DataEnd, Connected, Turn, Widen)
         except LinesyncError:
