@@ -308,6 +308,12 @@ def optional_bytes(parameter: str, value: Any) -> bytes | None:
     return bytes(value)
 
 
+def _address(parameter: str, value: Any) -> str:
+    from .sockets import address_of  # imported late, because this module imports us
+
+    return _apply(address_of, parameter, text(parameter, value))
+
+
 def _data(parameter: str, value: Any) -> Any:
     if isinstance(value, str):
         raise TypeError(
@@ -395,6 +401,9 @@ RULES: dict[str, Rule] = {
     "progress": _function,
     "sink": _function,
     "argv": _argv,
+    "address": _address,
+    "connect": text,
+    "listen": text,
     "cwd": _folder,
     "env": _env,
     "path": _remote_path,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
+    from .blocking_connection import BlockingConnection
     from .blocking_group import BlockingGroup
     from .blocking_process import BlockingProcess
     from .changes import Following
@@ -192,6 +193,14 @@ class BlockingClient:
         return BlockingProcess(self, self.operations.create_process(*args, **named))
 
     create_process = _documented(_create, Operations.create_process)
+
+    def _connect(self, *args: Any, **named: Any) -> BlockingConnection:
+        from .blocking_connection import BlockingConnection
+
+        work = self.operations.open_connection(*args, **named)
+        return BlockingConnection(self, self._run(work, named.get("timeout")))
+
+    open_connection = _documented(_connect, Operations.open_connection)
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

@@ -19,8 +19,8 @@ from ..wire.framing.frames import Lane
 from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
-from .files import FileOperations
 from .group_operations import GroupOperations
+from .sockets import SocketOperations
 from .states import read_each, read_json, read_state
 
 TYPE_CHECKING = False
@@ -123,7 +123,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations, GroupOperations):
+class Operations(ExchangeOperations, SocketOperations, GroupOperations):
     """All operations on one session."""
 
     _run_id = 0
@@ -155,7 +155,15 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     @checked()
     async def check_policy(
-        self, from_host: str, to_host: str, permission: str, *, uid: int | None = None, timeout: float | None = None
+        self,
+        from_host: str,
+        to_host: str,
+        permission: str,
+        *,
+        uid: int | None = None,
+        connect: str = "",
+        listen: str = "",
+        timeout: float | None = None,
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
@@ -163,11 +171,13 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
         :param uid: the user id of a script on the controller; None if it would connect over a network.
+        :param connect: for ``forward``: the address to which ``to_host`` connects, such as ``localhost:22``.
+        :param listen: for ``forward``: the address on which ``to_host`` listens.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid, connect, listen)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()

@@ -66,15 +66,16 @@ class Exited(Message):
 
 
 class Received(Message):
-    """Inside a run with an id: the position up to which the sender has taken what came."""
+    """Inside a run with an id, or a forwarded connection: the position up to which the sender has taken what came."""
 
     VERB = "received"
     position: int
-    """Each byte of data counts 1, and each message except this one counts 1."""
+    """Each byte of data counts 1. In a run, each message except this one counts 1, too."""
 
 
 class DataEnd(Message):
-    """Client to host, inside a run with an id: the end of stdin."""
+    """Inside a run with an id, from the client: the end of stdin. Inside a forwarded connection: the end of the sender's
+    bytes."""
 
     VERB = "eof"
 

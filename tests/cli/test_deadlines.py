@@ -28,6 +28,7 @@ COMMANDS = {
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],
     "cp": ["sut:/x", "x"],
+    "forward": ["-L", "0=80", "sut"],
     "hosts": [],
     "host": ["wait", "sut"],
     "status": [],

@@ -56,6 +56,7 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
     "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
+    "open_connection": lambda client, timeout: client.open_connection("b", "localhost:80", timeout=timeout),
     "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), ("a", "/x"), timeout=timeout),
 }
 MAY_HAVE = frozenset(

@@ -191,6 +191,15 @@ def _endpoint(query: Query) -> Found:
     return Found(words, also="files")
 
 
+def _address(query: Query) -> Found:
+    """Complete the path of a unix socket, on this machine or after the ``=`` of a forward."""
+    head, equals, _ = query.text.rpartition("=")
+    for prefix in (f"{head}{equals}unix:", head + equals):
+        if query.text.startswith(prefix):
+            return Found(also="files", prefix=prefix)
+    return Found()
+
+
 def _namespaces(query: Query) -> Found:
     return Found(sorted(query.hub_names.namespaces()))
 
@@ -261,6 +270,9 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "PATH": _files,
     "ROLE": _roles,
     "SRC": _place,
+    "LISTEN": _address,
+    "LISTEN=TARGET": _address,
+    "TARGET": _address,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
     "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
@@ -279,7 +291,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
+    *("ADDRESS", "BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
     *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""

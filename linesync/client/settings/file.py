@@ -31,7 +31,15 @@ KEYS: dict[str, dict[str, str]] = {
         "audit": TEXT,
     }
     | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG, "allow-users": TEXTS}
+    "agent": {
+        "port": TEXT,
+        "name": TEXT,
+        "capability": TEXTS,
+        "publish": TEXTS,
+        "no-run": FLAG,
+        "no-forward": FLAG,
+        "allow-users": TEXTS,
+    }
     | _SOCKET,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
