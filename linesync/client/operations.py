@@ -19,9 +19,9 @@ from ..wire.framing.frames import Lane
 from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .exchange_operations import ExchangeOperations
-from .files import FileOperations
 from .group_operations import GroupOperations
 from .states import read_each, read_json, read_state
+from .trees import TreeOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations, GroupOperations):
+class Operations(ExchangeOperations, TreeOperations, GroupOperations):
     """All operations on one session."""
 
     _run_id = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
-from ..protocol import FileRead, FileWrite, Message, Run, operations
+from ..protocol import FileRead, FilesRead, FilesWrite, FileWrite, Message, Run, operations
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -131,6 +131,10 @@ def _job(stream: Stream, request: Message, runner: Runner) -> Coroutine[Any, Any
         return serve_read(stream, request)
     if isinstance(request, FileWrite):
         return serve_write(stream, request)
+    if isinstance(request, FilesRead | FilesWrite):
+        from .trees.channel import serve_files  # imported late, because only copies of trees need it
+
+        return serve_files(stream, request)
     raise LinesyncFailed(f"no host serves '{request.VERB}'; send it to the hub")
 
 

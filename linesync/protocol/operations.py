@@ -217,6 +217,8 @@ OPERATIONS = (
     _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),
     _opening(jobs.FileWrite, "`got` if requested, `done`; or err", FILES, HOST, work=True),
+    _opening(jobs.FilesRead, "records; or err", FILES, HOST, work=True),
+    _opening(jobs.FilesWrite, "records; or err", FILES, HOST, work=True),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
     _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),

@@ -37,6 +37,8 @@ GOOD: dict[str, Any] = {
     "token": 1,
     "argv": ["true"],
     "path": "/x",
+    "sources": [("sut", "/x")],
+    "descriptor": 0,
     "data": b"",
     "stream": object.__new__(Stream),
     "held": Held(arrival="x", value=1),
@@ -76,6 +78,9 @@ INVALID: dict[str, list[Any]] = {
     "env": [{"a=b": "c"}, {"": "c"}, {"a": "\0"}],
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
+    "sources": [[], [""], [("", "a\0b")], [("a b", "/x")]],
+    "rate": [-1],
+    "descriptor": [-1],
 }
 """Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
@@ -88,6 +93,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "delta": [1.5, "1"],
     "data": ["text", io.StringIO("text")],
     "path": [b"/x"],
+    "sources": ["/x", b"/x", Path("/x"), [5], [("sut",)]],
+    "descriptor": [True, "0"],
     "stdin": ["text"],
     "check": [1],
     "device": ["no"],
@@ -108,7 +115,7 @@ def methods() -> dict[str, Callable[..., Any]]:
 
 def good(method: str, parameter: str) -> Any:
     if parameter in ("source", "target"):
-        return ("sut", "/x") if method == "pass_file" else Path("/x")
+        return ("sut", "/x") if method in ("pass_file", "copy") else Path("/x")
     return GOOD.get(parameter)
 
 
