@@ -101,6 +101,8 @@ async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
             if runner.refusal:
                 raise NotAllowed(runner.refusal)
             runner.check_user(request.User)
+        elif isinstance(request, FilesRead | FilesWrite) and request.User:
+            runner.check_user(request.User)
         await jobs.run(runner.name, lambda: _job(stream, request, runner))
     except asyncio.CancelledError as error:
         refuse(stream, LinesyncFailed(_cancel_reason(error, runner)))

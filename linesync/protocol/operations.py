@@ -225,6 +225,7 @@ OPERATIONS = (
     _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
     _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.Resize, (SCRIPT,), (HOST,), jobs.Run),
     _inside(jobs.DataEnd, (SCRIPT,), (HOST,), jobs.Run),
     _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run),
     _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
