@@ -14,7 +14,8 @@ from .placing import Node, Owners
 
 __all__ = ["Incoming"]
 
-_READ = 1 << 20  # bytes of one read
+_READ = 1 << 20  # bytes of zeros that are hashed together
+_COPY_READ = 1 << 16  # bytes of one read; a piece with only zeros may become a hole
 
 
 class Incoming:
@@ -133,12 +134,17 @@ class Incoming:
         except OSError:
             return False
         try:
-            if os.fstat(source).st_size != node.entry.size:
+            status = os.fstat(source)
+            if status.st_size != node.entry.size:
                 return False
+            sparse = status.st_blocks * 512 < status.st_size
             self._target = self._new_file()
-            while data := os.read(source, _READ):
+            while data := os.read(source, _COPY_READ):
                 check()
-                self.write(data)
+                if sparse and not data.strip(b"\0"):
+                    self.hole(len(data))
+                else:
+                    self.write(data)
                 if self.size > node.entry.size:
                     return False
         finally:
