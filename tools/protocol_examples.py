@@ -476,6 +476,8 @@ def message_examples() -> str:
         protocol.FileRead(to="sut", path="/etc/hostname"),
         protocol.FileWrite(to="sut", path="/tmp", name="a file", size=3, mode=0o755),
         protocol.FileWrite(to="sut", path="/dev/mmcblk0", name="card.img", size=3, Device=1),
+        protocol.FilesRead(to="sut", paths=("/etc", "~/notes"), Recursive=True, Preserve=True),
+        protocol.FilesWrite(to="sut", path="/tmp", names=("tests", "."), Recursive=True, Into=True, tell=True),
         protocol.ConsoleOpen(host="sut", follow=True),
         protocol.TraceOpen(host="/dev/ttyS0"),
         protocol.ChangesOpen(),

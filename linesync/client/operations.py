@@ -22,6 +22,7 @@ from .exchange_operations import ExchangeOperations
 from .group_operations import GroupOperations
 from .sockets import SocketOperations
 from .states import read_each, read_json, read_state
+from .trees import TreeOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, SocketOperations, GroupOperations):
+class Operations(ExchangeOperations, TreeOperations, SocketOperations, GroupOperations):
     """All operations on one session."""
 
     _run_id = 0

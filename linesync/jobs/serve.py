@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
-from ..protocol import Accept, Connect, FileRead, FileWrite, Listen, Message, Run, Wide, operations
+from ..protocol import (
+    Accept,
+    Connect,
+    FileRead,
+    FilesRead,
+    FilesWrite,
+    FileWrite,
+    Listen,
+    Message,
+    Run,
+    Wide,
+    operations,
+)
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -128,6 +140,9 @@ class Services:
             if self.runner.refusal:
                 raise NotAllowed(self.runner.refusal)
             self.runner.check_user(request.User)
+        elif isinstance(request, FilesRead | FilesWrite):
+            if request.User:
+                self.runner.check_user(request.User)
         elif isinstance(request, _FORWARDS):
             if self.forward_refusal:
                 raise NotAllowed(self.forward_refusal)
@@ -187,6 +202,10 @@ def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any,
         return serve_run(stream, request, services.runner)
     if isinstance(request, _FORWARDS):
         return services.sockets.serve(stream, request)
+    if isinstance(request, FilesRead | FilesWrite):
+        from .trees.channel import serve_files  # imported late, because only copies of trees need it
+
+        return serve_files(stream, request)
     from .files import serve_read, serve_write
 
     if isinstance(request, FileRead):

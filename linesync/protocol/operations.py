@@ -225,6 +225,8 @@ OPERATIONS = (
     _opening(sockets.Listen, "`listening`, `accepted` for each connection; or err", FORWARD, HOST, PROMPT),
     _opening(sockets.Accept, "data, `eof`; or err", "", HOST, PROMPT),
     _opening(sockets.Wide, "data, `eof`; or err", "", HOST),
+    _opening(jobs.FilesRead, "records; or err", FILES, HOST, work=True),
+    _opening(jobs.FilesWrite, "records; or err", FILES, HOST, work=True),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
     _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from linesync.client.operations import Operations
 from linesync.client.sync import Held
 
 __all__ = ["CALLS", "MAY_HAVE", "with_timeout"]
+
+_INPUT = open(__file__, "rb")  # noqa: SIM115 - it stays open as long as this module
+_OUTPUT = tempfile.TemporaryFile()  # noqa: SIM115
 
 
 def _enter(block: Any) -> Any:
@@ -57,6 +61,9 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
     "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
     "open_connection": lambda client, timeout: client.open_connection("b", "localhost:80", timeout=timeout),
+    "get_stream": lambda client, timeout: client.get_stream("b", "/x", _OUTPUT.fileno(), timeout=timeout),
+    "put_stream": lambda client, timeout: client.put_stream(_INPUT.fileno(), "b", "/x", timeout=timeout),
+    "copy": lambda client, timeout: client.copy([__file__], ("b", "/x"), timeout=timeout),
     "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), ("a", "/x"), timeout=timeout),
 }
 MAY_HAVE = frozenset(
@@ -74,7 +81,9 @@ MAY_HAVE = frozenset(
         "rerun_group",
         "stop_group",
         "namespace",
+        "copy",
         "put_file",  # the whole file was sent
+        "put_stream",
         "reset",
         "run",
         "send",

@@ -38,6 +38,8 @@ GOOD: dict[str, Any] = {
     "argv": ["true"],
     "path": "/x",
     "address": "localhost:80",
+    "sources": [("sut", "/x")],
+    "descriptor": 0,
     "data": b"",
     "stream": object.__new__(Stream),
     "held": Held(arrival="x", value=1),
@@ -78,6 +80,9 @@ INVALID: dict[str, list[Any]] = {
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
     "address": ["", "localhost", "unix:relative", "localhost:99999", "a b:1", "\udcff"],
+    "sources": [[], [""], [("", "a\0b")], [("a b", "/x")]],
+    "rate": [-1],
+    "descriptor": [-1],
 }
 """Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
@@ -90,6 +95,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "delta": [1.5, "1"],
     "data": ["text", io.StringIO("text")],
     "path": [b"/x"],
+    "sources": ["/x", b"/x", Path("/x"), [5], [("sut",)]],
+    "descriptor": [True, "0"],
     "stdin": ["text"],
     "check": [1],
     "device": ["no"],
@@ -110,7 +117,7 @@ def methods() -> dict[str, Callable[..., Any]]:
 
 def good(method: str, parameter: str) -> Any:
     if parameter in ("source", "target"):
-        return ("sut", "/x") if method == "pass_file" else Path("/x")
+        return ("sut", "/x") if method in ("pass_file", "copy") else Path("/x")
     return GOOD.get(parameter)
 
 
