@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
-from ..protocol import FileRead, FileWrite, Message, Run, operations
+from ..protocol import Attach, FileRead, FileWrite, Message, Processes, Run, SignalProcess, operations
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) 
 async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
     try:
         request = operations.read_opening(stream.words)
+        if operations.operation(request).permission == operations.RUN and runner.refusal:
+            raise NotAllowed(runner.refusal)
         if isinstance(request, Run):
-            if runner.refusal:
-                raise NotAllowed(runner.refusal)
             runner.check_user(request.User)
         await jobs.run(runner.name, lambda: _job(stream, request, runner))
     except asyncio.CancelledError as error:
@@ -125,8 +125,12 @@ def _job(stream: Stream, request: Message, runner: Runner) -> Coroutine[Any, Any
     from .command import serve_run
     from .files import serve_read, serve_write
 
-    if isinstance(request, Run):
+    if isinstance(request, Run) and not request.Detach:
         return serve_run(stream, request, runner)
+    if isinstance(request, Run | Processes | Attach | SignalProcess):
+        from .detached.serve import serve_detached
+
+        return serve_detached(stream, request, runner)
     if isinstance(request, FileRead):
         return serve_read(stream, request)
     if isinstance(request, FileWrite):

@@ -12,7 +12,7 @@ from linesync.model.policy import Policy
 from linesync.protocol import Message, operations
 from tests.system.world import World
 
-FIELDS: dict[str, Any] = {"argv": ("true",), "path": "/x", "name": "x", "size": 0}
+FIELDS: dict[str, Any] = {"argv": ("true",), "path": "/x", "name": "x", "size": 0, "number": 1}
 """Values of the fields that have no default."""
 
 
