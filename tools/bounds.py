@@ -331,7 +331,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "the part of this data in memory, in a hub that stores no state",
             "The rest goes to temporary files (TMPDIR).",
         ),
-        Bound("exchange_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
+        Bound("member_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
     ),
     "groups": (
         Bound(

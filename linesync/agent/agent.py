@@ -117,17 +117,23 @@ class Agent:
         self.runner.extra["LINESYNC_HUB"] = self._listener.endpoint
         return self._listener.endpoint
 
-    async def run(self, endpoint: str, *, once: bool = False) -> None:
-        """Keep the line to the hub connected until the coroutine is cancelled.
+    async def run(self, endpoint: str, *, successors: str = "") -> None:
+        """Keep the line to the hub connected until the coroutine is cancelled. With the endpoint ``stdio:``, return when the
+        session is over.
 
-        :param once: return when the line ends. An agent at the remote end of an ssh connection uses this.
+        :param successors: with the endpoint ``stdio:``, the path of the socket for the lines that replace it
+            (:mod:`linesync.agent.stdio_line`); empty if no line may replace it.
         :raises UsageError: the endpoint is invalid.
         :raises NotAllowed: the hub refuses this host's name.
         """
         self._endpoint = endpoint
-        line = self._line = asyncio.ensure_future(
-            keep_connected(self._uplink.receiver, endpoint, self._report, once=once)
-        )
+        if endpoint == "stdio:":
+            from .stdio_line import StdioLine  # few agents need it
+
+            keeping = StdioLine(self.name, self._uplink, lambda: self.lease.seconds).run(successors)
+        else:
+            keeping = keep_connected(self._uplink.receiver, endpoint, self._report)
+        line = self._line = asyncio.ensure_future(keeping)
         try:
             await asyncio.wait({line, self._finished}, return_when=asyncio.FIRST_COMPLETED)
             for future in (line, self._finished):

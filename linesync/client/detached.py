@@ -10,6 +10,7 @@ from ..frozen_record import Record
 from ..protocol.operations import given_up
 from ..runtime import identity
 from ..runtime.streams import MESSAGE, Item, Stream
+from ..wire.framing.frames import Lane
 from .arguments import an_instance, checked, flag
 from .deadlines import limit, silence
 from .results import CommandResult, OutputCallback
@@ -131,7 +132,7 @@ class DetachedOperations(SyncOperations):
     _run_id = 0
     """The id of the last command."""
 
-    def _open_run(self, request: protocol.Run, hidden: bytes | None = None) -> Stream:
+    def _open_run(self, request: protocol.Run, hidden: bytes | None = None, lane: Lane = Lane.BULK) -> Stream:
         """Open the channel of a command. It continues after a restart of the hub.
 
         :param hidden: the prefix of messages that the caller does not get.
@@ -142,7 +143,7 @@ class DetachedOperations(SyncOperations):
         def again(position: int) -> str:
             return protocol.encode(request.but(Got=position, age=self.peer.now() - began))
 
-        return self.peer.open_resumable(protocol.encode(request), again, hidden)
+        return self.peer.streams.open_resumable(protocol.encode(request), again, hidden, lane)
 
     def _next_run_id(self) -> int:
         """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones

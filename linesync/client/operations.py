@@ -249,6 +249,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
         tell: bool = False,
         user: str = "",
         clear_env: bool = False,
+        terminal: tuple[int, int] | None = None,
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
         streams 1 and 2 are its stdout and stderr.
@@ -269,6 +270,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
         :param user: the user of the command, with the groups, the environment and the home directory of that user; empty for
             the user of the agent.
         :param clear_env: of the agent's environment, the command inherits only HOME, USER, LOGNAME, SHELL and PATH.
+        :param terminal: the columns and rows of a terminal for the command. Stream 0 is then typed on the terminal, and
+            stream 1 is the whole output. TERM is a variable of ``env``.
         """
         import json
 
@@ -282,8 +285,10 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
             tell=True,  # an older host does not keep the command, and its message shows that
             User=user,
             Clear=clear_env,
+            Terminal="" if terminal is None else "x".join(map(str, terminal)),
         )
-        return self._open_run(request, None if tell else f"{protocol.Started.VERB} ".encode())
+        lane = Lane.BULK if terminal is None else Lane.PROMPT  # a keystroke must not wait behind a copy
+        return self._open_run(request, None if tell else f"{protocol.Started.VERB} ".encode(), lane)
 
     @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:

@@ -228,6 +228,7 @@ OPERATIONS = (
     _inside(detached.Detached, (HOST,), (SCRIPT,), jobs.Run),
     _inside(detached.At, (HOST,), (SCRIPT,), detached.Attach),
     _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run, detached.Attach),
+    _inside(jobs.Resize, (SCRIPT,), (HOST,), jobs.Run),
     _inside(jobs.DataEnd, (SCRIPT,), (HOST,), jobs.Run, detached.Attach),
     _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run),
     _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),

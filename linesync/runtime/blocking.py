@@ -211,7 +211,7 @@ class BlockingPeer(Conversation):
         :raises LinesyncError: the errors of the constructor and of :meth:`ready`.
         """
         line, link = self._line, self.link
-        if line is not None and link is not None and self.up and not self._streams:
+        if line is not None and link is not None and self.up and not self.streams:
             self._read_rest(line, link)
             self._dismissed = not self.up
         if self._dismissed:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .. import limits
 from ..errors import LinesyncError, LinesyncFailed
 from ..protocol import Continue, encode, read_reply
 from ..protocol.ids import NOTE
@@ -38,9 +37,10 @@ from ..wire.framing import hello_flags
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
 from .driver import Driver
+from .open_streams import OpenStreams
 from .pending import Done, Pending, PendingRequests
 from .refusal import REFUSAL_MOST, read_refusal
-from .streams import INTERRUPTED, MESSAGE, Item, Stream
+from .streams import Stream
 from .user import User
 
 TYPE_CHECKING = False
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from .desk import Desk
     from .listening.fair_queue import FairQueue
-    from .resumable import ResumableStream
 
 __all__ = ["Conversation"]
 
@@ -70,9 +69,7 @@ class Conversation(Driver):
     def __init__(self, user: User[Any]) -> None:
         self.user = user  # the constructor of each driver accepts only a user for its own class
         self.link: Link | None = None
-        self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
-        self._suspended: list[ResumableStream] = []  # bound: limits.CHANNELS
-        """The streams that we opened and that wait until we can open another channel for them."""
+        self.streams = OpenStreams(self)
         self._pending = PendingRequests(self.wake)
         self._untaken: FairQueue | None = None
         """The waiting requests and notes of the peer, each with its id, its text, and its bytes on channel 0."""
@@ -96,12 +93,12 @@ class Conversation(Driver):
     @property
     def up(self) -> bool:
         """Whether a session is established. Its line may be quiet."""
-        return self._current_mux() is not None and not self.interrupted
+        return self.current_mux() is not None and not self.interrupted
 
     @property
     def asks(self) -> bool:
         """Whether requests can be made. While a session is interrupted, they wait until it continues."""
-        return self._current_mux() is not None or bool(self.interrupted)
+        return self.current_mux() is not None or bool(self.interrupted)
 
     def ask(self, text: str, done: Done | None = None, *, suffix: str = "") -> tuple[str, Pending]:
         """Send a request. While the session is interrupted, the request waits until the session continues.
@@ -112,7 +109,7 @@ class Conversation(Driver):
         :return: the id of the request, and an object for :meth:`reply_to`.
         :raises LinesyncFailed: no session is established.
         """
-        mux = None if self.interrupted else self._mux()
+        mux = None if self.interrupted else self.mux()
         number, pending = self._pending.add(text, done, suffix)
         if mux is not None:
             self._pending.send(mux, number, pending)
@@ -148,7 +145,7 @@ class Conversation(Driver):
 
     def answer(self, number: str, text: str) -> None:
         """Send the reply to a request. It is dropped if no session is established."""
-        mux = self._current_mux()
+        mux = self.current_mux()
         if mux is not None and not self.interrupted:
             mux.send_message(0, f"{number} {text}".encode("utf-8", "replace"))
             self.kick()
@@ -159,7 +156,7 @@ class Conversation(Driver):
 
         None while some of these messages are not on the line yet.
         """
-        mux = self._current_mux()
+        mux = self.current_mux()
         if mux is None or mux.queued(0) or self.link is None or self.link.session is None:
             return None
         return self.link.session.senders[Lane.PROMPT].next_seq
@@ -175,7 +172,7 @@ class Conversation(Driver):
         """Whether many bytes wait for the peer on channel 0, because the peer does not read or the line is slow."""
         if self.interrupted:
             return self._pending.unsent_bytes > _UNSENT_MAX
-        mux = self._current_mux()
+        mux = self.current_mux()
         return mux is not None and mux.full(0)
 
     def _holds_back(self) -> bool:
@@ -189,7 +186,7 @@ class Conversation(Driver):
     def take_requests(self) -> None:
         """Handle the waiting requests and notes, until the requests of the peer must wait again. The senders are served in
         turn."""
-        mux = self._current_mux()
+        mux = self.current_mux()
         failure: Exception | None = None
         while mux is not None and self._untaken and not self._holds_back():
             number, text, data = self._untaken.take()
@@ -209,7 +206,7 @@ class Conversation(Driver):
         :param selects: returns whether to remove the request with an id.
         :return: the ids of the removed requests.
         """
-        mux = self._current_mux()
+        mux = self.current_mux()
         if mux is None or self._untaken is None:
             return []
         dropped = self._untaken.remove(lambda number: number != NOTE and selects(number))
@@ -224,71 +221,21 @@ class Conversation(Driver):
 
         :raises LinesyncFailed: no session is established, or it has too many channels.
         """
-        mux = self._mux()
-        if mux.open_count >= limits.CHANNELS:
-            raise LinesyncFailed(
-                f"this session has {limits.CHANNELS} open channels already; wait until some of them end"
-            )
-        number = mux.open(lane, text.encode("utf-8", "replace"))
-        stream = Stream(self, number, lane, text)
-        self._streams[number] = stream
-        self.kick()
-        return stream
-
-    def open_resumable(self, text: str, again: Callable[[int], str], hidden: bytes | None = None) -> ResumableStream:
-        """Open a channel that continues after an interruption of this session, or of a session of a relay.
-
-        :param again: as for :class:`ResumableStream`, like ``hidden``.
-        :raises LinesyncFailed: as :meth:`open` does.
-        """
-        from .resumable import ResumableStream  # most peers never need it
-
-        channel = self.open(text)
-        stream = ResumableStream(self, channel.number, channel.lane, text, again=again, hidden=hidden)
-        self.replace(channel, stream)
-        return stream
-
-    def replace(self, old: Stream, new: Stream) -> None:
-        """Another stream gets everything that arrives on the channel of a stream."""
-        if self._streams.get(old.number) is old:
-            self._streams[old.number] = new
-
-    def _open_again(self) -> None:
-        """Open a channel for each suspended stream."""
-        suspended, self._suspended = self._suspended, []
-        for stream in suspended:
-            try:
-                channel = self.open(stream.opening, stream.lane)
-            except LinesyncError as error:
-                stream.put_closed(error.message)
-            else:
-                self.replace(channel, stream)
-                stream.reopened(channel.number)
-            self.wake(stream)
+        return self.streams.open(text, lane)
 
     def mux_of(self, stream: Stream) -> Mux:
         """The mux of a stream. A stream that is not broken belongs to the current session.
 
         :raises LinesyncFailed: no session is established.
         """
-        return self._current_mux() or self._mux()
+        return self.current_mux() or self.mux()
 
-    def consumed(self, stream: Stream, data: bytes) -> None:
-        """Return credit for an item that the user of a stream has received."""
-        mux = self._current_mux()
-        if mux is not None and self._streams.get(stream.number) is stream:
-            mux.consumed(stream.number, data)
-            if mux.wants(Lane.PROMPT):  # the credit must be sent
-                self.kick()
+    def mux(self) -> Mux:
+        """The mux of the current session, for new requests and channels.
 
-    def forget(self, stream: Stream) -> None:
-        """Remove a stream that this end has reset. Later data of the channel is dropped."""
-        self._suspended = [other for other in self._suspended if other is not stream]
-        if self._streams.get(stream.number) is stream:
-            del self._streams[stream.number]
-
-    def _mux(self) -> Mux:
-        mux = None if self.interrupted else self._current_mux()
+        :raises LinesyncFailed: no session is established.
+        """
+        mux = None if self.interrupted else self.current_mux()
         if mux is None:
             over = f" ({self._end_reason})" if self._end_reason else ""
             raise LinesyncFailed(
@@ -296,7 +243,7 @@ class Conversation(Driver):
             )
         return mux
 
-    def _current_mux(self) -> Mux | None:
+    def current_mux(self) -> Mux | None:
         """The mux of the current session, or None.
 
         It is also None during the last events of a session that the link has already ended or replaced.
@@ -327,12 +274,6 @@ class Conversation(Driver):
         if failure is not None:
             raise failure
 
-    def _channel_data(self, event: ChannelData) -> None:
-        stream = self._streams.get(event.channel)
-        if stream is not None:
-            stream.put(Item(event.stream, event.data))
-            self.wake(stream)
-
     def _channel_message(self, event: ChannelMessage) -> None:
         if event.channel == 0:
             number, _, text = event.data.decode("utf-8", "replace").partition(" ")
@@ -345,7 +286,7 @@ class Conversation(Driver):
                 self._untaken.put(self.user.sender(number, text), (number, text, event.data))
                 self.user.held_back(self, number, text)
                 return
-            mux = self._current_mux()
+            mux = self.current_mux()
             if mux is not None:
                 mux.consumed(0, event.data)  # after each batch of events, the driver returns the credit
             if not is_reply:
@@ -353,53 +294,14 @@ class Conversation(Driver):
             elif not self._pending.take_reply(number, text) and number == self._continuing:
                 self._handle_continue_reply(text)
             return
-        stream = self._streams.get(event.channel)
-        if stream is not None:
-            stream.put(Item(MESSAGE, event.data))
-            self.wake(stream)
-
-    def _channel_opened(self, event: ChannelOpened) -> None:
-        stream = Stream(self, event.channel, event.lane, event.words.decode("utf-8", "replace"))
-        self._streams[event.channel] = stream
-        self.user.channel(self, stream)
-
-    def _channel_ended(self, event: ChannelEnded) -> None:
-        stream = self._streams.get(event.channel)
-        if stream is not None:
-            stream.put_end()
-            self.wake(stream)
-
-    def _channel_closed(self, event: ChannelClosed) -> None:
-        stream = self._streams.pop(event.channel, None)
-        if stream is None:
-            return
-        interrupted = event.reason.startswith(INTERRUPTED)
-        reason = event.reason.removeprefix(INTERRUPTED)
-        if not interrupted:
-            stream.put_closed(reason)
-        elif self._suspend(stream, reason) and self.up:
-            self._open_again()
-        self.wake(stream)
-
-    def _suspend(self, stream: Stream, reason: str) -> bool:
-        """A stream was interrupted. Returns whether we must open a channel to continue it; otherwise the other end does that,
-        or the stream is broken."""
-        if not stream.suspend(reason):
-            stream.put_closed(reason, interrupted=True)
-            return False
-        if stream.opens:
-            self._suspended.append(stream)  # type: ignore[arg-type]
-        return stream.opens
+        self.streams.message(event)
 
     def _channel_writable(self, event: ChannelWritable) -> None:
         if event.channel == 0:
             self.take_requests()
             self.user.requests_sent(self)
             return
-        stream = self._streams.get(event.channel)
-        if stream is not None:
-            stream.put_writable()
-            self.wake(stream)
+        self.streams.writable(event)
 
     def _session_up(self, event: SessionUp) -> None:
         self._other_stations.clear()
@@ -422,7 +324,7 @@ class Conversation(Driver):
         keeping = self.keeping and not self.listens and session is not None and hello_flags.KEEPING in hello.flags
         self._kept_nonces = (hello.nonce, session.nonce) if keeping and session is not None else None
         self.user.session_up(self, hello)
-        self._open_again()
+        self.streams.open_again()
         self.wake(self)
 
     def _link_mux(self) -> Mux | None:
@@ -441,10 +343,7 @@ class Conversation(Driver):
         self._stop(reason)
         self.interrupted, self._kept_nonces = "", None
         if not restarted:  # no session follows in which they can continue
-            suspended, self._suspended = self._suspended, []
-            for stream in suspended:
-                stream.put_closed(reason)
-                self.wake(stream)
+            self.streams.close_suspended(reason)
         self._pending.fail(reason)
         self.user.session_down(self, reason, restarted)
         self.wake(self)
@@ -453,13 +352,7 @@ class Conversation(Driver):
         """Ignore further events of the link's session, and close its streams, or suspend them."""
         self._session_mux, self._end_reason, self._continuing = None, reason, ""
         self._untaken = None
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
-            if interrupted:
-                self._suspend(stream, reason)
-            else:
-                stream.put_closed(reason)
-            self.wake(stream)
+        self.streams.stop(reason, interrupted=interrupted)
 
     # -- continuing a session after a restart of the hub --------------------------------------------------------------
 
@@ -492,7 +385,7 @@ class Conversation(Driver):
             self._session_over(reason)
 
     def _ask_to_continue(self) -> None:
-        mux = self._current_mux()
+        mux = self.current_mux()
         assert mux is not None and self._kept_nonces is not None
         self._continuing = self._pending.next_number()
         text = encode(Continue(hub=self._kept_nonces[0], own=self._kept_nonces[1]))
@@ -505,7 +398,7 @@ class Conversation(Driver):
         If the session continues, the hub has already sent the replies that may be missing at this end. This end sends the
         requests that the hub does not have, in their order.
         """
-        mux = self._current_mux()
+        mux = self.current_mux()
         assert mux is not None and self.link is not None and self.link.session is not None
         self._continuing = ""
         try:
@@ -525,7 +418,7 @@ class Conversation(Driver):
         self._pending.send_again(mux, reply[1:])
         self.kick()
         self.user.session_continued(self, reply)
-        self._open_again()
+        self.streams.open_again()
         self.wake(self)
 
     def end_session(self, reason: str) -> None:
@@ -592,11 +485,11 @@ class Conversation(Driver):
 
 
 _HANDLERS: dict[type[Event], Callable[[Conversation, Event], None]] = {
-    ChannelData: Conversation._channel_data,  # type: ignore[dict-item]
+    ChannelData: lambda self, event: self.streams.data(event),  # type: ignore[arg-type]
     ChannelMessage: Conversation._channel_message,  # type: ignore[dict-item]
-    ChannelOpened: Conversation._channel_opened,  # type: ignore[dict-item]
-    ChannelEnded: Conversation._channel_ended,  # type: ignore[dict-item]
-    ChannelClosed: Conversation._channel_closed,  # type: ignore[dict-item]
+    ChannelOpened: lambda self, event: self.user.channel(self, self.streams.opened(event)),  # type: ignore[arg-type]
+    ChannelEnded: lambda self, event: self.streams.ended(event),  # type: ignore[arg-type]
+    ChannelClosed: lambda self, event: self.streams.closed(event),  # type: ignore[arg-type]
     ChannelWritable: Conversation._channel_writable,  # type: ignore[dict-item]
     SessionUp: Conversation._session_up,  # type: ignore[dict-item]
     SessionEnded: Conversation._session_ended,  # type: ignore[dict-item]

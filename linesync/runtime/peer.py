@@ -135,7 +135,7 @@ class Peer(Conversation):
 
     def answer(self, number: str, text: str) -> None:
         super().answer(number, text)
-        mux = self._current_mux()
+        mux = self.current_mux()
         if self.listens and mux is not None and mux.queued(0) > self.replies_max:
             self._loop.call_soon(self.end_session, f"more than {self.replies_max >> 20} MiB of replies were not read")
 

@@ -23,16 +23,12 @@ _LONGEST_WAIT = 2.0  # the longest time between two attempts, in seconds
 _STEADY = 5.0  # seconds for which a line must be open, so that its loss is reported even if the reason is not new
 
 
-async def keep_connected(
-    receiver: Callable[[], LineEnd], endpoint: str, report: Callable[[str], None], *, once: bool = False
-) -> None:
+async def keep_connected(receiver: Callable[[], LineEnd], endpoint: str, report: Callable[[str], None]) -> None:
     """Keep ``endpoint`` connected until cancelled. Its line then stays open, so that its peer can say goodbye.
 
     :param receiver: returns the receiver of each line.
     :param report: called with a sentence for the log when the line fails, and when it is open again.
-    :param once: return when the line is lost.
     :raises UsageError: the endpoint is invalid.
-    :raises LinesyncError: with ``once``, the line cannot be opened.
     """
     wait, reported = FIRST_WAIT, ""
     loop = asyncio.get_running_loop()
@@ -49,8 +45,6 @@ async def keep_connected(
         except UsageError:
             raise
         except LinesyncError as error:
-            if once:
-                raise
             if reported != error.message:
                 reported = error.message
                 report(f"{reported} (trying again)")
@@ -61,8 +55,6 @@ async def keep_connected(
             opened = loop.time()
             assert end is not None
             await end.lost()
-            if once:
-                return
             if loop.time() - opened > _STEADY:
                 wait, reported = FIRST_WAIT, ""
             why = f"{_LOST} {endpoint} is lost: {end.lost_why or 'the other end closed it'}"

@@ -202,7 +202,7 @@ class ResumableStream(Stream):
             return False
         self.number, self.lane, self._owner = channel.number, channel.lane, channel._owner
         self._suspended, self._full, self._stale = "", False, len(self._items)
-        self._owner.replace(channel, self)
+        self._owner.streams.replace(channel, self)
         if position is not None:
             self._send_position(self._received)
             self._confirm_again()
@@ -217,14 +217,14 @@ class ResumableStream(Stream):
     def put(self, item: Item) -> None:
         if item.stream == MESSAGE:
             if item.data.startswith(_RECEIVED):
-                self._owner.consumed(self, item.data)
+                self._owner.streams.consumed(self, item.data)
                 self._put_position(item.data)
                 return
             if not (self._known and self._joined):
                 self._put_without_position()
         self._received += _size(item)
         if self._hidden is not None and item.stream == MESSAGE and item.data.startswith(self._hidden):
-            self._owner.consumed(self, item.data)
+            self._owner.streams.consumed(self, item.data)
             self._taken += _size(item)
             return
         super().put(item)
@@ -233,7 +233,7 @@ class ResumableStream(Stream):
                 self.reset(f"more than {limits.KEPT} bytes came without a confirmation")
                 self.put_closed("the other end sent more than it may")
                 return
-            self._owner.consumed(self, item.data)  # the window limits it, and a confirmation may follow it
+            self._owner.streams.consumed(self, item.data)  # the window limits it, and a confirmation may follow it
 
     def _put_position(self, data: bytes) -> None:
         try:
@@ -291,7 +291,7 @@ class ResumableStream(Stream):
         if self._stale:
             self._stale -= 1
         elif self._again is not None:
-            self._owner.consumed(self, item.data)
+            self._owner.streams.consumed(self, item.data)
         self._taken += _size(item)
         self._confirm_if_due()
         return item
@@ -350,7 +350,7 @@ class ResumableStream(Stream):
         elif self._broken is None and not self._closed:
             self._closed, self._suspended = True, ""
             self._items.clear()
-            self._owner.forget(self)
+            self._owner.streams.forget(self)
             self.wake()
 
     def _pump(self) -> None:

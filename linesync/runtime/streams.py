@@ -39,6 +39,14 @@ class Item(Record):
         object.__setattr__(self, "data", data)
 
 
+class OwnedStreams(Protocol):
+    """The part of the open streams of a conversation that each of them uses."""
+
+    def consumed(self, stream: Stream, data: bytes, /) -> None: ...
+    def forget(self, stream: Stream, /) -> None: ...
+    def replace(self, old: Stream, new: Stream, /) -> None: ...
+
+
 class Owner(Protocol):
     """The part of a conversation that its streams use."""
 
@@ -47,9 +55,8 @@ class Owner(Protocol):
     def now(self) -> float: ...
     def wait(self, key: Stream, /) -> Awaitable[None]: ...
     def mux_of(self, stream: Stream, /) -> Mux: ...
-    def consumed(self, stream: Stream, data: bytes, /) -> None: ...
-    def forget(self, stream: Stream, /) -> None: ...
-    def replace(self, old: Stream, new: Stream, /) -> None: ...
+    @property
+    def streams(self) -> OwnedStreams: ...
     def start_work(self, key: Stream, job: Callable[[], object], about: str, /, *, spool: bool) -> Work: ...
 
 
@@ -160,7 +167,7 @@ class Stream:
         """
         if self._items:
             item = self._items.popleft()
-            self._owner.consumed(self, item.data)
+            self._owner.streams.consumed(self, item.data)
             return item
         if self._closed:
             raise ClosedError("this channel was closed by this process; open another one")
@@ -244,7 +251,7 @@ class Stream:
             self._closed = True
             self._items.clear()
             self._owner.mux_of(self).reset(self.number, reason)
-            self._owner.forget(self)
+            self._owner.streams.forget(self)
             self._owner.kick()
             self.wake()
 

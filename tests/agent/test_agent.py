@@ -19,7 +19,6 @@ from linesync.jobs.serve import Jobs, serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
 from linesync.runtime.streams import Stream
-from linesync.testing.memory_lines import MemoryLine
 from tests.runtime.peers import Pair, pause, play, stubborn
 from tests.system.world import Host, World
 
@@ -46,8 +45,8 @@ class ExtraAgent:
 
         self.agent = world.run(begin())
 
-    def run(self, endpoint: str = "unix:/hub", *, once: bool = False) -> asyncio.Task[None]:
-        return self._world.start(self.agent.run(endpoint, once=once))
+    def run(self, endpoint: str = "unix:/hub") -> asyncio.Task[None]:
+        return self._world.start(self.agent.run(endpoint))
 
     def close(self) -> None:
         self._world.run(self.agent.aclose())
@@ -156,18 +155,6 @@ def test_an_agent_at_the_other_end_of_the_line_is_reported(world: World) -> None
     extra.run("unix:/a")
     world.pass_time(1.0)
     assert any("not for other agents" in reported for reported in extra.reported), extra.reported
-    extra.close()
-
-
-def test_with_once_an_agent_ends_with_its_line(world: World) -> None:
-    extra = ExtraAgent(world, "p")
-    running = extra.run(once=True)
-    world.pass_time(1.0)
-    line = extra.agent._uplink.line
-    assert isinstance(line, MemoryLine)
-    line.abort()
-    world.pass_time(0.1)
-    assert running.done() and running.exception() is None
     extra.close()
 
 

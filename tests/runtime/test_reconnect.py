@@ -58,9 +58,9 @@ class Line:
         if self.lost_after is not None:
             self._loop.call_later(self.lost_after, self.end.lose)
 
-    def keep(self, *, once: bool = False) -> asyncio.Task[None]:
+    def keep(self) -> asyncio.Task[None]:
         end: Any = self.end
-        self.task = self._loop.create_task(keep_connected(lambda: end, "/dev/x", self.reported.append, once=once))
+        self.task = self._loop.create_task(keep_connected(lambda: end, "/dev/x", self.reported.append))
         return self.task
 
 
@@ -160,24 +160,5 @@ def test_a_wrong_endpoint_is_not_tried_again(on_line: Callable[[Test], None]) ->
         with pytest.raises(UsageError):
             await line.keep()
         assert line.attempts == [0.0] and line.reported == []
-
-    on_line(test)
-
-
-def test_with_once_a_lost_line_is_not_opened_again(on_line: Callable[[Test], None]) -> None:
-    async def test(line: Line) -> None:
-        line.lost_after = 7.0
-        await line.keep(once=True)
-        assert line.attempts == [0.0] and line.reported == []
-
-    on_line(test)
-
-
-def test_with_once_a_line_that_cannot_be_opened_is_an_error(on_line: Callable[[Test], None]) -> None:
-    async def test(line: Line) -> None:
-        line.error = LinesyncFailed("/dev/x does not exist")
-        with pytest.raises(LinesyncFailed, match="does not exist"):
-            await line.keep(once=True)
-        assert line.attempts == [0.0]
 
     on_line(test)

@@ -19,6 +19,8 @@ from .daemon import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ...agent.agent import Agent
 
 HELP = (
@@ -85,14 +87,44 @@ def _kernel_port() -> str | None:
     return found[-1] if found else None
 
 
-async def _call(agent: Agent, name: str, port: str) -> None:
-    """Connect to the hub, and keep the connection until the coroutine is cancelled, or until stdio ends."""
+async def _call(agent: Agent, name: str, port: str, successors: str) -> None:
+    """Connect to the hub, and keep the connection until the coroutine is cancelled, or until the session on stdin and
+    stdout is over.
+
+    :param successors: as for :meth:`Agent.run`.
+    """
     if port == "auto":
         from ...agent.discover import find_port
 
         port = await find_port(log)
     log(f"{name} connects to the hub on {port}")
-    await agent.run(port, once=port == "stdio:")
+    await agent.run(port, successors=successors)
+
+
+def _successors(args: argparse.Namespace, name: str) -> str:
+    """The path of the socket on which an agent of this name gets the line that replaces its stdin and stdout. It is empty on a
+    terminal, which has properties that a socket does not have."""
+    if os.isatty(0):
+        return ""
+    from ...client.settings.places import default_socket
+
+    return f"{args.socket or default_socket(name)}.line"
+
+
+async def _join_running(path: str, stop: asyncio.Event) -> bool:
+    """If an earlier agent on this host waits for a line, give it stdin and stdout, until the line ends or a signal arrives."""
+    from ..asyncio_without_tls import asyncio  # isort: split
+
+    from ...agent.stdio_line import join_running
+
+    joining, stopping = asyncio.ensure_future(join_running(path)), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return joining.result() if joining.done() else True
+    finally:
+        joining.cancel()
+        stopping.cancel()
+        await asyncio.gather(joining, stopping, return_exceptions=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -123,8 +155,11 @@ def run(args: argparse.Namespace) -> int:
     system = system_boot()
     users = frozenset(option_values(args, "allow_users"))
     user = own_name() if users else ""  # not in the event loop, because the look-up may block
+    successors = _successors(args, name) if port == "stdio:" else ""
 
     async def work(stop: asyncio.Event) -> None:
+        if successors and await _join_running(successors, stop):
+            return
         agent = Agent(
             name=name,
             capabilities=option_values(args, "capability"),
@@ -143,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
             set_up_processes(agent.runner, args)
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)
-            running = asyncio.ensure_future(_call(agent, name, port))
+            running = asyncio.ensure_future(_call(agent, name, port, successors))
             stopping = asyncio.ensure_future(stop.wait())
             done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()

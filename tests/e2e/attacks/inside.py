@@ -85,7 +85,7 @@ class Inside:
                 "descriptors": len(os.listdir("/proc/self/fd")),
                 "children": len(children_of(os.getpid())),
                 "peers": len(peers),
-                "streams": sum(len(peer._streams) for peer in peers),
+                "streams": sum(len(peer.streams) for peer in peers),
                 "channels": sum(mux.open_count for mux in muxes),
                 "files": sum(len(names) for _, _, names in os.walk(self.folder)),
             }
