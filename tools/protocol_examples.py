@@ -442,6 +442,7 @@ def message_examples() -> str:
         protocol.GroupNext(member=7, after=17, done=17),
         protocol.GroupNext(member=7, after=19, done=19, result="failed", text="no disk"),
         protocol.GroupCast(member=7, epoch=12, data="thello"),
+        protocol.GroupPost(name="cluster", data="thello", tag="2"),
         protocol.GroupAnnounce(member=7, services='[{"id":2,"name":"web","version":"1.4"}]'),
         protocol.GroupMembers(name="cluster", count=3, timeout=60.0),
         protocol.GroupRerun(name="cluster", service=2),

@@ -193,6 +193,7 @@ OPERATIONS = (
     _request(groups.GroupAnnounce, "ok", SYNC, "the services may have been replaced"),
     _request(groups.GroupNext, "ok: number events ...", SYNC, "a report may have counted", waits=True),
     _request(groups.GroupCast, "ok: number", SYNC, "the message may have been delivered", waits=True),
+    _request(groups.GroupPost, "ok: number", SYNC, "the message may have been delivered", work=True),
     _request(groups.GroupMembers, "ok: members ...", SYNC, waits=True, work=True),
     _request(groups.GroupRerun, "ok", SYNC, "another round may have begun", work=True),
     _request(groups.GroupStop, "ok", SYNC, "the group may have been stopped"),
