@@ -10,6 +10,7 @@ from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
 from ..protocol import (
     Accept,
+    Attach,
     Connect,
     FileRead,
     FilesRead,
@@ -17,7 +18,9 @@ from ..protocol import (
     FileWrite,
     Listen,
     Message,
+    Processes,
     Run,
+    SignalProcess,
     Wide,
     operations,
 )
@@ -136,9 +139,9 @@ class Services:
 
         :raises NotAllowed: with the reason.
         """
+        if operations.operation(request).permission == operations.RUN and self.runner.refusal:
+            raise NotAllowed(self.runner.refusal)
         if isinstance(request, Run):
-            if self.runner.refusal:
-                raise NotAllowed(self.runner.refusal)
             self.runner.check_user(request.User)
         elif isinstance(request, FilesRead | FilesWrite):
             if request.User:
@@ -196,10 +199,14 @@ def _cancel_reason(error: asyncio.CancelledError, runner: Runner) -> str:
 
 
 def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any, Any, None]:
-    if isinstance(request, Run):
+    if isinstance(request, Run) and not request.Detach:
         from .command import serve_run
 
         return serve_run(stream, request, services.runner)
+    if isinstance(request, Run | Processes | Attach | SignalProcess):
+        from .detached.serve import serve_detached
+
+        return serve_detached(stream, request, services.runner)
     if isinstance(request, _FORWARDS):
         return services.sockets.serve(stream, request)
     if isinstance(request, FilesRead | FilesWrite):

@@ -39,6 +39,8 @@ class Run(Message):
     """Whether the host reports the process id (Started)."""
     User: str = ""
     """Run the command as this user, with the groups, the environment and the home directory of the user."""
+    Detach: bool = False
+    """Start a detached process, which belongs to the host (section 8.4). The channel ends with Detached, or an error."""
     Clear: bool = False
     """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
     Terminal: str = ""

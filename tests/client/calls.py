@@ -58,6 +58,12 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "reboot_host": lambda client, timeout: client.reboot_host("b", ["true"], timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
+    "start_detached": lambda client, timeout: client.start_detached("b", ["true"], timeout=timeout),
+    "processes": lambda client, timeout: client.processes("b", timeout=timeout),
+    "wait_process": lambda client, timeout: client.wait_process("b/1", timeout=timeout),
+    "follow_process": lambda client, timeout: client.follow_process(client.attach_process("b/1"), timeout=timeout),
+    "process_log": lambda client, timeout: client.process_log("b/1", timeout=timeout),
+    "kill_process": lambda client, timeout: client.kill_process("b/1", timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
     "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
     "open_connection": lambda client, timeout: client.open_connection("b", "localhost:80", timeout=timeout),
@@ -76,6 +82,7 @@ MAY_HAVE = frozenset(
         "give_back",
         "group",
         "join_group",
+        "kill_process",
         "leave_group",
         "cast_group",
         "rerun_group",
@@ -88,6 +95,7 @@ MAY_HAVE = frozenset(
         "run",
         "send",
         "set_events",
+        "start_detached",
         "unlock",
     }
 )

@@ -15,6 +15,7 @@ import pytest
 
 from linesync.client import aio, blocking
 from linesync.client.blocking import BlockingClient
+from linesync.client.detached import Attachment
 from linesync.client.operations import Operations
 from linesync.client.sync import Held, TopicMessage
 from linesync.errors import UsageError
@@ -42,6 +43,8 @@ GOOD: dict[str, Any] = {
     "descriptor": 0,
     "data": b"",
     "stream": object.__new__(Stream),
+    "process": "sut/1",
+    "attachment": object.__new__(Attachment),
     "held": Held(arrival="x", value=1),
 }
 """Valid arguments for the parameters that have no default."""
@@ -83,6 +86,11 @@ INVALID: dict[str, list[Any]] = {
     "sources": [[], [""], [("", "a\0b")], [("a b", "/x")]],
     "rate": [-1],
     "descriptor": [-1],
+    "process": ["", "sut", "sut/0", "sut/-1", "sut/1x", "a b/1", "sut/../1"],
+    "since": [-1],
+    "tail": [-1],
+    "signal": [-1, 65],
+    "end_after": [-1, math.nan],
 }
 """Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
@@ -102,6 +110,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "device": ["no"],
     "host": [["sut"], b"sut"],
     "uid": ["root", True],
+    "signal": ["TERM", True],
+    "output": [1],
     "on_output": ["text"],
 }
 """Values of a wrong type, in addition to an object, which every parameter refuses."""

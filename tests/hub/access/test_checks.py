@@ -20,6 +20,7 @@ FIELDS: dict[str, Any] = {
     "names": ("x",),
     "name": "x",
     "size": 0,
+    "number": 1,
 }
 """Values of the fields that have no default."""
 
