@@ -402,7 +402,7 @@ class Round:
         if service not in places:
             return "active" if service in member.active else "waiting"
         place = places[service]
-        if self.state in (NONE, INIT) or member.joining:
+        if self.state in (NONE, INIT):
             return "waiting"
         if self.state == FAILED:
             return "failed" if self.failed == (member.name, service) else "aborted"
