@@ -393,6 +393,29 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "serve.HOST_JOBS", number, "the same for all scripts together", "A further command or transfer is refused."
         ),
         Bound(
+            "serve.CONNECTIONS",
+            number,
+            "forwarded connections and listening sockets of one script on one host; a connection with many bytes counts twice",
+            "A further connection is refused.",
+        ),
+        Bound(
+            "serve.HOST_CONNECTIONS", number, "the same for all scripts together", "A further connection is refused."
+        ),
+        Bound(
+            "forwarding._WAITING",
+            number,
+            "accepted connections of one listening socket that its client has not taken",
+            "Further connections wait in the kernel.",
+        ),
+        Bound(
+            "limits.FORWARD_MOST",
+            size,
+            "bytes of one forwarded connection on their way, in each direction",
+            "The sender waits. More than twice as many bytes reset the connection.",
+        ),
+        Bound("connection._PIECES", number, "pieces of these bytes that wait", "The connection is reset."),
+        Bound("window._MARKS", number, "bytes whose time is measured", "The next bytes are not measured."),
+        Bound(
             "limits.KEPT",
             size,
             "output of a command that its client has not taken, in the agent; the same for its stdin, in both ends",

@@ -18,10 +18,11 @@ from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
 from .detached import DetachedOperations
 from .exchange_operations import ExchangeOperations
-from .files import FileOperations
 from .group_operations import GroupOperations
 from .results import CommandResult, OutputCallback
+from .sockets import SocketOperations
 from .states import read_each, read_json, read_state
+from .trees import TreeOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
+    from .process import Process
 
 __all__ = ["REBOOT", "CommandResult", "Operations", "OutputCallback", "Running", "command_line"]
 
@@ -102,7 +104,7 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOperations):
+class Operations(ExchangeOperations, TreeOperations, SocketOperations, GroupOperations, DetachedOperations):
     """All operations on one session."""
 
     # -- the state of the hub -----------------------------------------------------------------------------------------
@@ -131,7 +133,15 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
 
     @checked()
     async def check_policy(
-        self, from_host: str, to_host: str, permission: str, *, uid: int | None = None, timeout: float | None = None
+        self,
+        from_host: str,
+        to_host: str,
+        permission: str,
+        *,
+        uid: int | None = None,
+        connect: str = "",
+        listen: str = "",
+        timeout: float | None = None,
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
@@ -139,11 +149,13 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
         :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
         :param uid: the user id of a script on the controller; None if it would connect over a network.
+        :param connect: for ``forward``: the address to which ``to_host`` connects, such as ``localhost:22``.
+        :param listen: for ``forward``: the address on which ``to_host`` listens.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid, connect, listen)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()
@@ -289,6 +301,45 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations, DetachedOp
         )
         lane = Lane.BULK if terminal is None else Lane.PROMPT  # a keystroke must not wait behind a copy
         return self._open_run(request, None if tell else f"{protocol.Started.VERB} ".encode(), lane)
+
+    @checked(stdin=flag)
+    def create_process(
+        self,
+        host: str,
+        argv: list[str] | tuple[str, ...],
+        *,
+        cwd: str | os.PathLike[str] = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        timeout: float | None = None,
+        user: str = "",
+        clear_env: bool = False,
+        terminal: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start a command on a host, and return it as an object without waiting. The parameters are those of :meth:`start`.
+
+        ::
+
+            async with client.create_process("sut", ["sh", "-c", "echo one; echo two; cat"], stdin=True) as process:
+                print(await process.stdout.readline())  # b'one\\n'
+                result = await process.communicate(b"three")
+                print(result.stdout, result.status)  # b'two\\nthree' 0
+        """
+        from .process import Process
+
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+            terminal=terminal,
+        )
+        return Process(self.peer, Running(stream), argv, stdin=stdin, terminal=terminal is not None)
 
     @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:

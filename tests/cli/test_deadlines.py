@@ -29,6 +29,7 @@ COMMANDS = {
     "run": ["sut", "--", "true"],
     "proc": ["wait", "sut/1"],
     "cp": ["sut:/x", "x"],
+    "forward": ["-L", "0=80", "sut"],
     "hosts": [],
     "host": ["wait", "sut"],
     "status": [],

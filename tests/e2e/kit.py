@@ -182,6 +182,7 @@ class Site:
         self.folder = folder
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
         self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
+        self.env["STATE_DIRECTORY"] = str(folder / "kept")
         self.env["LINESYNC_STATE"] = ":memory:"  # each sync of a disk would take milliseconds
         self.policy = folder / "policy.toml"
         """The rules of a hub that starts later. They allow everything."""

@@ -12,7 +12,7 @@ import pytest
 from linesync.errors import LinesyncFailed
 from linesync.jobs.detached.processes import DetachedProcesses
 
-from .test_run_resume import SIDES, Make, settled
+from .test_run_resume import SIDES, Make, nothing_is_left, settled
 
 START = 0.3  # seconds until a process has started
 
@@ -43,9 +43,7 @@ def test_a_process_starts_once_whenever_the_hub_is_killed(
     world.settle(starting.done, 30.0)
     assert starting.result() == "b/1"
     assert started == [("make", "all")]
-    world.pass_time(25.0)
-    agent = world.hosts["b"].agent
-    assert agent is not None and not agent.resuming._running and not agent.jobs._running
+    nothing_is_left(world)
 
 
 @pytest.mark.parametrize("wait", [0.05, 0.15, 0.25, 0.4, 0.5])

@@ -64,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="publish a value that all hosts can see; may be repeated",
     )
     option(parser, "agent", "no-run", flag=True, help="run no commands for other hosts")
+    option(parser, "agent", "no-forward", flag=True, help="forward no connections for other hosts")
     option(
         parser,
         "agent",
@@ -173,6 +174,11 @@ def run(args: argparse.Namespace) -> int:
             agent.runner.refusal = (
                 f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"
                 " without this option"
+            )
+        if args.no_forward:
+            agent.services.forward_refusal = (
+                f"not allowed: {name} forwards no connections for others, because its agent was started with --no-forward;"
+                " start it without this option"
             )
         try:
             set_up_processes(agent.runner, args)

@@ -32,6 +32,7 @@ __all__ = [
     "socket_options",
 ]
 
+_CLEANING_INTERVAL = 3600.0  # seconds between two searches for files that earlier copies have left
 _as_json = False
 
 
@@ -169,7 +170,12 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.set)
-        SPOOL.clean(_remove_leftovers, "")
+
+        def clean() -> None:
+            SPOOL.clean(_remove_leftovers, "")
+            loop.call_later(_CLEANING_INTERVAL, clean)
+
+        clean()
         try:
             await work(stop)
         finally:
@@ -182,8 +188,10 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 def _remove_leftovers() -> None:
     from ...jobs.leftovers import remove_leftovers
+    from ...jobs.parts import expire
 
     remove_leftovers()
+    expire()
 
 
 def _uvloop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -204,6 +204,15 @@ def _endpoint(query: Query) -> Found:
     return Found(words, also="files")
 
 
+def _address(query: Query) -> Found:
+    """Complete the path of a unix socket, on this machine or after the ``=`` of a forward."""
+    head, equals, _ = query.text.rpartition("=")
+    for prefix in (f"{head}{equals}unix:", head + equals):
+        if query.text.startswith(prefix):
+            return Found(also="files", prefix=prefix)
+    return Found()
+
+
 def _processes(query: Query) -> Found:
     """Complete a host for ``proc ls``, and the handle of a process for its other actions."""
     if query.arguments[:1] == ["ls"]:
@@ -289,6 +298,9 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "ROLE": _roles,
     "SIG": _signals,
     "SRC": _place,
+    "LISTEN": _address,
+    "LISTEN=TARGET": _address,
+    "TARGET": _address,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
     "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
@@ -307,7 +319,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
+    *("ADDRESS", "B", "BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
     *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""

@@ -33,7 +33,15 @@ KEYS: dict[str, dict[str, str]] = {
     }
     | _SOCKET
     | _PROCESSES,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG, "allow-users": TEXTS}
+    "agent": {
+        "port": TEXT,
+        "name": TEXT,
+        "capability": TEXTS,
+        "publish": TEXTS,
+        "no-run": FLAG,
+        "no-forward": FLAG,
+        "allow-users": TEXTS,
+    }
     | _SOCKET
     | _PROCESSES,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
