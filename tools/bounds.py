@@ -37,6 +37,10 @@ def seconds(value: float) -> str:
     return f"{value / 60:g} min" if value >= 120 and value % 60 == 0 else f"{value:g} s"
 
 
+def days(value: float) -> str:
+    return f"{value / 86400:g} days"
+
+
 def size(value: float) -> str:
     """A number of bytes, in the largest unit that gives a whole number."""
     for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
@@ -389,6 +393,29 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "serve.HOST_JOBS", number, "the same for all scripts together", "A further command or transfer is refused."
         ),
         Bound(
+            "serve.CONNECTIONS",
+            number,
+            "forwarded connections and listening sockets of one script on one host; a connection with many bytes counts twice",
+            "A further connection is refused.",
+        ),
+        Bound(
+            "serve.HOST_CONNECTIONS", number, "the same for all scripts together", "A further connection is refused."
+        ),
+        Bound(
+            "forwarding._WAITING",
+            number,
+            "accepted connections of one listening socket that its client has not taken",
+            "Further connections wait in the kernel.",
+        ),
+        Bound(
+            "limits.FORWARD_MOST",
+            size,
+            "bytes of one forwarded connection on their way, in each direction",
+            "The sender waits. More than twice as many bytes reset the connection.",
+        ),
+        Bound("connection._PIECES", number, "pieces of these bytes that wait", "The connection is reset."),
+        Bound("window._MARKS", number, "bytes whose time is measured", "The next bytes are not measured."),
+        Bound(
             "limits.KEPT",
             size,
             "output of a command that its client has not taken, in the agent; the same for its stdin, in both ends",
@@ -399,6 +426,28 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             number,
             "ended commands of a host to which a client may still return",
             "The host forgets the oldest one, and starts no command for a client that returns to an older one.",
+        ),
+        Bound(
+            "records.RUNNING",
+            number,
+            "detached processes of one host that run at the same time",
+            "A further process is refused.",
+        ),
+        Bound("records.KEPT", number, "ended detached processes of one host", "The oldest one is forgotten."),
+        Bound("records.KEPT_TIME", days, "the time for which a host remembers them", "The process is forgotten."),
+        Bound(
+            "process.OUTPUT_LIMIT",
+            size,
+            "kept output of one detached process",
+            "The oldest output is dropped, and its size is reported.",
+            "agent --output-limit",
+            1 << 20,
+        ),
+        Bound(
+            "supervisor._CONNECTIONS",
+            number,
+            "clients that are attached to one detached process",
+            "A further client is refused.",
         ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
     ),
