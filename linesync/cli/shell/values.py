@@ -263,6 +263,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
+    "[USER@]HOST": _hosts,
     "HOW": _words("cyclic", "once", "linger="),
     "ID": _named("topics"),
     "MEMBER": _hosts,
