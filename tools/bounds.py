@@ -37,6 +37,10 @@ def seconds(value: float) -> str:
     return f"{value / 60:g} min" if value >= 120 and value % 60 == 0 else f"{value:g} s"
 
 
+def days(value: float) -> str:
+    return f"{value / 86400:g} days"
+
+
 def size(value: float) -> str:
     """A number of bytes, in the largest unit that gives a whole number."""
     for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
@@ -422,6 +426,28 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             number,
             "ended commands of a host to which a client may still return",
             "The host forgets the oldest one, and starts no command for a client that returns to an older one.",
+        ),
+        Bound(
+            "records.RUNNING",
+            number,
+            "detached processes of one host that run at the same time",
+            "A further process is refused.",
+        ),
+        Bound("records.KEPT", number, "ended detached processes of one host", "The oldest one is forgotten."),
+        Bound("records.KEPT_TIME", days, "the time for which a host remembers them", "The process is forgotten."),
+        Bound(
+            "process.OUTPUT_LIMIT",
+            size,
+            "kept output of one detached process",
+            "The oldest output is dropped, and its size is reported.",
+            "agent --output-limit",
+            1 << 20,
+        ),
+        Bound(
+            "supervisor._CONNECTIONS",
+            number,
+            "clients that are attached to one detached process",
+            "A further client is refused.",
         ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
     ),

@@ -118,7 +118,7 @@ class Connection:
             window = self._window
             if window.room >= min(_LEAST, window.size) or not window.unconfirmed:
                 return window.room
-            await self.stream.changed()
+            await self.stream.until_changed()
 
     async def send(self, data: bytes) -> None:
         """Send bytes, and wait until they are on their way. Raises the errors of :meth:`room`."""
@@ -187,7 +187,7 @@ class Connection:
                 self._waiting -= len(data)
                 return data
             if not self._ended:
-                await self.stream.changed()
+                await self.stream.until_changed()
         return b""
 
     def _next_bytes(self) -> bytes:
@@ -216,7 +216,7 @@ class Connection:
         while not self.connected:
             self._advance()
             if not self.connected:
-                await self.stream.changed()
+                await self.stream.until_changed()
 
     async def settle(self) -> None:
         """Wait until the other end has closed the channels, too."""

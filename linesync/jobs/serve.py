@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
-from ..protocol import Accept, Connect, FileRead, FileWrite, Listen, Message, Run, Wide, operations
+from ..protocol import (
+    Accept,
+    Attach,
+    Connect,
+    FileRead,
+    FilesRead,
+    FilesWrite,
+    FileWrite,
+    Listen,
+    Message,
+    Processes,
+    Run,
+    SignalProcess,
+    Wide,
+    operations,
+)
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
@@ -124,10 +139,13 @@ class Services:
 
         :raises NotAllowed: with the reason.
         """
+        if operations.operation(request).permission == operations.RUN and self.runner.refusal:
+            raise NotAllowed(self.runner.refusal)
         if isinstance(request, Run):
-            if self.runner.refusal:
-                raise NotAllowed(self.runner.refusal)
             self.runner.check_user(request.User)
+        elif isinstance(request, FilesRead | FilesWrite):
+            if request.User:
+                self.runner.check_user(request.User)
         elif isinstance(request, _FORWARDS):
             if self.forward_refusal:
                 raise NotAllowed(self.forward_refusal)
@@ -181,12 +199,20 @@ def _cancel_reason(error: asyncio.CancelledError, runner: Runner) -> str:
 
 
 def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any, Any, None]:
-    if isinstance(request, Run):
+    if isinstance(request, Run) and not request.Detach:
         from .command import serve_run
 
         return serve_run(stream, request, services.runner)
+    if isinstance(request, Run | Processes | Attach | SignalProcess):
+        from .detached.serve import serve_detached
+
+        return serve_detached(stream, request, services.runner)
     if isinstance(request, _FORWARDS):
         return services.sockets.serve(stream, request)
+    if isinstance(request, FilesRead | FilesWrite):
+        from .trees.channel import serve_files  # imported late, because only copies of trees need it
+
+        return serve_files(stream, request)
     from .files import serve_read, serve_write
 
     if isinstance(request, FileRead):

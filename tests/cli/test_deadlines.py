@@ -27,6 +27,7 @@ COMMANDS = {
     "group": ["join", "x"],
     "exchange": ["x", "--hosts", "a,b", "data"],
     "run": ["sut", "--", "true"],
+    "proc": ["wait", "sut/1"],
     "cp": ["sut:/x", "x"],
     "forward": ["-L", "0=80", "sut"],
     "hosts": [],

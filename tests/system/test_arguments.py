@@ -15,6 +15,7 @@ import pytest
 
 from linesync.client import aio, blocking
 from linesync.client.blocking import BlockingClient
+from linesync.client.detached import Attachment
 from linesync.client.operations import Operations
 from linesync.client.sync import Held, TopicMessage
 from linesync.errors import UsageError
@@ -38,8 +39,12 @@ GOOD: dict[str, Any] = {
     "argv": ["true"],
     "path": "/x",
     "address": "localhost:80",
+    "sources": [("sut", "/x")],
+    "descriptor": 0,
     "data": b"",
     "stream": object.__new__(Stream),
+    "process": "sut/1",
+    "attachment": object.__new__(Attachment),
     "held": Held(arrival="x", value=1),
 }
 """Valid arguments for the parameters that have no default."""
@@ -78,6 +83,14 @@ INVALID: dict[str, list[Any]] = {
     "cwd": ["\0"],
     "path": ["", "a\0b", "\udcff"],
     "address": ["", "localhost", "unix:relative", "localhost:99999", "a b:1", "\udcff"],
+    "sources": [[], [""], [("", "a\0b")], [("a b", "/x")]],
+    "rate": [-1],
+    "descriptor": [-1],
+    "process": ["", "sut", "sut/0", "sut/-1", "sut/1x", "a b/1", "sut/../1"],
+    "since": [-1],
+    "tail": [-1],
+    "signal": [-1, 65],
+    "end_after": [-1, math.nan],
 }
 """Invalid values of the right type, for the parameters that have such values."""
 WRONG_TYPES: dict[str, list[Any]] = {
@@ -90,11 +103,15 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "delta": [1.5, "1"],
     "data": ["text", io.StringIO("text")],
     "path": [b"/x"],
+    "sources": ["/x", b"/x", Path("/x"), [5], [("sut",)]],
+    "descriptor": [True, "0"],
     "stdin": ["text"],
     "check": [1],
     "device": ["no"],
     "host": [["sut"], b"sut"],
     "uid": ["root", True],
+    "signal": ["TERM", True],
+    "output": [1],
     "on_output": ["text"],
 }
 """Values of a wrong type, in addition to an object, which every parameter refuses."""
@@ -110,7 +127,7 @@ def methods() -> dict[str, Callable[..., Any]]:
 
 def good(method: str, parameter: str) -> Any:
     if parameter in ("source", "target"):
-        return ("sut", "/x") if method == "pass_file" else Path("/x")
+        return ("sut", "/x") if method in ("pass_file", "copy") else Path("/x")
     return GOOD.get(parameter)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..common import option, option_values
-from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
+from .daemon import (
+    log,
+    log_json,
+    open_socket,
+    process_options,
+    run_until_stopped,
+    set_up_processes,
+    socket_options,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,6 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run commands only as this user (run -u USER); may be repeated",
     )
     socket_options(parser, "agent")
+    process_options(parser, "agent")
 
 
 def _kernel_port() -> str | None:
@@ -172,6 +181,7 @@ def run(args: argparse.Namespace) -> int:
                 " start it without this option"
             )
         try:
+            set_up_processes(agent.runner, args)
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)
             running = asyncio.ensure_future(_call(agent, name, port, successors))

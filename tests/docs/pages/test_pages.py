@@ -30,6 +30,7 @@ EXECUTED = (
     "README.md",
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
     "docs/sockets.md",
+    "docs/files.md",
 )
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
@@ -67,6 +68,13 @@ def test_the_examples_do_what_the_page_about_commands_says(tmp_path: Path) -> No
 def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/phases.md", text_of("docs/phases.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 
