@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 
 from ..errors import UsageError
-from ..model.names import check_arrival, check_host, check_member, check_name, check_timeout
+from ..model.names import check_arrival, check_host, check_member, check_name, check_process, check_timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,6 +250,10 @@ def _user(parameter: str, value: Any) -> int | None:
     return None if value is None else _integer(0, 0xFFFFFFFF)(parameter, value)
 
 
+def _tail(parameter: str, value: Any) -> int | None:
+    return None if value is None else _integer(0)(parameter, value)
+
+
 def _argv(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(
@@ -352,6 +356,12 @@ def optional_bytes(parameter: str, value: Any) -> bytes | None:
     return bytes(value)
 
 
+def _address(parameter: str, value: Any) -> str:
+    from .sockets import address_of  # imported late, because this module imports us
+
+    return _apply(address_of, parameter, text(parameter, value))
+
+
 def _data(parameter: str, value: Any) -> Any:
     if isinstance(value, str):
         raise TypeError(
@@ -407,6 +417,13 @@ RULES: dict[str, Rule] = {
     "items": _item,
     "terminal": _terminal,
     "timeout": _timeout,
+    "end_after": _timeout,
+    "process": _accepted_by(check_process),
+    "since": _integer(0),
+    "tail": _tail,
+    "signal": _integer(0, 64),
+    "output": flag,
+    "on_dropped": _function,
     "count": _integer(0),
     "pid": _integer(0),
     "delta": _integer(-_INTEGER_MAX),
@@ -444,6 +461,9 @@ RULES: dict[str, Rule] = {
     "progress": _function,
     "sink": _function,
     "argv": _argv,
+    "address": _address,
+    "connect": text,
+    "listen": text,
     "cwd": _folder,
     "env": _env,
     "path": _remote_path,

@@ -39,6 +39,8 @@ class Run(Message):
     """Whether the host reports the process id (Started)."""
     User: str = ""
     """Run the command as this user, with the groups, the environment and the home directory of the user."""
+    Detach: bool = False
+    """Start a detached process, which belongs to the host (section 8.4). The channel ends with Detached, or an error."""
     Clear: bool = False
     """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
     Terminal: str = ""
@@ -68,15 +70,16 @@ class Exited(Message):
 
 
 class Received(Message):
-    """Inside a run with an id: the position up to which the sender has taken what came."""
+    """Inside a run with an id, or a forwarded connection: the position up to which the sender has taken what came."""
 
     VERB = "received"
     position: int
-    """Each byte of data counts 1, and each message except this one counts 1."""
+    """Each byte of data counts 1. In a run, each message except this one counts 1, too."""
 
 
 class DataEnd(Message):
-    """Client to host, inside a run with an id: the end of stdin."""
+    """Inside a run with an id, from the client: the end of stdin. Inside a forwarded connection: the end of the sender's
+    bytes."""
 
     VERB = "eof"
 

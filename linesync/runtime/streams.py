@@ -189,6 +189,16 @@ class Stream:
             await self._owner.wait(self)
         return item
 
+    def share_waiters(self, other: Stream) -> None:
+        """Let the tasks that wait for another stream of this session wait for this stream, too."""
+        if other.waiter is None:
+            other.waiter = []
+        self.waiter = other.waiter
+
+    async def until_changed(self) -> None:
+        """Wait until the next item may have arrived, the channel has room again, or the channel is over."""
+        await self._owner.wait(self)
+
     async def receive_message(self) -> str:
         """Wait for the next item, which must be a message, and return its text.
 

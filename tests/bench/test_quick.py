@@ -55,6 +55,8 @@ def test_control_latency_meets_its_targets_idle_and_under_bulk() -> None:
         "semaphore round trip beyond its own bytes, asyncio client, median",
         "semaphore round trip beyond its own bytes, blocking client, median",
         "semaphore round trip under two-way bulk, p99",
+        "echo of a keystroke beyond its own bytes, idle, median",
+        "echo of a keystroke beyond its own bytes, two-way bulk, p99",
     )
 
 

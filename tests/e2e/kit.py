@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -11,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linesync import connect_blocking
 from linesync.errors import LinesyncError
+from linesync.jobs.tree import below
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import wait_for
@@ -285,11 +287,25 @@ class Site:
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
         self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
 
+    def kill_detached(self) -> list[int]:
+        """Kill the detached processes of all hosts, as the end of a system does. Returns the pids."""
+        killed = []
+        for record in self.folder.glob("*.processes/*/record"):
+            supervisor = json.loads(record.read_text())["supervisor"]
+            if not (record.parent / "end").exists() and alive(supervisor):
+                os.kill(supervisor, signal.SIGSTOP)  # otherwise it would write the end of its processes
+                killed += [supervisor, *below(supervisor)]
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return killed
+
     def close(self) -> None:
         for command in self._commands:
             command.close()
         for daemon in self.daemons:
             daemon.kill()
+        self.kill_detached()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -29,6 +29,7 @@ PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = (
     "README.md",
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
+    "docs/sockets.md",
     "docs/files.md",
 )
 NAMES = [
@@ -87,6 +88,13 @@ def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
 def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/policy.md", text_of("docs/policy.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_sockets_says(tmp_path: Path) -> None:
+    require("bash", "curl")
+    found = differences("docs/sockets.md", text_of("docs/sockets.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 

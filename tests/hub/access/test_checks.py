@@ -12,7 +12,16 @@ from linesync.model.policy import Policy
 from linesync.protocol import Message, operations
 from tests.system.world import World
 
-FIELDS: dict[str, Any] = {"argv": ("true",), "path": "/x", "paths": ("/x",), "names": ("x",), "name": "x", "size": 0}
+FIELDS: dict[str, Any] = {
+    "address": "localhost:80",
+    "argv": ("true",),
+    "path": "/x",
+    "paths": ("/x",),
+    "names": ("x",),
+    "name": "x",
+    "size": 0,
+    "number": 1,
+}
 """Values of the fields that have no default."""
 
 
