@@ -393,7 +393,16 @@ class Round:
             state = steps.get(service) or self._service_state(member, service, places)
             seconds = now - member.began if service in steps else None
             why = self.why if state == FAILED else member.ended.get(service, "")
-            states.append(GroupServiceState(service, announced.name, announced.version, state, seconds, why))
+            states.append(
+                GroupServiceState(
+                    id=service,
+                    name=announced.name,
+                    version=announced.version,
+                    state=state,
+                    seconds=seconds,
+                    why=why,
+                )
+            )
         return tuple(states)
 
     def _service_state(self, member: Member, service: int, places: Mapping[int, int]) -> str:
