@@ -424,6 +424,7 @@ RULES: dict[str, Rule] = {
     "signal": _integer(0, 64),
     "output": flag,
     "on_dropped": _function,
+    "on_lost": _function,
     "count": _integer(0),
     "pid": _integer(0),
     "delta": _integer(-_INTEGER_MAX),

@@ -201,11 +201,15 @@ def _follow(args: argparse.Namespace, client: BlockingClient) -> int:
     def dropped(size: int) -> None:
         print_notice(_dropped(args.process, size), as_json=args.json)
 
+    def lost(why: str) -> None:
+        host = args.process.partition("/")[0]
+        print_notice(f"waiting for {host}, where {args.process} may continue: {why}", as_json=args.json)
+
     shows = args.action != "wait"
     error: LinesyncError | None = None
     try:
         attachment = client.attach_process(
-            args.process, tail=args.tail, output=shows, stdin=args.stdin, on_dropped=dropped
+            args.process, tail=args.tail, output=shows, stdin=args.stdin, on_dropped=dropped, on_lost=lost
         )
         with _Passing(client, attachment, enabled=args.action == "attach"):
             if args.stdin:
