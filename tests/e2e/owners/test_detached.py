@@ -132,7 +132,8 @@ def test_stdin_that_the_process_does_not_read_waits_and_arrives_completely(place
 
 def test_kill_ends_all_processes_also_those_with_their_own_session(place: Place) -> None:
     tag = f"300.{os.getpid()}1"
-    script = f"trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; sleep {tag} & sleep {tag}' &); sleep {tag} & while :; do wait; done"
+    other = f"setsid sh -c 'trap \"\" TERM; sleep {tag} & sleep {tag}'"
+    script = f"trap '' TERM HUP; ({other} &); sleep {tag} & while :; do wait; done"
     process = place.detach("sh", "-c", script)
     supervisor = place.supervisor(process)
     wait_for(lambda: len(below(supervisor)) == 5, "the processes")
