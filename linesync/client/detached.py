@@ -409,7 +409,9 @@ async def _attach_again(client: Requests, attachment: Attachment, why: str) -> N
     """
     if attachment.stdin:
         raise attachment.lost(why)
-    if attachment.on_lost is not None:
+    if (
+        attachment.on_lost is not None and not client.peer.interrupted
+    ):  # otherwise the client reports that the hub is lost
         attachment.on_lost(why)
     from .hosts import wait_host
     from .operations import Operations
