@@ -11,6 +11,7 @@ from ... import protocol
 from ...errors import LinesyncError, LinesyncFailed, UsageError
 from ...numbers import read_whole
 from ...program import read_stdin, write_output
+from ...signals import signal_number
 from ..common import argument_type, bytes_as_json, connection, print_json, print_notice, table, timeout_option
 from .passed_signals import PassedSignals
 from .run import exit_code
@@ -93,23 +94,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 _OPTIONS = {"stdin": "-i", "follow": "-f", "tail": "--tail", "signal": "-s"}
-
-
-def signal_number(text: str) -> int:
-    """The number of a signal.
-
-    :param text: its number, or its name with or without SIG.
-    :raises UsageError: there is no such signal.
-    """
-    if text.isdecimal() and text.isascii() and len(text) <= 2 and 1 <= int(text) <= 64:
-        return int(text)
-    name = text.upper()
-    try:
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
-    except KeyError:
-        raise UsageError(
-            f"unknown signal {text!r}: expected a name, as in TERM or SIGUSR1, or a number from 1 to 64"
-        ) from None
 
 
 # -- the list ---------------------------------------------------------------------------------------------------------

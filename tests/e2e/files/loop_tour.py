@@ -28,6 +28,10 @@ async def tour(endpoint: str, folder: str) -> None:
             assert await client.put_file(path("source"), host, path("there")) == 3_000_000
             assert await client.put_file(path("source"), host, folder) == 3_000_000
             assert await client.get_file(host, path("there"), path("back")) == 3_000_000
+            local, there = path("source"), (host, path("there"))
+            for source, target in ((local, (host, path("copy"))), (there, path("copied")), (there, (host, path("x")))):
+                copied = await client.copy([source], target, recursive=True, preserve=True)
+                assert not copied.failures, copied
             assert (await client.run(host, ["cat"], stdin=b"text")).stdout == b"text"
             process = await client.start_detached(host, ["head", "-n", "1"], stdin=True)
             attachment = client.attach_process(process, stdin=True)
