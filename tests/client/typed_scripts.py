@@ -30,7 +30,7 @@ def blocking(hub: linesync.client.blocking.BlockingClient) -> None:
     assert_type(hub.wait_process(process, on_output=lambda stream, data: None), CommandResult)
     assert_type(hub.processes("sut"), list[ProcessState])
     assert_type(hub.process_log(process, tail=10), KeptOutput)
-    hub.kill_process(process, "TERM")  # type: ignore[arg-type]
+    hub.kill_process(process, b"TERM")  # type: ignore[arg-type]
     with hub.locked("x") as held:
         assert_type(held, Held)
     hub.run("sut", "uname -r")  # type: ignore[arg-type]
