@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from ... import protocol
-from ...errors import LinesyncError, UsageError
+from ...errors import LinesyncError, LinesyncFailed, UsageError
 from ...numbers import read_whole
 from ...program import read_stdin, write_output
 from ...signals import signal_number
@@ -107,12 +107,15 @@ def _list(args: argparse.Namespace, client: BlockingClient) -> int:
     else:
         found = client.processes("hub", timeout=args.deadline.left)
         for host in client.hosts(timeout=args.deadline.left):
-            if host.state == "up":
-                found += client.processes(host.name, timeout=args.deadline.left)
-            else:
+            if host.state != "up":
                 print_notice(
                     f"the processes of {host.name} are not listed, because it is {host.state}", as_json=args.json
                 )
+                continue
+            try:
+                found += client.processes(host.name, timeout=args.deadline.left)
+            except LinesyncFailed as error:  # it was lost just now, or its version is too old
+                print_notice(f"the processes of {host.name} are not listed: {error.message}", as_json=args.json)
     if args.json:
         print_json([process.as_json() for process in found])
         return 0

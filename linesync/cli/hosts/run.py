@@ -93,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
+    if args.terminal and args.detach:
+        raise UsageError(
+            "-t and --detach exclude each other, because a detached process has no terminal; omit one of them"
+        )
     if args.terminal:
         from .on_terminal import check_terminal
 
