@@ -89,7 +89,7 @@ class PassedSignals:
         for number in os.read(self._reader, 64):
             for stream in self._streams():
                 with suppress(LinesyncError):  # this command has ended, or cannot be reached any more
-                    stream.send_message(protocol.encode(protocol.Kill(signal=number)))
+                    stream.send_urgent(protocol.encode(protocol.Kill(signal=number)))
 
     def left(self) -> float | None:
         """The seconds until a signal ends this process, or None.
