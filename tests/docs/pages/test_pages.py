@@ -93,7 +93,7 @@ def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> 
 
 @pytest.mark.real
 def test_the_examples_do_what_the_page_about_sockets_says(tmp_path: Path) -> None:
-    require("bash", "curl")
+    require("bash", "curl", "dbus-daemon", "dbus-send")
     found = differences("docs/sockets.md", text_of("docs/sockets.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
