@@ -327,7 +327,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "the part of this data in memory, in a hub that stores no state",
             "The rest goes to temporary files (TMPDIR).",
         ),
-        Bound("exchange_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
+        Bound("member_data.PIECE", size, "data of one member that waits for the disk", "The sender waits."),
     ),
     "groups": (
         Bound(
@@ -339,26 +339,36 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("checks.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
         Bound("checks.SERVICES_MAX", number, "services of one member", "The member is refused."),
         Bound(
-            "group.WINDOW",
+            "messages.WINDOW",
             size,
             "messages of one member that were not sent to all members",
             "The member waits before it can send another one.",
         ),
-        Bound("group.ROOM_OF_LOG", size, "events of one group that were not sent to all members", "All senders wait."),
         Bound(
-            "group.SLOW",
+            "messages.ROOM_OF_LOG", size, "events of one group that were not sent to all members", "All senders wait."
+        ),
+        Bound(
+            "messages.SLOW",
             seconds,
             "time that senders wait for a member that receives nothing",
             "The member is removed from the group.",
         ),
         Bound(
-            "group.LOG_MAX",
+            "messages.LOG_MAX",
             number,
             "events that were not sent to all members",
             "A member that asks for nothing for 30 s is removed.",
         ),
-        Bound("group.MESSAGE_BYTES", size, "one message of a group", "The message is refused."),
-        Bound("group.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."),
+        Bound("messages.MESSAGE_BYTES", size, "one message of a group", "The message is refused."),
+        Bound(
+            "messages.PART_MAX", size, "one part of a message on the line, and the state of a group", "It is refused."
+        ),
+        Bound(
+            "group.SHARED",
+            seconds,
+            "time that a new member waits until all members have acknowledged the present view",
+            "The next view is formed.",
+        ),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
         Bound(

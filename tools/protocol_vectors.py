@@ -520,6 +520,8 @@ _MESSAGES = (
     "started 812",
     "exit -9",
     "kill 15",
+    'run sut vim env={"TERM":%20"xterm"} tell=1 Terminal=80x24',
+    "resize 100 40",
     "eof",
     "received 65536",
     "run sut cat stdin=1 tell=1 id=4894061 Got=3072 age=8.25",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "an_instance", "checked", "flag", "host_and_path", "name_of", "optional_bytes", "path", "text"]
 
 _SHOWN = 64  # the most characters of an argument that an error shows
+_TERMINAL_MAX = 9999  # columns and rows of a terminal
 _INTEGER_MAX = 10**18 - 1  # the largest integer of the protocol, which has 18 digits
 _VARIADIC = 0x04  # inspect.CO_VARARGS, without importing inspect
 
@@ -289,6 +290,15 @@ def host_and_path(parameter: str, value: Any) -> tuple[str, str]:
     return _host(f"{parameter}[0]", value[0]), _remote_path(f"{parameter}[1]", value[1])
 
 
+def _terminal(parameter: str, value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise _wrong_type(parameter, value, "a tuple (columns, rows), or None")
+    side = _integer(1, _TERMINAL_MAX)
+    return side(f"{parameter}[0]", value[0]), side(f"{parameter}[1]", value[1])
+
+
 def optional_bytes(parameter: str, value: Any) -> bytes | None:
     """The rule for bytes or None."""
     if value is None or isinstance(value, bytes):
@@ -351,6 +361,7 @@ RULES: dict[str, Rule] = {
     "command": text,
     "endpoint": text,
     "items": _item,
+    "terminal": _terminal,
     "timeout": _timeout,
     "count": _integer(0),
     "pid": _integer(0),

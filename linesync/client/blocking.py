@@ -165,6 +165,7 @@ class BlockingClient:
     pass_file = _blocking(Operations.pass_file)
     join_group = _blocking(Operations.join_group)
     leave_group = _blocking(Operations.leave_group)
+    cast_group = _blocking(Operations.cast_group)
     wait_group = _blocking(Operations.wait_group)
     rerun_group = _blocking(Operations.rerun_group)
     stop_group = _blocking(Operations.stop_group)

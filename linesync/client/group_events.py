@@ -18,6 +18,7 @@ __all__ = ["GroupEvent", "Inbox", "Message", "Step", "View"]
 
 STEPS = ("init", "process", "activate", "stop")
 """The kinds of steps that the hub asks for; a member reports each of them."""
+UNREAD_MAX = 1 << 20  # bytes of unread messages, above which the member gets only the end of its round
 GROUP_STOPPED, LEFT = "the group was stopped", "left"
 
 
@@ -112,6 +113,8 @@ class Inbox:
         """Whether the event ``stopped`` has arrived."""
         self._active: set[int] = set()
         """The services that got ``activate`` and did not get ``stop``."""
+        self.size = 0
+        """The bytes of the complete messages that have not been delivered."""
         self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
 
     def __len__(self) -> int:
@@ -153,13 +156,17 @@ class Inbox:
             parts.append(data)
             if kind == "last":
                 del self._parts[event.sender]
-                self._events.append(Message(event.sender, b"".join(parts), self.ring))
+                self._put(Message(event.sender, b"".join(parts), self.ring))
         else:
             self._parts.pop(event.sender, None)  # an earlier message without its last part
             if kind == "first":
                 self._parts[event.sender] = [data]
             else:
-                self._events.append(Message(event.sender, data, self.ring, kind == "state"))
+                self._put(Message(event.sender, data, self.ring, kind == "state"))
+
+    def _put(self, message: Message) -> None:
+        self._events.append(message)
+        self.size += len(message.data)
 
     def _abort(self, why: str, number: int) -> None:
         """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
@@ -183,6 +190,8 @@ class Inbox:
         if not self.ready:
             return None
         event = self._events.popleft()
+        if isinstance(event, Message):
+            self.size -= len(event.data)
         if isinstance(event, Step):
             if event.kind in STEPS:
                 self.running = event
@@ -201,6 +210,16 @@ class Inbox:
         head = self._events[0]
         return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
 
+    @property
+    def full(self) -> bool:
+        """Whether the hub should send no more messages, because too many wait behind a running step."""
+        return self.size > UNREAD_MAX
+
+    @property
+    def queued(self) -> bool:
+        """Whether a step waits for the end of the running step."""
+        return any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
+
     def finish(self, step: Step) -> None:
         """Record that a step has ended."""
         if self.running is not None and self.running.number == step.number:
@@ -214,8 +233,7 @@ class Inbox:
 
     def awaits(self, step: Step) -> bool:
         """Whether the hub waits for the report of a step: its round continues, and no later step has arrived together with it."""
-        later_step = any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
-        return step.kind in STEPS and step.number > self._void and not later_step
+        return step.kind in STEPS and step.number > self._void and not self.queued
 
     def valid(self, step: Step) -> bool:
         """Whether the round of a step continues."""

@@ -272,6 +272,7 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         tell: bool = False,
         user: str = "",
         clear_env: bool = False,
+        terminal: tuple[int, int] | None = None,
     ) -> Stream:
         """Start a command on a host, and return its channel without waiting: stream 0 is the stdin of the command, and
         streams 1 and 2 are its stdout and stderr.
@@ -292,6 +293,8 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param user: the user of the command, with the groups, the environment and the home directory of that user; empty for
             the user of the agent.
         :param clear_env: of the agent's environment, the command inherits only HOME, USER, LOGNAME, SHELL and PATH.
+        :param terminal: the columns and rows of a terminal for the command. Stream 0 is then typed on the terminal, and
+            stream 1 is the whole output. TERM is a variable of ``env``.
         """
         import json
 
@@ -306,14 +309,16 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             id=self._next_run_id(),
             User=user,
             Clear=clear_env,
+            Terminal="" if terminal is None else "x".join(map(str, terminal)),
         )
+        lane = Lane.BULK if terminal is None else Lane.PROMPT  # a keystroke must not wait behind a copy
         began = self.peer.now()
 
         def again(position: int) -> str:
             return protocol.encode(request.but(Got=position, age=self.peer.now() - began))
 
         hidden = None if tell else f"{protocol.Started.VERB} ".encode()
-        return self.peer.streams.open_resumable(protocol.encode(request), again, hidden)
+        return self.peer.streams.open_resumable(protocol.encode(request), again, hidden, lane)
 
     def _next_run_id(self) -> int:
         """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones

@@ -8,8 +8,8 @@ from ..model.participants import HUB
 from ..model.state.status import ClientState
 from ..model.sync.services import SyncServices
 from ..protocol.ids import Id
-from .durable import Durable
 from .sessions import Sessions
+from .state.durable import Durable
 
 __all__ = ["client_states", "ends_with_hub"]
 

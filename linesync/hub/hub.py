@@ -32,19 +32,19 @@ from ..runtime.streams import Stream
 from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello
-from .audit import Audit
-from .checks import Checks
-from .console import ConsoleLog, escaped
-from .durable import Durable
-from .exchange_service import Exchanging
-from .memory import Memory
-from .outbox import Outbox
+from .access.audit import Audit
+from .access.checks import Checks
+from .exchange.service import Exchanging
+from .look.console import ConsoleLog, escaped
+from .look.watch import serve_changes, serve_console, serve_trace
 from .ports import Ports
 from .requests import Requests
 from .returning import Returning
 from .sessions import HubSession, Sessions
-from .tokens import Tokens
-from .watch import serve_changes, serve_console, serve_trace
+from .state.durable import Durable
+from .state.memory import Memory
+from .state.outbox import Outbox
+from .state.tokens import Tokens
 
 __all__ = ["Hub"]
 

@@ -22,17 +22,17 @@ from ..runtime.lines.link_state import LinkState
 from ..runtime.listening.reports import Report
 from ..runtime.peer import Peer
 from ..store.state import NotStored
-from .activity import Questions
-from .changes import Changes
-from .checks import Checks
+from .access.checks import Checks
 from .clients import client_states, ends_with_hub
 from .dispatch import ARRIVALS, granted
 from .draining import Draining
-from .durable import Durable
 from .handlers import HANDLERS, Asked
-from .memory import Memory
-from .outbox import Outbox
+from .look.activity import Questions
+from .look.changes import Changes
 from .sessions import HubSession, Sessions
+from .state.durable import Durable
+from .state.memory import Memory
+from .state.outbox import Outbox
 from .ticks import Ticks
 from .waiting import Waiting
 

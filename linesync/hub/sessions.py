@@ -16,7 +16,7 @@ from ..protocol.ids import Id
 from ..protocol.operations import AGENT, SCRIPT
 from ..runtime.peer import Peer
 from ..wire.framing import hello_flags
-from .memory import KeptSession, Memory
+from .state.memory import KeptSession, Memory
 
 __all__ = ["HubSession", "Sessions"]
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, TimedOut, UsageError
 from ..jobs.process import Output, Process, Runner
-from ..protocol import DataEnd, Exited, Kill, Run, Started
+from ..protocol import DataEnd, Exited, Kill, Resize, Run, Started
 from ..runtime.streams import MESSAGE, Stream
 
 __all__ = ["serve_run"]
@@ -25,6 +25,11 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     :raises TimedOut: the command was ended at its deadline.
     """
     environment = _variables(request)
+    size = None
+    if request.Terminal:
+        from .terminal import read_size
+
+        size = read_size(request.Terminal)
     loop = asyncio.get_running_loop()
     deadline = None if request.timeout is None else loop.time() + request.timeout
     try:
@@ -36,6 +41,7 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
                 stdin=request.stdin,
                 user=request.User,
                 clear=request.Clear,
+                terminal=size,
             )
     except TimeoutError:
         raise _timed_out(request, gone=True) from None
@@ -90,7 +96,7 @@ class _Command:
     def __init__(self, process: Process, stream: Stream) -> None:
         self._process = process
         self._stream = stream
-        self._reading: dict[int, float | None] = {1: None, 2: None}
+        self._reading: dict[int, float | None] = dict.fromkeys(process.outputs)
         """For each output: the loop time at which the current read began, or None if no read is waiting."""
 
     def report_start(self, *, pid: bool) -> None:
@@ -108,15 +114,14 @@ class _Command:
 
         :returns: the exit status, or -N for signal N.
         """
-        pumps = [
-            asyncio.create_task(self._forward_output(pipe, number)) for number, pipe in self._process.outputs.items()
-        ]
+        outputs = self._process.outputs
+        pumps = [asyncio.create_task(self._forward_output(pipe, number)) for number, pipe in outputs.items()]
         try:
             status = await self._process.wait()
             loop = asyncio.get_running_loop()
             while not all(pump.done() for pump in pumps):
                 await asyncio.wait(pumps, timeout=0.1)
-                began = [self._reading[n] for n in (1, 2) if not pumps[n - 1].done()]
+                began = [self._reading[n] for n, pump in zip(outputs, pumps, strict=True) if not pump.done()]
                 if all(since is not None and loop.time() - since > _AFTER_EXIT for since in began):
                     break
             for pump in pumps:
@@ -160,9 +165,11 @@ class _Command:
     def _handle_message(self, text: str) -> bool:
         """Handle a message of the client. Returns whether stdin has ended."""
         try:
-            message = protocol.decode(text, Kill, DataEnd)
+            message = protocol.decode(text, Kill, DataEnd, Resize)
         except LinesyncError:
             return False  # a newer client sent a message that this version does not know
         if isinstance(message, Kill):
             self._process.signal(message.signal)
+        elif isinstance(message, Resize) and self._process.terminal is not None:
+            self._process.terminal.resize(message.columns, message.rows)
         return isinstance(message, DataEnd)

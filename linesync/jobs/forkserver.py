@@ -210,10 +210,11 @@ def _take(work: socket.socket, taken: int) -> tuple[socket.socket, Spec] | None:
         pass  # the fork server was killed, but this job can run without it
     os.close(taken)
     sock, *streams, file = numbers
-    argv, env, cwd, user, clear = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
+    argv, env, cwd, user, clear, terminal = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
     os.close(file)
     inherited = {} if user else {name: value for name, value in os.environb.items() if not clear or name in BASIC}
-    return socket.socket(fileno=sock), Spec(argv, {**inherited, **env}, cwd=cwd, user=user, streams=streams)
+    spec = Spec(argv, {**inherited, **env}, cwd=cwd, user=user, streams=streams, terminal=terminal)
+    return socket.socket(fileno=sock), spec
 
 
 def _search(control: socket.socket, mark: str, name: str, owner: int) -> None:

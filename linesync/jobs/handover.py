@@ -40,15 +40,22 @@ MARK = "LINESYNC_RUN"
 
 
 def pack_command(
-    argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, *, user: str = "", clear: bool = False
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    cwd: bytes,
+    *,
+    user: str = "",
+    clear: bool = False,
+    terminal: bool = False,
 ) -> bytes:
     """Encode a command for a supervisor.
 
     :param env: variables that are added to the environment.
     :param user: the user of the command; empty for the owner's user.
     :param clear: the command inherits only HOME, USER, LOGNAME, SHELL and PATH of the owner's environment.
+    :param terminal: whether stdin, stdout and stderr are a terminal, which becomes the controlling terminal of the command.
     """
-    return marshal.dumps((argv, env, cwd, user, clear))
+    return marshal.dumps((argv, env, cwd, user, clear, terminal))
 
 
 def mark_of(pid: int, name: str) -> str:

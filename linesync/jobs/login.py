@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pwd
     from typing import NoReturn
 
-__all__ = ["StartError", "spawn_as"]
+__all__ = ["StartError", "path_of", "spawn_as"]
 
 _FAILED = struct.Struct("=cq")
 
@@ -33,6 +33,11 @@ class StartError(Exception):
         self.number = number
 
 
+def path_of(descriptor: int) -> bytes:
+    """A path that opens the file of a descriptor again."""
+    return b"/proc/self/fd/%d" % descriptor
+
+
 def spawn_as(
     user: str,
     argv: Sequence[bytes],
@@ -40,6 +45,7 @@ def spawn_as(
     *,
     cwd: bytes,
     streams: Sequence[int],
+    terminal: bool = False,
     defaults: Collection[int],
 ) -> int:
     """Start a command in a new session, and return its pid. The search for the user may block.
@@ -49,6 +55,8 @@ def spawn_as(
     :param cwd: the working directory, relative to the home directory; empty for the home directory, or for ``/`` if the user
         cannot enter it.
     :param streams: the descriptors for stdin, stdout and stderr.
+    :param terminal: whether the streams are a terminal. It then belongs to the user, and becomes the controlling terminal of
+        the command.
     :param defaults: the signals that get their default action.
     :raises StartError: the user does not exist, this process may not become the user, or the command cannot be executed.
     """
@@ -64,7 +72,7 @@ def spawn_as(
     try:
         pid = os.fork()
         if not pid:
-            _become(writer, entry)
+            _become(writer, entry, streams[0] if terminal else -1)
             _enter(writer, os.fsencode(entry.pw_dir), cwd)
             _execute(writer, argv, variables, streams, defaults)
         os.close(writer)
@@ -88,10 +96,14 @@ def _fail(writer: int, letter: bytes, error: OSError) -> NoReturn:
     os._exit(127)
 
 
-def _become(writer: int, entry: pwd.struct_passwd) -> None:
-    """Begin a new session, and change the user. Only root can become another user."""
+def _become(writer: int, entry: pwd.struct_passwd, terminal: int) -> None:
+    """Begin a new session on the terminal, if any, and change the user. Only root can become another user."""
     try:
         os.setsid()
+        if terminal >= 0:  # the first terminal that the leader of a new session opens becomes its controlling terminal
+            os.close(os.open(path_of(terminal), os.O_RDWR))
+            if os.geteuid() == 0:
+                os.fchown(terminal, entry.pw_uid, -1)
         if os.geteuid() == 0 or os.geteuid() != entry.pw_uid:
             os.initgroups(entry.pw_name, entry.pw_gid)
             os.setgid(entry.pw_gid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from ..errors import CannotExecute, CommandNotFound, LinesyncFailed, NotAllowed
 from .handover import MARK, PACKET, PATIENCE, SIGNALS, mark_of, pack_command
 
 if TYPE_CHECKING:
+    from .terminal import Terminal
+
     T = TypeVar("T")
 
 __all__ = ["Input", "Output", "Process", "Runner"]
@@ -166,6 +169,7 @@ class Runner:
         stdin: bool = False,
         user: str = "",
         clear: bool = False,
+        terminal: tuple[int, int] | None = None,
     ) -> Process:
         """Start a command. A cancelled call first ends the processes that it has started.
 
@@ -175,6 +179,7 @@ class Runner:
         :param stdin: whether stdin of the command is a pipe; otherwise it is /dev/null.
         :param user: the user of the command, who gets the usual environment of that user; empty for the user of the agent.
         :param clear: of the agent's environment, the command gets only HOME, USER, LOGNAME, SHELL and PATH.
+        :param terminal: run the command on a terminal with these columns and rows; then ``stdin`` has no effect.
         :raises CommandNotFound, CannotExecute: the command was not started.
         """
         mark = f"{self._mark}{next(self._numbers)}"
@@ -191,10 +196,11 @@ class Runner:
             os.fsencode(cwd),
             user=user,
             clear=clear,
+            terminal=terminal is not None,
         )
         process = Process(self, argv[0], mark)
         try:
-            await process.launch(self._hand_over, spec, stdin=stdin)
+            await process.launch(self._hand_over, spec, stdin=stdin, terminal=terminal)
             await process.started(cwd, user)
         except BaseException:
             try:
@@ -239,13 +245,15 @@ class Process:
 
     :ivar pid: the process id of the command itself.
     :ivar stdin: the pipe to its stdin, or None if its stdin is /dev/null.
-    :ivar outputs: the pipes from its stdout (1) and stderr (2).
+    :ivar outputs: the pipes from its stdout (1) and stderr (2); with a terminal, only the output of the terminal (1).
+    :ivar terminal: its terminal, or None.
     """
 
     def __init__(self, runner: Runner, program: str, mark: str) -> None:
         self.pid = 0
         self.stdin: Input | None = None
         self.outputs: dict[int, Output] = {}
+        self.terminal: Terminal | None = None
         self._runner = runner
         self._program = program
         self._mark = mark
@@ -258,7 +266,14 @@ class Process:
         """Done when the supervisor has ended. The result is True if no process of the command was left at that time."""
         self._unread = b""
 
-    async def launch(self, hand_over: Callable[[Sequence[int]], Awaitable[None]], spec: bytes, *, stdin: bool) -> None:
+    async def launch(
+        self,
+        hand_over: Callable[[Sequence[int]], Awaitable[None]],
+        spec: bytes,
+        *,
+        stdin: bool,
+        terminal: tuple[int, int] | None = None,
+    ) -> None:
         """Give the command to a supervisor.
 
         :param hand_over: sends the descriptors of a job to a supervisor.
@@ -269,16 +284,10 @@ class Process:
         descriptors = [supervisor_end.detach()]
         try:
             self._sock.setblocking(False)
-            if stdin:
-                reader, writer = os.pipe2(os.O_CLOEXEC)
-                descriptors.append(reader)
-                self.stdin = Input(self._loop, writer)
+            if terminal is not None:
+                self._open_terminal(descriptors, terminal)
             else:
-                descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            for number in (1, 2):
-                reader, writer = os.pipe2(os.O_CLOEXEC)
-                descriptors.append(writer)
-                self.outputs[number] = Output(self._loop, reader)
+                self._open_pipes(descriptors, stdin=stdin)
             descriptors.append(os.memfd_create("linesync"))
             os.write(descriptors[-1], spec)
             await hand_over(descriptors)
@@ -291,6 +300,25 @@ class Process:
             for number in descriptors:
                 os.close(number)
         self._loop.add_reader(self._sock, self._read_socket)
+
+    def _open_terminal(self, descriptors: list[int], size: tuple[int, int]) -> None:
+        from .terminal import open_terminal
+
+        self.terminal, slave = open_terminal(self._loop, size, self._runner.name)
+        descriptors += [slave, os.dup(slave), os.dup(slave)]
+        self.stdin, self.outputs[1] = self.terminal.stdin, self.terminal.output
+
+    def _open_pipes(self, descriptors: list[int], *, stdin: bool) -> None:
+        if stdin:
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            descriptors.append(reader)
+            self.stdin = Input(self._loop, writer)
+        else:
+            descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        for number in (1, 2):
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            descriptors.append(writer)
+            self.outputs[number] = Output(self._loop, reader)
 
     async def started(self, cwd: str, user: str = "") -> None:
         """Wait until the command runs.
@@ -372,7 +400,12 @@ class Process:
             self._send_request(b"s", number)
 
     def end(self) -> None:
-        """Ask the supervisor to end the command and all its processes: SIGTERM, then SIGKILL after 3 s. Do not wait."""
+        """Ask the supervisor to end the command and all its processes: SIGTERM, then SIGKILL after 3 s. Do not wait.
+
+        A command on a terminal gets SIGHUP first, as if the terminal was closed, because shells ignore SIGTERM.
+        """
+        if self.terminal is not None:
+            self.signal(signal.SIGHUP)
         self._send_request(b"e", 0)
 
     def kill(self) -> None:

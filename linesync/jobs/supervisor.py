@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .handover import PACKET, PATIENCE, boottime
-from .login import StartError, spawn_as
+from .login import StartError, path_of, spawn_as
 from .tree import SUPERVISOR, Ending, become_subreaper, below, set_name
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ class Spec:
     :param cwd: the working directory; empty for the supervisor's, or for the home directory of ``user``.
     :param user: the user of the command, whose environment ``env`` is added to; empty for the supervisor's.
     :param streams: the descriptors for its stdin, stdout and stderr; empty for the supervisor's.
+    :param terminal: whether ``streams`` are a terminal, which becomes the controlling terminal of the command.
     :param group: the process group of the command; 0 for a new session.
     :param until: the time of :func:`boottime`, in seconds, at which all of its processes must have ended; infinity for no
         time limit.
@@ -64,6 +65,7 @@ class Spec:
         cwd: bytes = b"",
         user: str = "",
         streams: Sequence[int] = (),
+        terminal: bool = False,
         group: int = 0,
         until: float = NO_LIMIT,
         patience: float = PATIENCE,
@@ -73,6 +75,7 @@ class Spec:
         self.cwd = cwd
         self.user = user
         self.streams = streams
+        self.terminal = terminal
         self.group = group
         self.until = until
         self.patience = patience
@@ -305,8 +308,21 @@ def _spawn(spec: Spec) -> int:
     :raises StartError: the same, for a command with another user.
     """
     if spec.user:
-        return spawn_as(spec.user, spec.argv, spec.env, cwd=spec.cwd, streams=spec.streams, defaults=_defaults)
+        return spawn_as(
+            spec.user,
+            spec.argv,
+            spec.env,
+            cwd=spec.cwd,
+            streams=spec.streams,
+            terminal=spec.terminal,
+            defaults=_defaults,
+        )
     group_options: dict[str, bool | int] = {"setpgroup": spec.group} if spec.group else {"setsid": True}
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)
+    ]
+    if spec.terminal:  # the first terminal that the leader of a new session opens becomes its controlling terminal
+        actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, path_of(spec.streams[0]), os.O_RDWR, 0))
     name = spec.argv[0]
     folders = [b""] if b"/" in name else map(os.fsencode, os.get_exec_path(dict(spec.env)))  # type: ignore[arg-type]
     failed: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -316,7 +332,7 @@ def _spawn(spec: Spec) -> int:
                 os.path.join(folder, name),
                 spec.argv,
                 spec.env,
-                file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(spec.streams)],
+                file_actions=actions,
                 setsigmask=(),
                 setsigdef=_defaults,
                 **group_options,  # type: ignore[arg-type]

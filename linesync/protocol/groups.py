@@ -30,6 +30,7 @@ __all__ = [
     "GroupLeave",
     "GroupMembers",
     "GroupNext",
+    "GroupPost",
     "GroupRerun",
     "GroupShow",
     "GroupStop",
@@ -111,6 +112,10 @@ class GroupNext(Message):
     """``done``, ``again``, ``failed`` or ``ended``."""
     text: str = ""
     """Why it failed or ended."""
+    Runs: int = 0
+    """The step that it runs now, while later steps wait; 0 if it is not known."""
+    Full: bool = False
+    """It has many unread messages: it waits until the round has ended, or the member has."""
 
 
 class GroupCast(Message):
@@ -128,6 +133,22 @@ class GroupCast(Message):
     """Other parts of the message follow."""
     State: bool = False
     """The message also replaces the state that newcomers get."""
+
+
+class GroupPost(Message):
+    """Client to hub: a message to all members from a member of this host, in the present view. Reply: its number."""
+
+    VERB = "post"
+    name: str
+    data: str
+    """As in ``cast``."""
+    ns: str = "default"
+    tag: str = ""
+    """The sender is ``host#tag``."""
+    Part: bool = False
+    """It belongs to the parts that came before."""
+    More: bool = False
+    """Other parts of the message follow."""
 
 
 class GroupMembers(Message):

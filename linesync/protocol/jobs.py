@@ -14,6 +14,7 @@ __all__ = [
     "FileWrite",
     "Kill",
     "Received",
+    "Resize",
     "Run",
     "Started",
 ]
@@ -38,6 +39,8 @@ class Run(Message):
     """Run the command as this user, with the groups, the environment and the home directory of the user."""
     Clear: bool = False
     """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
+    Terminal: str = ""
+    """Run the command on a terminal of this size, COLUMNSxROWS. Its output is stream 1."""
     id: int = 0
     """Identifies the command, so that its channel can continue on another channel (section 8.7); 0 if it cannot."""
     Got: int | None = None
@@ -81,6 +84,14 @@ class Kill(Message):
 
     VERB = "kill"
     signal: int
+
+
+class Resize(Message):
+    """Client to host, inside a run with a terminal: set the size of the terminal."""
+
+    VERB = "resize"
+    columns: int
+    rows: int
 
 
 class FileRead(Message):

@@ -46,7 +46,9 @@ class OpenStreams:
         self._owner.kick()
         return stream
 
-    def open_resumable(self, text: str, again: Callable[[int], str], hidden: bytes | None) -> ResumableStream:
+    def open_resumable(
+        self, text: str, again: Callable[[int], str], hidden: bytes | None, lane: Lane
+    ) -> ResumableStream:
         """Open a channel that continues after an interruption of this session, or of a session of a relay.
 
         :param again: as for :class:`ResumableStream`, like ``hidden``.
@@ -54,7 +56,7 @@ class OpenStreams:
         """
         from .resumable import ResumableStream  # most peers never need it
 
-        channel = self.open(text, Lane.BULK)
+        channel = self.open(text, lane)
         stream = ResumableStream(self._owner, channel.number, channel.lane, text, again=again, hidden=hidden)
         self.replace(channel, stream)
         return stream

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from linesync.cli.progress import fitted
-from tests.e2e.kit import LINESYNC, Site
+from tests.e2e.kit import LINESYNC, Site, alive
 from tests.real import wait_for
 
 pytestmark = pytest.mark.live
@@ -90,6 +90,26 @@ def test_a_signal_that_ends_console_i_restores_the_terminal(site: Site) -> None:
             assert not command.raw and code == (130 if number == signal.SIGINT else -number)
     os.close(line)
     os.close(end)
+
+
+def test_a_signal_that_ends_run_t_restores_the_terminal_and_ends_the_command(site: Site) -> None:
+    site.hub().says("scripts on this machine")
+    for number in (*SIGNALS, signal.SIGINT, signal.SIGKILL):
+        with terminal(site, "run", "-t", "hub", "--", "sh", "-c", "echo pid=$$; exec sleep 300") as command:
+            text = ""
+
+            def shown(command: Terminal = command) -> bool:
+                nonlocal text
+                text += command.read_screen()
+                return "\n" in text
+
+            wait_for(shown, "the pid")
+            pid = int(text.partition("pid=")[2])
+            assert command.raw
+            code = command.end(number)
+            assert code == (130 if number == signal.SIGINT else -number)
+            assert not command.raw or number == signal.SIGKILL  # a killed process cannot restore anything
+            wait_for(lambda pid=pid: not alive(pid), "the end of the command")  # type: ignore[misc]
 
 
 def test_an_agent_that_a_signal_ends_restores_its_terminal_and_removes_its_socket(site: Site) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from linesync import protocol
 from linesync.errors import LinesyncFailed
-from linesync.hub.checks import Checks
-from linesync.hub.memory import Memory
-from linesync.hub.outbox import Outbox
+from linesync.hub.access.checks import Checks
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
+from linesync.hub.state.memory import Memory
+from linesync.hub.state.outbox import Outbox
 from linesync.model.policy import Policy, Rule
 from linesync.model.sync.services import SyncServices
 from linesync.runtime.listening.reports import Reports

@@ -25,8 +25,8 @@ from linesync import limits
 from linesync.agent.agent import Agent
 from linesync.client import aio
 from linesync.client.aio import Client
-from linesync.hub.durable import restore
 from linesync.hub.hub import Hub
+from linesync.hub.state.durable import restore
 from linesync.model.policy import Policy, Rule
 from linesync.protocol.ids import Id
 from linesync.runtime import identity

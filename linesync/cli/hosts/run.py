@@ -11,10 +11,12 @@ from ...client.operations import Running
 from ...errors import BrokenError, CannotExecute, EndOfStream, LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ...program import read_stdin, write_output
 from ..common import bytes_as_json, connection, print_json, seconds
+from .passed_signals import PassedSignals
+from .prefixes import host_prefixes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...client.blocking import BlockingClient
     from ...model.state.hosts import HostState
@@ -25,6 +27,7 @@ EXAMPLES = """\
   linesync run sut1,sut2 -- dmesg -w            each line begins with the host
   linesync run sut[1-8] -- poweroff             on eight hosts, or on none if one is missing
   linesync run sut -i -- tar xf - < rootfs.tar  pass stdin to the command
+  linesync run sut -t -- htop                   on a terminal
   linesync run sut --wait 120 -- dmesg          wait until sut is up
   linesync run sut -u tester -e DISPLAY -- xterm
       as another user, with a variable from here
@@ -32,16 +35,18 @@ EXAMPLES = """\
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
 _CHUNK = 1 << 15
+NO_PREFIX = {1: b"", 2: b""}
 _NAMED = 12  # hosts that one error names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
-linesync run HOST[,HOST...] [-i] [-u USER] [-C DIR] [-e K[=V]]...
-                    [--clear-env] [--timeout S] [--wait S] -- CMD [ARG ...]"""
+linesync run HOST[,HOST...] [-i] [-t] [-u USER] [-C DIR] [-e K[=V]]...
+                    [--clear-env] [--no-prefix] [--timeout S] [--wait S] -- CMD [ARG ...]"""
     parser.add_argument("hosts", metavar="HOST[,HOST...]", help="the hosts, as in sut[1-8]; 'hub' is the controller")
     parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass stdin to the command")
+    parser.add_argument("-t", dest="terminal", action="store_true", help="run the command on a terminal; includes -i")
     parser.add_argument("-C", dest="cwd", metavar="DIR", default="", help="run the command in this directory")
     parser.add_argument(
         "-e",
@@ -63,6 +68,12 @@ linesync run HOST[,HOST...] [-i] [-u USER] [-C DIR] [-e K[=V]]...
         default="",
         help="run the command as this user of the host, in the home directory and with the environment of the user",
     )
+    parser.add_argument(
+        "--no-prefix",
+        dest="prefix",
+        action="store_false",
+        help="with several hosts, do not begin each line of output with the host",
+    )
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the command after S seconds")
     parser.add_argument(
         "--wait", type=seconds, metavar="S", help="if a host is not up, wait for it for up to S seconds"
@@ -74,29 +85,58 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
+    if args.terminal:
+        from .on_terminal import check_terminal
+
+        check_terminal("-t", "omit -t", as_json=args.json)
+        if len(hosts) > 1:
+            raise UsageError(
+                "-t needs exactly one host, because a terminal shows one command; name one host, or omit -t"
+            )
+        args.stdin = True
     env = inherited() | dict(pair for item in args.env if (pair := _pair(item)) is not None)
     with connection(args) as client:
         if args.wait is not None:
-            _wait_for(client, hosts, args.wait)
+            wait_for_hosts(client, hosts, args.wait)
         if len(hosts) > 1:
             check_available(hosts, client.hosts(timeout=args.deadline.left))
-        jobs = [_Job(client, host, argv, args, env, several=len(hosts) > 1) for host in hosts]
-        if args.stdin:
-            _Feeder(client, jobs)
-        running = jobs
-        while running := [job for job in running if not job.advance()]:
-            try:
-                client.peer.turn(min((job.left for job in running if job.left is not None), default=None))
-            except BrokenError:
-                if any(job.stream.broken is None for job in running):
-                    raise
+        if args.terminal:
+            from .on_terminal import run_on_terminal
+
+            return run_on_terminal(client, hosts[0], argv, args, env)
+        shown = host_prefixes(hosts) if len(hosts) > 1 and args.prefix else [NO_PREFIX] * len(hosts)
+        jobs = [
+            Job(client, host, argv, args, env, prefixes=prefixes, several=len(hosts) > 1)
+            for host, prefixes in zip(hosts, shown, strict=True)
+        ]
+        with PassedSignals(client.peer, [job.stream for job in jobs]) as passed:
+            if args.stdin:
+                Feeder(client, jobs)
+            drive(client, jobs, passed.left)
     if args.json:
         for job in jobs:
             print_json(job.as_json())
+    passed.end_like([job.signal for job in jobs])
     return next((job.exit_code for job in jobs if job.exit_code), 0)
 
 
-def _wait_for(client: BlockingClient, hosts: Sequence[str], patience: float) -> None:
+def drive(client: BlockingClient, jobs: Sequence[Job], left: Callable[[], float | None] = lambda: None) -> None:
+    """Handle everything that arrives until all jobs have ended.
+
+    :param left: called before each wait; returns the longest wait in seconds, or None.
+    :raises BrokenError: the connection was lost.
+    """
+    running = list(jobs)
+    while running := [job for job in running if not job.advance()]:
+        try:
+            waits = [left(), *(job.left for job in running)]
+            client.peer.turn(min((wait for wait in waits if wait is not None), default=None))
+        except BrokenError:
+            if any(job.stream.broken is None for job in running):
+                raise
+
+
+def wait_for_hosts(client: BlockingClient, hosts: Sequence[str], patience: float) -> None:
     """Wait until all hosts are up.
 
     :param patience: the longest time for all of them, in seconds.
@@ -158,7 +198,7 @@ def _pair(item: str) -> tuple[str, str] | None:
     return (key, os.environ[key]) if key in os.environ else None
 
 
-class _Job:
+class Job:
     """The command on one host."""
 
     def __init__(
@@ -169,17 +209,24 @@ class _Job:
         args: argparse.Namespace,
         env: dict[str, str],
         *,
-        several: bool,
+        prefixes: Mapping[int, bytes] = NO_PREFIX,
+        several: bool = False,
+        terminal: tuple[int, int] | None = None,
     ) -> None:
         self.host = host
         self.exit_code = 0
-        self._killed = False
-        self._prefix = f"{host}: ".encode() if several else b""
+        self.signal: int | None = None
+        """The signal that ended the command, or None."""
+        self._prefixes = prefixes
+        self._several = several
+        self._errors_later = args.json or terminal is not None
         self._json = args.json
         self._error: LinesyncError | None = None
         self._partial = {1: b"", 2: b""}
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
+        self.left_early = False
+        """Whether this client gave up the command at the wish of the person."""
         self.stream = client.operations.start(
             host,
             argv,
@@ -190,6 +237,7 @@ class _Job:
             tell=True,
             user=args.user,
             clear_env=args.clear_env,
+            terminal=terminal,
         )
         self._running = Running(self.stream)
 
@@ -210,17 +258,27 @@ class _Job:
         return self._over
 
     @property
+    def runs(self) -> bool:
+        """Whether the command can get more input."""
+        return not self._over and self.stream.broken is None
+
+    @property
     def left(self) -> float | None:
         """The seconds until this client gives up the command because its host is silent, or None."""
         until = self._running.give_up_at
         return None if until is None else max(until - self.stream.now(), 0.0)
+
+    def leave(self, exit_code: int) -> None:
+        """Give up the command. The host ends it."""
+        self.left_early, self.exit_code, self._over = True, exit_code, True
+        self.stream.reset("the person left the terminal")
 
     def _handle_message(self, text: str) -> None:
         try:
             result = self._running.handle_message(text)
             if result is not None:
                 self.exit_code = result.exit_code
-                self._killed = result.signal is not None
+                self.signal = result.signal
                 self._end()
         except LinesyncError as error:
             self._fail(error)
@@ -235,19 +293,19 @@ class _Job:
     def _end(self) -> None:
         for number, rest in self._partial.items():
             if rest:
-                write_output(number, self._prefix + rest + b"\n")
+                write_output(number, self._prefixes[number] + rest + b"\n")
         self._over = True
-        if not self._json:
-            self._print_error()  # now, because the commands on other hosts may run for long
+        if not self._errors_later:
+            self.print_error()  # now, because the commands on other hosts may run for long
 
     def _output(self, number: int, data: bytes) -> None:
         if self._json:
             self._captured[number] += data
-        elif not self._prefix:
+        elif not self._prefixes[number]:
             write_output(number, data)
         else:
             *lines, self._partial[number] = (self._partial[number] + data).split(b"\n")
-            write_output(number, b"".join(self._prefix + line + b"\n" for line in lines))
+            write_output(number, b"".join(self._prefixes[number] + line + b"\n" for line in lines))
 
     def as_json(self) -> dict[str, object]:
         """The result, for ``--json``."""
@@ -259,42 +317,50 @@ class _Job:
             **({"error": self._error.code, "message": self._error.message} if self._error else {}),
         }
 
-    def _print_error(self) -> None:
+    def print_error(self) -> None:
+        """Report the error of linesync on stderr; with several hosts, also the exit code of the command if it is not 0."""
         if self._error is not None:
-            print(f"linesync: {self._prefix.decode()}{self._error.message}", file=sys.stderr)
-        elif self._prefix and self.exit_code:
-            code = self.exit_code
-            how = f"was killed by signal {code - 128}" if self._killed else f"exited with code {code}"
+            prefix = f"{self.host}: " if self._several else ""
+            print(f"linesync: {prefix}{self._error.message}", file=sys.stderr)
+        elif self._several and self.exit_code:
+            how = f"exited with code {self.exit_code}" if self.signal is None else f"was killed by signal {self.signal}"
             print(f"linesync: {self.host}: the command {how}", file=sys.stderr)
 
 
-class _Feeder:
-    """Sends our stdin to the commands, at the speed of the slowest one."""
+class Feeder:
+    """Sends our stdin to the commands, at the speed of the slowest one.
 
-    def __init__(self, client: BlockingClient, jobs: list[_Job]) -> None:
+    :param change: returns the bytes to send for the bytes that were read.
+    """
+
+    def __init__(
+        self, client: BlockingClient, jobs: Sequence[Job], change: Callable[[bytes], bytes] | None = None
+    ) -> None:
         self._peer = client.peer
         self._jobs = jobs
+        self._change = change
         self._watch()
 
     def _watch(self) -> None:
         self._peer.watch(0, self._readable)
 
     def _readable(self) -> None:
-        streams = [job.stream for job in self._jobs if job.stream.broken is None]
-        if any(stream.full for stream in streams):
+        if any(job.stream.full for job in self._jobs if job.stream.broken is None):
             self._peer.watch(0, None)
             self._peer.on_turn(self._resume)
             return
         data = read_stdin(_CHUNK)
         if data is None:
             return
-        for stream in streams:
+        if not data:
+            self._peer.watch(0, None)
+        elif self._change is not None and not (data := self._change(data)):
+            return
+        for stream in [job.stream for job in self._jobs if job.runs]:
             if data:
                 stream.send_nowait(0, data)
             else:
                 stream.end()
-        if not data:
-            self._peer.watch(0, None)
 
     def _resume(self) -> bool:
         """Called after each turn: read stdin again if no stream is full. Returns True if it does."""

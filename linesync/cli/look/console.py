@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 from ...errors import BrokenError, EndOfStream, UsageError
 from ...program import read_stdin, write_output
 from ...timestamps import utc
 from ..common import bytes_as_json, connection, print_json, timeout_option
+from ..own_terminal import Escapes, raw_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,69 +117,19 @@ def copy_out(
 
 
 def _interactive(client: BlockingClient, stream: Stream, args: argparse.Namespace) -> int:
-    escape = _Escape(stream)
+    escapes = Escapes(
+        {".": ("leave the console", stream.end), "b": ("send a BREAK", lambda: stream.send_message("break"))}
+    )
 
     def typed() -> None:
         data = read_stdin(1024)
         if data:
-            escape.take(data)
+            if taken := escapes.take(data):
+                stream.send_nowait(0, taken)
         elif data is not None:  # the terminal is gone
             client.peer.watch(0, None)
             stream.end()
 
     client.peer.watch(0, typed)
-    with _raw_terminal():
+    with raw_terminal():
         return copy_out(client, stream, f"the console of {args.host}", args.deadline)
-
-
-@contextmanager
-def _raw_terminal() -> Iterator[None]:
-    """Make the terminal pass every byte during a block, and restore it at the end.
-
-    Neither call waits until pending output is sent, because flow control may have stopped the output.
-    """
-    import termios
-    import tty
-
-    before = termios.tcgetattr(0)
-    try:
-        tty.setraw(0, termios.TCSANOW)
-        yield
-    finally:
-        try:
-            termios.tcsetattr(0, termios.TCSANOW, before)
-        except termios.error:  # the terminal is gone
-            pass
-
-
-class _Escape:
-    """Sends typed bytes, and handles escapes at the start of a line, as ssh does.
-
-    ``~.`` exits, ``~b`` sends a BREAK, and ``~~`` sends a tilde.
-    """
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._line_start = True
-        self._tilde = False
-
-    def take(self, data: bytes) -> None:
-        taken = bytearray()
-        for byte in data:
-            if self._tilde:
-                self._tilde = False
-                if byte == ord("."):
-                    self._stream.end()
-                    return
-                if byte == ord("b"):
-                    self._stream.send_message("break")
-                    continue
-                if byte != ord("~"):
-                    taken += b"~"
-            elif byte == ord("~") and self._line_start:
-                self._tilde = True
-                continue
-            taken.append(byte)
-            self._line_start = byte in b"\r\n"
-        if taken:
-            self._stream.send_nowait(0, bytes(taken))

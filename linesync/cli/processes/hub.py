@@ -15,9 +15,9 @@ from ..common import argument_type, option, option_values
 from .daemon import log, log_json, open_socket, require_folder, run_until_stopped, socket_options
 
 if TYPE_CHECKING:
-    from ...hub.durable import Durable
     from ...hub.hub import Hub
-    from ...hub.tokens import Tokens
+    from ...hub.state.durable import Durable
+    from ...hub.state.tokens import Tokens
     from ...model.policy import Policy
 
 DEFAULT_POLICY = "/etc/linesync/policy.toml"
@@ -114,7 +114,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..asyncio_without_tls import asyncio  # isort: split
 
-    from ...hub.audit import Audit
+    from ...hub.access.audit import Audit
     from ...hub.hub import Hub
     from ...transports import TcpEndpoint, UnixEndpoint, is_loopback, parse_endpoint
 
@@ -189,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _policy(args: argparse.Namespace) -> Policy:
-    from ...hub.policy_file import read_policy
+    from ...hub.access.policy_file import read_policy
 
     return read_policy(args.policy or DEFAULT_POLICY, required=bool(args.policy))
 
@@ -220,7 +220,7 @@ def _beside(args: argparse.Namespace, kind: str) -> str:
 
 async def _tokens(args: argparse.Namespace) -> Tokens:
     """Reserve fencing tokens for a hub that does not store its state."""
-    from ...hub.tokens import Tokens
+    from ...hub.state.tokens import Tokens
 
     tokens = Tokens(_beside(args, "tokens"))
     await tokens.begin(log)
@@ -234,8 +234,8 @@ async def _durable(args: argparse.Namespace, fail: Callable[[LinesyncError], obj
     :raises BusyError: another hub uses the file.
     :raises LinesyncFailed: the file cannot be used.
     """
-    from ...hub.durable import restore
-    from ...hub.tokens import least_token
+    from ...hub.state.durable import restore
+    from ...hub.state.tokens import least_token
     from ...runtime.identity import state_folder
     from ...store.state_file import default_path, open_state
 

@@ -53,7 +53,7 @@ def _from_hub(args: argparse.Namespace, user: int | None) -> Decision:
 
 
 def _from_file(args: argparse.Namespace, user: int | None) -> Decision:
-    from ...hub.policy_file import read_policy
+    from ...hub.access.policy_file import read_policy
     from ...model.state.principal import Principal
     from ...protocol.operations import check_permission
 

@@ -71,6 +71,7 @@ class Log:
         self.last += 1
         self.put(GroupEvent(self.last, kind, service, sender, data, only))
         self._journal.mark("group entry", (*self._key, self.last), new=True)
+        self._journal.mark("group", self._key)  # it has the number of the last entry
         return self.last
 
     def put(self, entry: GroupEvent) -> None:

@@ -48,7 +48,7 @@ class Members:
         self._by_host.setdefault(member.client.host, {})[member.number] = group
         if not member.passive:
             self._by_client.setdefault(member.client, {})[member.number] = group
-        self._journal.mark("group member", (*group.key, member.number), new=True)
+        group.touch_services(member)
 
     def drop(self, group: Group, member: Member, cause: str) -> None:
         """Drop a member that its group has removed.

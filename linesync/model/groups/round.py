@@ -49,7 +49,9 @@ class Board(Protocol):
 
     @property
     def active(self) -> list[Member]: ...
-    def touch(self, *members: Member) -> None: ...
+    def touch(self) -> None: ...
+    def touch_members(self, *members: Member) -> None: ...
+    def touch_past(self, epoch: int) -> None: ...
     def note(self, kind: str, who: str = "", why: str = "", value: int | None = None) -> None: ...
 
 
@@ -74,7 +76,8 @@ class Round:
         """The only service of the round; -1 for all."""
         self.attempts = 0
         self.retry_at: float | None = None
-        self.past: list[KeptPastRound] = []
+        self.past: dict[int, KeptPastRound] = {}
+        """The earlier rounds by the epochs of their views, the oldest first."""
 
     @property
     def running(self) -> bool:
@@ -94,7 +97,7 @@ class Round:
         self.services = tuple([id_ for id_ in ids if only in (None, id_)])
         for member in board.active:
             member.taking = set(member.services)
-            board.touch(member)
+            board.touch_members(member)
         self.at, self.why, self.failed, self.retry_at, self.began = 0, "", ("", -1), None, now
         if not self.services:
             self._complete(now)
@@ -167,7 +170,7 @@ class Round:
         number = board.log.append(kind, service, only=None if to_all else tuple([target.number for target in targets]))
         for member in targets:
             member.owe(Step(number, kind, service), now)
-        board.touch(*targets)
+        board.touch_members(*targets)
 
     def _enter(self, state: str, now: float) -> None:
         self.state, self.since = state, now
@@ -181,8 +184,20 @@ class Round:
     def _end(self, outcome: str, why: str, now: float) -> None:
         board = self._board
         names = tuple([member.name for member in board.members.values()])
-        self.past.append(KeptPastRound(board.ring, names, self.services, outcome, why, self.began, now))
-        del self.past[:-PAST_MAX]
+        self.past[board.ring.epoch] = KeptPastRound(
+            ring=board.ring,
+            members=names,
+            services=self.services,
+            outcome=outcome,
+            why=why,
+            began=self.began,
+            ended=now,
+        )
+        board.touch_past(board.ring.epoch)
+        if len(self.past) > PAST_MAX:
+            oldest = next(iter(self.past))
+            del self.past[oldest]
+            board.touch_past(oldest)
         board.note(f"round {outcome}", value=board.ring.epoch, why=why)
 
     # -- reports -----------------------------------------------------------------------------------------------------------
@@ -194,7 +209,7 @@ class Round:
         step = next((step for step in member.steps if step.number == number), None)
         if step is None:
             return False
-        board.touch(member)
+        board.touch_members(member)
         member.done(number if result != "failed" else number - 1, now)
         if result == "failed":
             name = self._name(member, step.service)
@@ -210,9 +225,11 @@ class Round:
 
     def late(self, member: Member, now: float) -> None:
         """Handle a member that has not reported its steps in time."""
-        step = member.steps[0]
+        known = [step for step in member.steps if step.number == member.runs]
+        step, *later = known or member.steps
         name, limit = self._name(member, step.service), seconds_in_words(now - member.began)
-        why = f"{member.name}: {step.kind} of {name} was not done within {limit}{self._waiting(member)}"
+        others = ", or a later step," if later else ""
+        why = f"{member.name}: {step.kind} of {name}{others} was not done within {limit}{self._waiting(member)}"
         self._fail(member, step.service, why, now)
 
     def service_ended(self, member: Member, service: int, why: str, now: float) -> None:
@@ -234,7 +251,7 @@ class Round:
             board.note("round failed", member.name, why)
             if member.steps:
                 member.done(member.steps[-1].number, now)
-            board.touch(member)
+            board.touch_members(member)
             self.advance(now)
             return
         self.attempts += 1
@@ -267,7 +284,7 @@ class Round:
         for member in board.active:
             if member.steps:
                 member.steps.clear()
-                board.touch(member)
+                board.touch_members(member)
         board.touch()
 
     # -- stopping -----------------------------------------------------------------------------------------------------------
@@ -309,15 +326,15 @@ class Round:
         return tuple(
             [
                 GroupRoundState(
-                    past.ring,
-                    past.members,
-                    past.services,
-                    past.outcome,
-                    past.why,
-                    now - past.began,
-                    past.ended - past.began,
+                    ring=past.ring,
+                    members=past.members,
+                    services=past.services,
+                    outcome=past.outcome,
+                    why=past.why,
+                    began=now - past.began,
+                    seconds=past.ended - past.began,
                 )
-                for past in self.past
+                for past in self.past.values()
             ]
         )
 
@@ -338,7 +355,7 @@ class Round:
         if service not in self.services:
             return "active" if service in member.active else "waiting"
         place = self.services.index(service)
-        if self.state in (NONE, INIT):
+        if self.state in (NONE, INIT) or member.joining:
             return "waiting"
         if self.state == FAILED:
             return "failed" if self.failed == (member.name, service) else "aborted"
@@ -350,21 +367,22 @@ class Round:
 
     def kept(self) -> KeptRound:
         return KeptRound(
-            self.state,
-            self.services,
-            self.at,
-            tuple(sorted(self.ran)),
-            self.since,
-            self.began,
-            self.why,
-            *self.failed,
-            self.mixed,
-            self.only,
-            self.attempts,
-            self.retry_at,
+            state=self.state,
+            services=self.services,
+            at=self.at,
+            ran=tuple(sorted(self.ran)),
+            since=self.since,
+            began=self.began,
+            why=self.why,
+            failed_member=self.failed[0],
+            failed_service=self.failed[1],
+            mixed=self.mixed,
+            only=self.only,
+            attempts=self.attempts,
+            retry_at=self.retry_at,
         )
 
-    def restore(self, kept: KeptRound, past: Iterable[KeptPastRound], shift: float) -> None:
+    def restore(self, kept: KeptRound, shift: float) -> None:
         """Continue a stored round; raises ValueError."""
         most = len(kept.services) - (kept.state == PROCESS)
         if kept.state not in STATES or not 0 <= kept.at <= most:
@@ -375,9 +393,6 @@ class Round:
         self.only = kept.only
         self.why, self.mixed, self.attempts = kept.why, kept.mixed, kept.attempts
         self.retry_at = kept.retry_at + shift if kept.retry_at is not None else None
-        self.past = [
-            past_round.but(began=past_round.began + shift, ended=past_round.ended + shift) for past_round in past
-        ]
 
 
 def merge(members: Iterable[Member]) -> tuple[list[int], tuple[str, ...]]:

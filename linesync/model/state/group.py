@@ -6,6 +6,7 @@ from .record import State
 
 __all__ = [
     "NO_RING",
+    "SEND_AGAIN",
     "Announced",
     "GroupMemberState",
     "GroupRoundState",
@@ -35,6 +36,10 @@ class Ring(State):
 
 NO_RING = Ring(0, "")
 """The id while there is no ring: before the first view, and from an abort to the next view."""
+
+
+SEND_AGAIN = "send again"
+"""The cause in the details of an error: no member got the message, and the sender can send it again."""
 
 
 class Terms(State):

@@ -93,6 +93,16 @@ class Results:
         self.drop(client.host, arrival)
         return taken
 
+    def reset(self, namespace: str, names: tuple[str, ...] | None) -> None:
+        """Semaphores of a namespace were reset: the units that were taken from them never return.
+
+        :param names: the semaphores; None for all semaphores of the namespace.
+        """
+        for key, taken in self._taken.items():
+            if taken.namespace == namespace and taken.units and (names is None or taken.semaphore in names):
+                self._taken[key] = taken.but(units=0)
+                self._journal.mark("result", key)
+
     def drop(self, host: str, arrival: ArrivalId) -> Outcome | None:
         """Forget and return the outcome of an arrival; None if none is kept."""
         found = self._all.pop((host, arrival), None)

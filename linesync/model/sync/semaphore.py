@@ -128,7 +128,9 @@ class Semaphores:
         :param names: the semaphores; None for all semaphores of the namespace.
         :returns: the number of semaphores, and the waits that the caller must fail, including those with lent units.
         """
-        keys = [(namespace, name) for name in dict.fromkeys(names)] if names is not None else list(self._named)
+        names = None if names is None else tuple(dict.fromkeys(names))
+        self._waits.reset(namespace, names)
+        keys = [(namespace, name) for name in names] if names is not None else list(self._named)
         found = [self._named[key] for key in keys if key[0] == namespace and key in self._named]
         return len(found), [wait for semaphore in found for wait in semaphore.empty()]
 

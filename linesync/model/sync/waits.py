@@ -292,6 +292,10 @@ class Waits:
             self.refuse(arrival, client, LinesyncFailed(why, details={"cause": cause}), now)
         return taken
 
+    def reset(self, namespace: str, names: tuple[str, ...] | None) -> None:
+        """Semaphores were reset, as in :meth:`Results.reset`."""
+        self._results.reset(namespace, names)
+
     def client_gone(
         self, client: Client, now: float, cause: Cause, why: str = "", lease_end: float = _ALWAYS
     ) -> list[Outcome]:

@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = (
     "README.md",
-    *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md"),
+    *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
 )
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
@@ -52,6 +52,13 @@ def test_the_examples_do_what_the_tour_says(tmp_path: Path) -> None:
 def test_the_examples_do_what_the_page_about_operations_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/operations.md", text_of("docs/operations.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_commands_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/commands.md", text_of("docs/commands.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 

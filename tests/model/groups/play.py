@@ -58,7 +58,7 @@ class Actor:
         """The steps in the log, without views and messages."""
         return [one for one in self.log if one[0] not in ("view", "message")]
 
-    def ask(self, number: int = 0, result: str = "done", text: str = "") -> None:
+    def ask(self, number: int = 0, result: str = "done", text: str = "", **options: Any) -> None:
         """Ask for events, and report a step."""
         self._asks += 1
         self.open = f"{self.member.number}/{self._asks}"
@@ -73,6 +73,7 @@ class Actor:
                 number=number,
                 result=result,
                 text=text,
+                **options,
             )
         except LinesyncError as error:
             self.open, self.error = "", error

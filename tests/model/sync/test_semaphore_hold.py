@@ -76,6 +76,15 @@ def test_units_of_a_take_that_another_client_has_repeated_do_not_return(hub: Sim
     assert value(hub) == 1
 
 
+@pytest.mark.parametrize("names", [("slots",), ()])
+def test_units_that_were_taken_before_a_reset_do_not_return(hub: SimulatedHub, names: tuple[str, ...]) -> None:
+    hub.sem("g", "hub", 2)
+    commit(hub, "t", "a", -2)
+    hub.services.reset("default", names, "hub", hub.now)
+    assert hub.give_back("t", "a") == [] and value(hub) == 0
+    assert "the units were returned" in str(failed(hub.sem("t", "a", -2))["t"])
+
+
 def test_only_as_many_units_return_as_the_bound_permits(hub: SimulatedHub) -> None:
     hub.sem("g", "hub", 3, bound=3)
     commit(hub, "t", "a", -2)

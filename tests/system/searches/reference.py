@@ -326,6 +326,10 @@ class State:
                 self.confirm(ask)  # the script got its answer after the commit
         mine = [ask for ask in asks if ask.host == host and not self.over(ask)]
         self.returned |= {ask.name for ask in mine if self.known(ask)}
+        if cause == "restarted":  # the holds end later, with the lease of the host
+            held = [ask for ask in mine if ask.name in self.confirmed and self.reference.returns(ask.name)]
+            self.end([ask for ask in mine if ask not in held], "LinesyncFailed")
+            mine = held
         self.end(mine, "LinesyncFailed")
         self.reference.settle()
 

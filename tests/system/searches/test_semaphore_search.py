@@ -121,3 +121,12 @@ def test_a_hold_with_a_timeout_is_returned_if_its_agent_was_killed_before_its_sc
         ([("ask", "hub", 0, (1, False), None), ("kill_agent", "a")], 0.015),
         ([("reconnect", "a")],),
     )
+
+
+def test_a_wait_of_a_host_that_restarts_ends_before_its_holds_do() -> None:
+    repeat(
+        SemaphoreSearch,
+        ([("ask", "hub", 0, (3, False), None), ("ask", "b", 0, (-2, True), None)], 0.1),
+        ([("ask", "b", 0, (-2, False), None), ("kill_agent", "b"), ("ask", "a", 1, (-1, True), None)], 0.05),
+        ([("reconnect", "b")],),
+    )

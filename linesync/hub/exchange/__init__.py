@@ -1,0 +1,1 @@
+"""The exchanges of the hub: the data of the members."""

@@ -1,0 +1,1 @@
+"""What the hub shows: console logs, frames, and a stream of changes."""
