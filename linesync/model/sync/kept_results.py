@@ -99,7 +99,9 @@ class Results:
         :param names: the semaphores; None for all semaphores of the namespace.
         """
         for key, taken in self._taken.items():
-            if taken.namespace == namespace and taken.units and (names is None or taken.semaphore in names):
+            if not isinstance(taken, AtSemaphore) or taken.namespace != namespace:
+                continue
+            if taken.units and (names is None or taken.semaphore in names):
                 self._taken[key] = taken.but(units=0)
                 self._journal.mark("result", key)
 

@@ -120,9 +120,12 @@ class Room:
         self._candidates = candidates
         live = candidates.live()
         self._free = {host for host in live if not host.users}
-        self._sharable = {host for host in live if not host.exclusive}
+        self._sharable = {host for host in live if not (host.users and host.exclusive)}
         self._open_free, self._open_sharable = set(self._free), set(self._sharable)
-        self._reserved: list[tuple[Asking, set[Host], set[Host]]] = []
+        self._reserving: list[Asking] = []
+        """The requests that reserve hosts."""
+        self._closed: set[tuple[frozenset[Host], bool]] = set()
+        """The sets of hosts that are reserved, and whether shared requests may still get them."""
 
     def __bool__(self) -> bool:
         """Whether a later request could get a host."""
@@ -131,17 +134,15 @@ class Room:
     def choose(self, request: Asking) -> list[Host] | None:
         """Choose a different free host for each want, or None."""
         found = self._match(request, self._open_free, self._open_sharable)
-        if found is not None or not self._reserved or not self._could_match(request):
+        if found is not None or not self._reserving or self._match(request, self._free, self._sharable) is None:
             return found
         free, sharable = set(self._free), set(self._sharable)
-        for earlier, free_hosts, sharable_hosts in self._reserved:
+        for earlier in self._reserving:
             if self._candidates.could_meet(earlier, without=request.root):
-                free -= free_hosts
-                sharable -= sharable_hosts
+                for want in earlier.wants:
+                    free -= self._candidates.set_of(want)
+                    sharable -= frozenset() if want.share else self._candidates.set_of(want)
         return self._match(request, free, sharable)
-
-    def _could_match(self, request: Asking) -> bool:
-        return self._match(request, self._free, self._sharable) is not None
 
     def _match(self, request: Asking, free: Collection[Host], sharable: Collection[Host]) -> list[Host] | None:
         """Match a request with these hosts. As many candidates as there are wants are enough for each want."""
@@ -159,16 +160,13 @@ class Room:
         """Keep the candidates of a request that waits from all later requests."""
         if not self._candidates.could_meet(request):
             return
-        free: set[Host] = set()
-        sharable: set[Host] = set()
+        self._reserving.append(request)
         for want in request.wants:
             hosts = self._candidates.set_of(want)
-            free |= self._free & hosts
-            if not want.share:
-                sharable |= self._sharable & hosts
-        self._open_free -= free
-        self._open_sharable -= sharable
-        self._reserved.append((request, free, sharable))
+            if (hosts, want.share) not in self._closed:
+                self._closed.add((hosts, want.share))
+                self._open_free -= hosts
+                self._open_sharable -= frozenset() if want.share else hosts
 
     def take(self, request: Asking, hosts: Iterable[Host]) -> None:
         """The request gets these hosts, in the order of its wants."""
