@@ -32,6 +32,7 @@ __all__ = [
     "Messages",
     "Names",
     "Noted",
+    "Objects",
     "Outcome",
     "Posted",
     "Released",
@@ -172,7 +173,19 @@ class Batch:
     events: tuple[GroupEvent, ...]
 
 
-Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """Objects of the test bus were created or deleted.
+
+    :ivar handles: the handles of the created objects, in the order of the request; empty after a deletion.
+    :ivar hosts: for a claim, the host of each handle; otherwise empty.
+    """
+
+    handles: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch | Objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

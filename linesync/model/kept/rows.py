@@ -38,6 +38,7 @@ from .objects import (
     KeptTime,
     KeptTopic,
 )
+from .testbus import KeptObject, KeptVariable
 from .values import Clients
 from .waits import KeptResult, KeptWait
 
@@ -75,6 +76,8 @@ KINDS: dict[str, type[State]] = {
     "group member": KeptGroupMember,
     "group entry": KeptEntry,
     "group ended": KeptEndedMember,
+    "test object": KeptObject,
+    "test variable": KeptVariable,
 }
 """The record of each kind of row."""
 

@@ -6,7 +6,7 @@ import json
 from typing import TypeAlias
 
 from ...errors import LinesyncError, error_for
-from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
+from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Objects, Posted, Released, Token, Value
 from ..participants import Client
 from ..state.principal import Principal
 from ..state.record import State
@@ -115,9 +115,20 @@ class KeptMessages(State):
     """in the order of their numbers"""
 
 
+class KeptObjects(State):
+    """Objects of the test bus were created or deleted."""
+
+    handles: tuple[str, ...]
+    """the handles of the created objects"""
+    hosts: tuple[str, ...]
+    """for a claim, the host of each handle"""
+
+
 # Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
 # its class. The reader of records does not know this alias, so KeptWait and KeptResult repeat the list.
-KeptValue: TypeAlias = KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages
+KeptValue: TypeAlias = (
+    KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages | KeptObjects
+)
 
 
 def kept_value(value: Value) -> KeptValue:
@@ -139,6 +150,8 @@ def kept_value(value: Value) -> KeptValue:
             return KeptMessages(
                 tuple([KeptMessage(message.number, message.sender, message.items) for message in value.messages])
             )
+        case Objects():
+            return KeptObjects(value.handles, value.hosts)
         case Batch():
             raise AssertionError("a batch of events is not kept")
 
@@ -170,6 +183,8 @@ def value_of(kept: KeptValue) -> Value:
                     [Message(number=entry.number, sender=entry.sender, items=entry.items) for entry in kept.messages]
                 )
             )
+        case KeptObjects():
+            return Objects(handles=kept.handles, hosts=kept.hosts)
 
 
 class Clients:

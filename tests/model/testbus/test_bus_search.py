@@ -1,0 +1,278 @@
+"""The test bus against a reference that shares no code with it: claims, deaths, deletions, environments and files.
+
+After each step, both have the same objects, users of hosts, variables and files. Each request that was granted could be
+granted, in the order of the requests, and no request waits that could be granted. Clients do one operation at a time. At the
+end of a life, everybody who can act ends their tests; then no request waits, unless it needs a host that is down.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from linesync.errors import DeadlockError
+from linesync.model.decisions import Failed, Granted
+from linesync.model.participants import Cause
+
+from ..helpers import profile
+from .lab import Lab, wants
+from .reference import Ask, Machine, Reference, Thing
+
+HOSTS = ("h1", "h2", "h3")
+CAPABILITIES = {"h1": "a", "h2": "a b", "h3": ""}
+SCRIPTS = st.sampled_from(["hub/1", "hub/2", "hub/3", "hub/4", "h1/1", "h2/1"])
+OWNERS = st.sampled_from(["client", "client", "client", "process", "host"])
+WANTS = st.lists(
+    st.sampled_from(["=h1", "=h2", "=h3", "=hub", ":a", ":b", ":a,b", ""]),
+    min_size=1,
+    max_size=3,
+)
+DRAW = st.randoms(use_true_random=False)
+TIMEOUTS = st.sampled_from([None, None, None, None, 0, 3.0])
+
+
+class BusSearch(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lab = Lab()
+        self.reference = Reference()
+        self.deadlocks = 0
+        for host in HOSTS:
+            self.up(host)
+        for who in ("hub/1", "hub/2", "hub/3"):
+            self.reference.things[self.lab.test("nfs", who=who)] = Thing("test", "nfs", owner=("client", who))
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+
+    def up(self, host: str) -> None:
+        machine = Machine(frozenset(CAPABILITIES[host].split()), {"ip": f"10.{host[1]}"})
+        self.reference.machines[host] = machine
+        self.perform(lambda: self.lab.up(host, machine.capabilities, machine.published))
+        if all(one.name != host for one in self.reference.things.values() if one.kind == "host"):
+            self.reference.things[self.lab.bus.handle_of("host", host)] = Thing("host", host)
+
+    def idle(self, who: str) -> bool:
+        """Whether a client exists and does not wait."""
+        host = who.partition("/")[0]
+        return self.reference.machines[host].up and all(ask.client != who for ask in self.reference.queue.values())
+
+    def pick(self, draw: DRAW, *kinds: str) -> str:
+        found = [handle for handle, one in self.reference.things.items() if one.kind in kinds]
+        return draw.choice(found) if found else ""
+
+    def perform(self, call: object, ended: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Perform an input. The waits ``ended`` must fail; check all grants."""
+        taken: list[object] = []
+        take = self.lab.take
+        self.lab.take = lambda outcomes: (taken.extend(outcomes), take(outcomes))[1]  # type: ignore[method-assign,assignment]
+        try:
+            call()  # type: ignore[operator]
+        finally:
+            self.lab.take = take  # type: ignore[method-assign]
+        failed = {one.arrival: one.error for one in taken if isinstance(one, Failed)}
+        assert ended <= failed.keys()
+        for arrival, error in failed.items():
+            if arrival in self.reference.queue:
+                if isinstance(error, DeadlockError):
+                    assert arrival in self.reference.stuck() or self.deadlocks
+                    self.deadlocks += 1
+                del self.reference.queue[arrival]
+        for one in taken:
+            if isinstance(one, Granted) and one.arrival in self.reference.queue:
+                self.granted(one)
+        self.deadlocks = 0
+
+    def granted(self, outcome: Granted) -> None:
+        value = outcome.value
+        ask = self.reference.queue[outcome.arrival]
+        assert self.reference.allowed(outcome.arrival, value.hosts)  # type: ignore[union-attr]
+        del self.reference.queue[outcome.arrival]
+        for want, host, handle in zip(ask.wants, value.hosts, value.handles, strict=True):  # type: ignore[union-attr]
+            self.reference.things[handle] = Thing("claim", want[0], ask.test, host=host, share=want[3])
+
+    def gone(self, owners: list[tuple[str, str]], clients: list[str], call: object) -> None:
+        """Owners and clients end."""
+        ended = {arrival for arrival, ask in self.reference.queue.items() if ask.client in clients}
+        for arrival in ended:
+            del self.reference.queue[arrival]
+        for kind, who in owners:
+            for test in self.reference.owned(kind, who):
+                ended |= self.reference.delete(test)
+        self.perform(call, ended)
+
+    # -- rules ---------------------------------------------------------------------------------------------------------
+
+    @rule(draw=DRAW, who=SCRIPTS, owner=OWNERS, nested=st.booleans())
+    def create(self, draw: DRAW, who: str, owner: str, nested: bool) -> None:
+        if not self.idle(who):
+            return
+        within = self.pick(draw, "test") if nested else ""
+        host = who.partition("/")[0]
+        options = {"client": {}, "process": {"owner": self.lab.shell(int(who[-1]), host)}, "host": {"keep": True}}[
+            owner
+        ]
+        handle = self.lab.test("nfs", who=who, within=within, **options)
+        owned = ("", "") if within else (owner, host if owner == "host" else who)
+        self.reference.things[handle] = Thing("test", "nfs", within, owner=owned)
+
+    @precondition(lambda self: any(one.kind == "test" for one in self.reference.things.values()))
+    @rule(draw=DRAW, who=SCRIPTS, asked=WANTS, shared=st.sampled_from([0, 0, 0, 1, 7]), timeout=TIMEOUTS)
+    def claim(self, draw: DRAW, who: str, asked: list[str], shared: int, timeout: float | None) -> None:
+        if self.idle(who):
+            self.ask(draw, self.pick(draw, "test"), who, asked, shared, timeout)
+
+    def ask(self, draw: DRAW, test: str, who: str, asked: list[str], shared: int, timeout: float | None) -> None:
+        roles = draw.sample("rstuvwxyz", len(asked)) if draw.random() < 0.9 else ["r"] * len(asked)
+        texts = [
+            f"{'+' * bool(shared >> n & 1)}{role}{text}"
+            for n, (role, text) in enumerate(zip(roles, asked, strict=True))
+        ]
+        made = wants(*texts)
+        arrival = f"x{self.lab._arrivals + 1}"
+        reference = self.reference
+        taken = [one.name for one in reference.things.values() if one.kind == "claim" and one.parent == test]
+        taken += [want[0] for ask in reference.queue.values() if ask.test == test for want in ask.wants]
+        hosts = [want.host for want in made if want.host]
+        own = [
+            want.host
+            for want in made
+            for claim in reference.users(want.host)
+            if reference.root(claim) == reference.root(test) and not (want.share and reference.things[claim].share)
+        ]
+        valid = len({*taken, *roles}) == len(taken) + len(roles) and len(set(hosts)) == len(hosts) and not own
+        if valid:
+            listed = [(want.role, want.host, frozenset(want.capabilities), want.share) for want in made]
+            reference.queue[arrival] = Ask(test, who, listed)
+        polled = valid and timeout == 0 and not reference.grantable(arrival)
+        if polled:
+            del reference.queue[arrival]
+        self.perform(lambda: self.lab.ask(test, *texts, who=who, timeout=timeout))
+        if not valid or polled:
+            assert isinstance(self.lab.outcomes[arrival], Failed)
+
+    @rule(draw=DRAW, who=SCRIPTS, one=WANTS, other=WANTS)
+    def claim_own(self, draw: DRAW, who: str, one: list[str], other: list[str]) -> None:
+        """A client asks for hosts for one of its tests, and then for more."""
+        for asked in (one, other):
+            tests = self.reference.owned("client", who)
+            if tests and self.idle(who):
+                self.ask(draw, draw.choice(tests), who, asked, 0, None)
+
+    @rule(draw=DRAW, who=SCRIPTS)
+    def delete(self, draw: DRAW, who: str) -> None:
+        handle = self.pick(draw, "test", "claim", "claim", "file")
+        if handle and self.idle(who):
+            ended = self.reference.delete(handle)
+            self.perform(lambda: self.lab.delete(handle), ended)
+
+    @rule(who=SCRIPTS)
+    def client_dies(self, who: str) -> None:
+        if self.reference.machines[who.partition("/")[0]].up:
+            client = self.lab.client(who)
+            lab = self.lab
+            self.gone(
+                [("client", who)], [who], lambda: lab.take(lab.services.client_gone(client, lab.now, Cause.CLIENT_GONE))
+            )
+
+    @rule(who=SCRIPTS)
+    def owner_dies(self, who: str) -> None:
+        host, lab = who.partition("/")[0], self.lab
+        self.gone([("process", who)], [], lambda: lab.take(lab.services.owner_gone(host, int(who[-1]), "100", lab.now)))
+
+    @rule(host=st.sampled_from(HOSTS))
+    def host_changes(self, host: str) -> None:
+        machine = self.reference.machines[host]
+        if not machine.up:
+            self.up(host)
+            return
+        machine.up = False
+        who = f"{host}/1"
+        self.gone([("client", who), ("process", who), ("host", host)], [who], lambda: self.lab.down(host))
+
+    @rule(draw=DRAW, name=st.sampled_from(["X", "Y", "host_r_ip", "ip"]), value=st.sampled_from(["1", "2", ""]))
+    def set_variable(self, draw: DRAW, name: str, value: str) -> None:
+        handle = self.pick(draw, "test", "claim", "host", "file")
+        thing = self.reference.things[handle]
+        if name in thing.variables and draw.random() < 0.5:
+            del thing.variables[name]
+            assert self.lab.bus.unset_variables(handle, [name]) == 1
+        else:
+            thing.variables[name] = value
+            self.lab.bus.set_variables(handle, {name: value})
+
+    @rule(draw=DRAW, tag=st.sampled_from(["conf", "key"]), digest=st.sampled_from("abc"))
+    def put(self, draw: DRAW, tag: str, digest: str) -> None:
+        parent = self.pick(draw, "test", "claim", "host")
+        handle = self.lab.put(parent, tag, digest)
+        if handle in self.reference.things:
+            self.reference.things[handle].digest = digest * 64
+        else:
+            self.reference.things[handle] = Thing("file", tag, parent, digest=digest * 64)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 8.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        steps = int(seconds * 2)
+        for _ in range(steps):
+            self.perform(lambda: self.lab.pass_time(0.5))
+
+    @rule()
+    def restart_hub(self) -> None:
+        self.lab.store.take(self.lab.services)
+        self.lab.services = self.lab.restored()
+
+    # -- checks --------------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def both_are_equal(self) -> None:
+        lab, reference = self.lab, self.reference
+        objects = {one.handle: one for one in lab.bus.show(lab.now).objects}
+        assert {
+            handle: (one.kind, one.name, one.parent or "", one.variables, one.host or "")
+            for handle, one in objects.items()
+        } == {
+            handle: (one.kind, one.name, one.parent, one.variables, one.host)
+            for handle, one in reference.things.items()
+        }
+        for handle in objects:
+            assert lab.bus.variables(handle) == reference.seen(handle)
+            assert {tag: one.digest for tag, one in lab.bus.files(handle).items()} == reference.files(handle)
+        for name in ("X", "host_r_ip", "ip"):
+            for handle in objects:
+                assert lab.bus.variable(handle, name) == reference.seen(handle).get(name)
+
+    @invariant()
+    def nobody_waits_who_could_be_served(self) -> None:
+        reference = self.reference
+        waiting = [one.test for one in self.lab.bus.claiming(self.lab.now)]
+        assert waiting == [ask.test for ask in reference.queue.values()]
+        assert not [arrival for arrival in reference.queue if reference.grantable(arrival)]
+        for arrival in reference.queue:
+            assert self.lab.waits(arrival)
+
+    def teardown(self) -> None:
+        """Nothing waits forever on a circle."""
+        self.both_are_equal()  # teardown also follows a failure, which must stay visible
+        progress = True
+        while progress:
+            self.pass_time(6.0)
+            assert not self.reference.stuck()
+            progress = False
+            for handle, thing in list(self.reference.things.items()):
+                if thing.kind == "test" and not thing.parent and handle in self.reference.things:
+                    kind, who = thing.owner
+                    asking = [ask for ask in self.reference.queue.values() if self.reference.root(ask.test) == handle]
+                    if self.idle(who) if kind == "client" else not asking:
+                        ended = self.reference.delete(handle)
+                        self.perform(lambda handle=handle: self.lab.delete(handle), ended)
+                        progress = True
+        for ask in self.reference.queue.values():
+            assert not list(self.reference.choices(ask)), "it needs a host that is down"
+        self.lab.check()
+
+
+BusSearch.TestCase.settings = profile()
+TestBusSearch = pytest.mark.long(BusSearch.TestCase)
