@@ -1,0 +1,13 @@
+"""A tester for any endpoint: it plays the other end of the line, and checks the rules of docs/protocol.md one by one.
+
+:func:`run` is pure: it waits and sends only with its :class:`~linesync.testing.conform.wire.Wire`.
+:mod:`linesync.testing.conform.loop_wire` makes a wire of a line of :mod:`linesync.transports`.
+"""
+
+from __future__ import annotations
+
+from .rules import FAILED, MUST, PASSED, SHOULD, SKIPPED, Result, Rule
+from .suite import RULES, conforms, run
+from .wire import Wire
+
+__all__ = ["FAILED", "MUST", "PASSED", "RULES", "SHOULD", "SKIPPED", "Result", "Rule", "Wire", "conforms", "run"]
