@@ -6,8 +6,22 @@
 
 from __future__ import annotations
 
+from .monitor import WATCHED
 from .rules import FAILED, MUST, PASSED, SHOULD, SKIPPED, Result, Rule
 from .suite import RULES, conforms, run
 from .wire import Wire
 
-__all__ = ["FAILED", "MUST", "PASSED", "RULES", "SHOULD", "SKIPPED", "Result", "Rule", "Wire", "conforms", "run"]
+__all__ = [
+    "FAILED",
+    "MUST",
+    "PASSED",
+    "RULES",
+    "SHOULD",
+    "SKIPPED",
+    "WATCHED",
+    "Result",
+    "Rule",
+    "Wire",
+    "conforms",
+    "run",
+]

@@ -30,6 +30,8 @@ class LoopWire:
         self.shared = shared
         self.line: Line | None = None
         """The current line; None while there is no line."""
+        self.check: Callable[[], None] = lambda: None
+        """Called before each wait; it may raise an error that ends the test."""
         self._loop = loop
         self._connect = connect
         self._data = bytearray()
@@ -42,6 +44,7 @@ class LoopWire:
         self._loop.run_until_complete(self._send(data))
 
     def receive(self, seconds: float) -> bytes:
+        self.check()
         if not self._data:
             self._loop.run_until_complete(self._wait(seconds))
         data = bytes(self._data)

@@ -42,6 +42,9 @@ class Rule(Record):
     check: Callable[[Station], None] | None
     """The check; None for a rule that the tester watches during all checks."""
 
+    def as_json(self) -> dict[str, Any]:
+        return {"id": self.id, "section": self.section, "level": self.level, "does": self.does}
+
 
 class Result(Record):
     """The result of one rule."""
@@ -55,13 +58,12 @@ class Result(Record):
     """The last bytes that the endpoint sent before the rule failed, with escapes."""
 
     def as_json(self) -> dict[str, Any]:
-        rule = self.rule
-        out = {"id": rule.id, "section": rule.section, "level": rule.level, "does": rule.does, "result": self.outcome}
-        return (
-            out
-            | ({"reason": self.reason} if self.reason else {})
-            | ({"observed": self.observed} if self.outcome == FAILED else {})
-        )
+        out = self.rule.as_json() | {"result": self.outcome}
+        if self.reason:
+            out["reason"] = self.reason
+        if self.outcome == FAILED:
+            out["observed"] = self.observed
+        return out
 
 
 class RuleList:

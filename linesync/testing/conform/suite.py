@@ -58,7 +58,10 @@ def _check(rule: Rule, station: Station) -> Result:
     try:
         rule.check(station)
     except Failed as error:
-        return Result(rule, FAILED, str(error), station.observed())
+        observed = station.observed()
+        station.begin_rule()
+        station.end_session()  # the next rule begins with a session that works
+        return Result(rule, FAILED, str(error), observed)
     except Skipped as error:
         return Result(rule, SKIPPED, str(error))
     return Result(rule, PASSED)

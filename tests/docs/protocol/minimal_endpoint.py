@@ -303,7 +303,8 @@ def main(path, name, *requests):
     def run_until(done):
         while not done():
             if end.problem:
-                sys.exit(end.problem)
+                print(end.problem, file=sys.stderr)
+                end.problem = ""
             end.tick()
             if select.select([line], [], [], 0.02)[0]:
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))
