@@ -12,6 +12,7 @@ from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
 from linesync.model.groups import declarations_file
+from linesync.testing import conform
 from tests.docs.pages.examples import (
     LANGUAGES,
     ROOT,
@@ -22,7 +23,7 @@ from tests.docs.pages.examples import (
     differences,
 )
 from tests.real import require
-from tools import command_pages
+from tools import command_pages, conform_rules
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
@@ -31,6 +32,7 @@ EXECUTED = (
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
     "docs/sockets.md",
     "docs/files.md",
+    "docs/conform.md",
 )
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
@@ -76,6 +78,18 @@ def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
+
+
+def test_the_examples_do_what_the_page_about_checking_an_endpoint_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/conform.md", text_of("docs/conform.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_page_about_checking_an_endpoint_has_every_rule() -> None:
+    text = text_of("docs/conform.md")
+    assert conform_rules.page(text) == text, "run python -m tools.conform_rules --write"
+    assert all(f"| `{rule.id}` | {rule.section} |" in text for rule in (*conform.RULES, *conform.WATCHED))
 
 
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:

@@ -179,7 +179,7 @@ class Endpoint:
         except (ValueError, IndexError):
             return
         sizes_right = len(nonce) == len(boot) == 8 and longest >= 127 and credit >= 64 and oldest <= newest
-        if role != "l" or peer != self.nonce or not sizes_right:
+        if role != "l" or peer != self.nonce or nonce == self.nonce or not sizes_right:
             return
         if not oldest <= 1 <= newest or any(flag.isupper() for flag in flags):
             self.problem = (
@@ -198,10 +198,14 @@ class Endpoint:
             self.peer_poll = digit if len(body) == 1 and 1 <= digit <= 31 else self.peer_poll
             self.ack()
         elif kind == b"A":
-            lanes = re.fullmatch(rb"(.*)(..)A(..)A", body)  # this endpoint sends one frame at a time: no ranges
-            if lanes is None or len(numbers := read_counted(lanes[1], 2)) != 3 or numbers[2] != len(lanes[1]):
+            lanes = re.fullmatch(rb"([\w-]{2,5})([\w-]{2})A[\w-]{2}A", body)  # one frame at a time, so no ranges
+            try:
+                _, poll, end = read_counted(lanes[1] if lanes else b"", 2)
+            except (ValueError, IndexError):
+                return  # a malformed ack is ignored
+            if end != len(lanes[1]):
                 return
-            poll, expected = numbers[1], read_fixed(lanes[2], 0)
+            expected = read_fixed(lanes[2], 0)
             self.receive_ack(expected)
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:
@@ -299,7 +303,8 @@ def main(path, name, *requests):
     def run_until(done):
         while not done():
             if end.problem:
-                sys.exit(end.problem)
+                print(end.problem, file=sys.stderr)
+                end.problem = ""
             end.tick()
             if select.select([line], [], [], 0.02)[0]:
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))

@@ -12,15 +12,16 @@ from linesync.errors import LinesyncError
 from linesync.transports.interface import Line
 from tests.system.world import World
 
-__all__ = ["VirtualEndpoint", "load"]
+__all__ = ["ENDPOINT", "VirtualEndpoint", "load"]
+
+ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
 
 _TICK = 0.02  # seconds between two ticks of the endpoint
 
 
 def load() -> ModuleType:
     """Import minimal_endpoint.py from its file, because it is a program of its own."""
-    path = Path(__file__).with_name("minimal_endpoint.py")
-    spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
+    spec = importlib.util.spec_from_file_location("minimal_endpoint", ENDPOINT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
