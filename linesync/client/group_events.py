@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..frozen_record import Record
+from ..group_kinds import ENDED, ENDS, STEPS
 from ..model.state.group import NO_RING, Ring, ViewState
 from ..protocol.groups import GroupEventWords, read_data
 from .states import read_json, read_state
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupEvent", "Inbox", "Message", "Step", "View"]
 
-STEPS = ("init", "process", "activate", "stop")
-"""The kinds of steps that the hub asks for; a member reports each of them."""
-GROUP_STOPPED, LEFT = "the group was stopped", "left"
+UNREAD_MAX = 1 << 20  # bytes of unread messages, above which the member gets only the end of its round
 
 
 class View(Record):
@@ -96,7 +95,8 @@ class Inbox:
     :ivar last: the number of the last event that has arrived.
     :ivar ring: the view of the events that arrive now.
     :ivar running: the step that was delivered and has not been finished.
-    :ivar ended: the cause of the removal of the member; None while it is a member.
+    :ivar ended: the cause of the end of its membership; None while it is a member.
+    :ivar end_kind: the kind of this end: ``left``, ``ended`` or ``removed``.
     """
 
     def __init__(self, last: int) -> None:
@@ -104,6 +104,7 @@ class Inbox:
         self.ring = NO_RING
         self.running: Step | None = None
         self.ended: str | None = None
+        self.end_kind = ""
         self._void = last
         self._events: deque[GroupEvent] = deque()
         self._begun: dict[int, None] = {}
@@ -112,6 +113,8 @@ class Inbox:
         """Whether the event ``stopped`` has arrived."""
         self._active: set[int] = set()
         """The services that got ``activate`` and did not get ``stop``."""
+        self.size = 0
+        """The bytes of the complete messages that have not been delivered."""
         self._parts: dict[str, list[bytes]] = {}  # the hub limits the size of a message
 
     def __len__(self) -> int:
@@ -123,8 +126,8 @@ class Inbox:
         :raises LinesyncFailed: an event is malformed.
         """
         for event in events:
-            if event.kind == "end":
-                self.end(event.data)
+            if event.kind in ENDS:
+                self.end(event.kind, event.data)
             elif event.number > self.last:
                 self.last = event.number
                 self._take(event)
@@ -153,13 +156,17 @@ class Inbox:
             parts.append(data)
             if kind == "last":
                 del self._parts[event.sender]
-                self._events.append(Message(event.sender, b"".join(parts), self.ring))
+                self._put(Message(event.sender, b"".join(parts), self.ring))
         else:
             self._parts.pop(event.sender, None)  # an earlier message without its last part
             if kind == "first":
                 self._parts[event.sender] = [data]
             else:
-                self._events.append(Message(event.sender, data, self.ring, kind == "state"))
+                self._put(Message(event.sender, data, self.ring, kind == "state"))
+
+    def _put(self, message: Message) -> None:
+        self._events.append(message)
+        self.size += len(message.data)
 
     def _abort(self, why: str, number: int) -> None:
         """End the round: drop its steps that have not been delivered, and abort its services that have begun."""
@@ -170,12 +177,15 @@ class Inbox:
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
 
-    def end(self, why: str) -> None:
-        """End the events, because the member was removed or the session with the hub has ended."""
+    def end(self, kind: str, why: str) -> None:
+        """End the events.
+
+        :param kind: ``left``, ``ended`` (the group was stopped) or ``removed`` (by the group, or the session has ended).
+        """
         if self.ended is None:
-            self.ended = why
+            self.ended, self.end_kind = why, kind
             self._abort(why, self.last)
-            if why == GROUP_STOPPED and not self._stopped:
+            if kind == ENDED and not self._stopped:
                 self._events.append(Step("stopped", -1, self.ring, self.last))
 
     def next(self) -> GroupEvent | None:
@@ -183,6 +193,8 @@ class Inbox:
         if not self.ready:
             return None
         event = self._events.popleft()
+        if isinstance(event, Message):
+            self.size -= len(event.data)
         if isinstance(event, Step):
             if event.kind in STEPS:
                 self.running = event
@@ -201,6 +213,16 @@ class Inbox:
         head = self._events[0]
         return self.running is None or not (isinstance(head, Step) and head.kind in STEPS)
 
+    @property
+    def full(self) -> bool:
+        """Whether the hub should send no more messages, because too many wait behind a running step."""
+        return self.size > UNREAD_MAX
+
+    @property
+    def queued(self) -> bool:
+        """Whether a step waits for the end of the running step."""
+        return any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
+
     def finish(self, step: Step) -> None:
         """Record that a step has ended."""
         if self.running is not None and self.running.number == step.number:
@@ -214,8 +236,7 @@ class Inbox:
 
     def awaits(self, step: Step) -> bool:
         """Whether the hub waits for the report of a step: its round continues, and no later step has arrived together with it."""
-        later_step = any(isinstance(event, Step) and event.kind in STEPS for event in self._events)
-        return step.kind in STEPS and step.number > self._void and not later_step
+        return step.kind in STEPS and step.number > self._void and not self.queued
 
     def valid(self, step: Step) -> bool:
         """Whether the round of a step continues."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import protocol
 from ..model.names import check_member
-from .arguments import RULES, checked, name_of, text
+from .arguments import RULES, checked, name_of, optional_bytes, text
 from .states import read_json, read_state
 from .sync import DEFAULT, SyncOperations
 
@@ -24,6 +24,14 @@ def _tag(parameter: str, value: object) -> str:
     if tag:
         check_member(f"host#{tag}")
     return tag
+
+
+def _bytes(parameter: str, value: object) -> bytes:
+    """The rule for the data of a message."""
+    data = optional_bytes(parameter, value)
+    if data is None:
+        raise TypeError(f"invalid {parameter} None: expected bytes; encode a text with text.encode()")
+    return data
 
 
 def _service(parameter: str, value: object) -> int | None:
@@ -108,6 +116,23 @@ class GroupOperations(SyncOperations):
         :raises LinesyncFailed: the group has no such member.
         """
         await self._ask(protocol.GroupLeave(name=name, ns=namespace, tag=tag), timeout)
+
+    @checked(name=name_of("group"), data=_bytes, tag=_tag)
+    async def cast_group(
+        self, name: str, data: bytes, *, namespace: str = DEFAULT, tag: str = "", timeout: float | None = None
+    ) -> None:
+        """Send a message of at most 1 MiB to all members of a group from a member of this host, for example from a host that
+        joined with :meth:`join_group`. Each member of the current view gets it.
+
+        If the view ends before the message is complete, or other messages of the member have not been received, this sends the
+        message again.
+
+        :raises LinesyncFailed: this host is not a member, or the group is short. No member gets the message.
+        :raises TimedOut: the timeout passed. No member gets the message.
+        """
+        from .groups import cast_as_member
+
+        await cast_as_member(self._ask, self.peer, data, name=name, namespace=namespace, tag=tag, timeout=timeout)
 
     @checked(name=name_of("group"))
     async def wait_group(

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 from .. import protocol
-from ..errors import Aborted, LinesyncError, LinesyncFailed, UsageError
-from ..model.state.group import NO_RING, Announced, Ring
+from ..errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
+from ..group_kinds import LEFT, REMOVED
+from ..model.state.group import NO_RING, SEND_AGAIN, Announced, Ring
 from ..runtime.pending import Pending
-from .group_events import GROUP_STOPPED, LEFT, Inbox, Message, Step, View
+from .deadlines import remaining
+from .group_events import Inbox, Message, Step, View
 from .requests import Requests, explained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..runtime.conversation import Conversation
     from .group_events import GroupEvent
 
-__all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "services_text"]
+__all__ = ["NO_RING", "Announced", "Group", "Message", "Ring", "Step", "View", "cast_as_member", "services_text"]
 
 MESSAGE_MAX = 1 << 20  # bytes of one message
 _PART = 24000  # bytes of one part of a message; as base64, it is less than the hub's limit of a part
-_SLOW_STEP = 0.5  # seconds: a step that took longer is reported immediately, even if the next step has already arrived
+_PAUSE, _PAUSE_MAX = 0.05, 2.0  # seconds before a message is sent again: at first, and at most
+_SLOW_STEP = 0.5  # seconds: a longer step is named and reported, even if the next step has already arrived
 _LINGER = 0.02  # seconds for which a member waits for the end of its step before it requests events without a report
 
 
@@ -83,6 +87,10 @@ class Group:
         """The last part of a message that was sent to the hub."""
         self._unsent = 0
         """The number of a finished step that is reported together with a later step; 0 if there is none."""
+        self._named = 0
+        """The number of the last slow step that was named to the hub while later steps waited behind it."""
+        self._full = False
+        """Whether the last request for events asked for no messages, because too many are unread."""
         self._reported = Pending("", None)
         """Woken when a step is reported."""
 
@@ -132,11 +140,20 @@ class Group:
         inbox, peer = self._inbox, self._requests.peer
         if self._asked is None and inbox.running is not None and not self._lingered:
             await self._linger()
-        if self._asked is None and inbox.ended is None and not inbox.ready:
+        if inbox.ended is None and not inbox.ready and (self._asked is None or (self._full and not inbox.full)):
             self._ask(self._unsent)
-        asked = self._asked
-        while asked is not None and self._asked is asked and not inbox.ready:
-            await peer.wait(asked)
+        asked, running = self._asked, inbox.running
+        left = None
+        if running is not None and inbox.queued and self._named != running.number:
+            left = max(self._began + _SLOW_STEP - peer.now(), 0.0)
+        try:
+            async with peer.timeout(left):
+                while asked is not None and self._asked is asked and not inbox.ready:
+                    await peer.wait(asked)
+        except TimeoutError:
+            if running is not None and inbox.running is running:
+                self._named = running.number
+                self._ask(self._unsent)
 
     def _deliver(self, event: GroupEvent) -> None:
         if isinstance(event, View):
@@ -151,7 +168,7 @@ class Group:
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
             raise self._error
-        if why not in (LEFT, GROUP_STOPPED):
+        if self._inbox.end_kind == REMOVED:
             raise Aborted(
                 f"{self.member} is no longer a member of group '{self.name}': {why}; join again", details={"cause": why}
             )
@@ -169,8 +186,17 @@ class Group:
 
     def _ask(self, number: int = 0, result: str = "done", why: str = "") -> None:
         """Ask for the next events. The request can also report a step, and it replaces an earlier request."""
+        if number == self._unsent and result != "ended":
+            self._unsent = 0
+        self._full = self._inbox.full and self._casting is None
         request = protocol.GroupNext(
-            member=self._number, after=self._inbox.last, done=number, result=result, text=why[:1000]
+            member=self._number,
+            after=self._inbox.last,
+            done=number,
+            result=result,
+            text=why[:1000],
+            Runs=self._named if self._inbox.running is not None and self._inbox.running.number == self._named else 0,
+            Full=self._full,
         )
         asked = protocol.encode(request)
         _, pending = self._requests.peer.ask(asked, lambda reply: self._take(asked, pending, reply))
@@ -188,7 +214,7 @@ class Group:
             cause = str(error.details.get("cause", "")) if isinstance(error, Aborted) else ""
             if not cause:
                 self._error = self._error or error
-            self._inbox.end(cause or error.message)
+            self._inbox.end(str(error.details.get("end") or REMOVED), cause or error.message)
         if self._asked is not None:  # this was the reply to an earlier request
             self._requests.peer.wake(self._asked)
         elif self._casting is not None and self._inbox.ended is None:
@@ -240,10 +266,7 @@ class Group:
                 f"invalid data: expected bytes, not {type(data).__name__}; encode a text with text.encode()"
             )
         data = bytes(data)
-        if len(data) > MESSAGE_MAX or (state and len(data) > 16 << 10):
-            raise UsageError(
-                "the message is too large: expected at most 1 MiB, or at most 16 KiB as the state of the group"
-            )
+        _check_size(data, 16 << 10 if state else MESSAGE_MAX)
         if self.view is None:
             raise LinesyncFailed(
                 f"group '{self.name}' has no view yet; wait for the first view, and send the message again"
@@ -268,19 +291,11 @@ class Group:
     async def _cast(self, data: bytes, epoch: int, *, state: bool) -> None:
         """Send a message in parts, one after the other."""
         peer = self._requests.peer
-        parts = [data[at : at + _PART] for at in range(0, len(data), _PART)] or [b""]
-        for number, part in enumerate(parts):
-            request = protocol.GroupCast(
-                member=self._number,
-                epoch=epoch,
-                data=protocol.data_word(part),
-                Part=number > 0,
-                More=number + 1 < len(parts),
-                State=state,
-            )
+        for word, part, more in _parts(data):
+            request = protocol.GroupCast(member=self._number, epoch=epoch, data=word, Part=part, More=more, State=state)
             text = protocol.encode(request)
             _, self._part = peer.ask(text)
-            if number and self._asked is None and self._inbox.ended is None:
+            if ((part and self._asked is None) or self._full) and self._inbox.ended is None:
                 self._ask()  # the hub waits until this member has received the earlier parts, too
             await self._reply(text, self._part)
 
@@ -297,8 +312,59 @@ class Group:
         """Leave the group. The events end."""
         tag = self.member.partition("#")[2]
         await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag, member=self._number))
-        self._inbox.end(LEFT)
+        self._inbox.end(LEFT, LEFT)
         self._requests.groups.discard(self)
+
+
+def _check_size(data: bytes, most: int) -> None:
+    if len(data) > most:
+        raise UsageError(
+            "the message is too large: expected at most 1 MiB, or at most 16 KiB as the state of the group"
+        )
+
+
+def _parts(data: bytes) -> Iterator[tuple[str, bool, bool]]:
+    """The parts of a message: the data for the line, whether it is a further part, and whether more parts follow."""
+    for at in range(0, max(len(data), 1), _PART):
+        yield protocol.data_word(data[at : at + _PART]), at > 0, at + _PART < len(data)
+
+
+async def cast_as_member(
+    ask: Callable[..., Awaitable[object]],
+    peer: Conversation,
+    data: bytes,
+    *,
+    name: str,
+    namespace: str,
+    tag: str,
+    timeout: float | None,
+) -> None:
+    """Send a message as a member of this host; see :meth:`Operations.cast_group`."""
+    _check_size(data, MESSAGE_MAX)
+    begin, pause = peer.now(), _PAUSE
+    while True:
+        try:
+            for word, part, more in _parts(data):
+                request = protocol.GroupPost(name=name, data=word, ns=namespace, tag=tag, Part=part, More=more)
+                await ask(request, remaining(timeout, peer.now() - begin))
+            return
+        except LinesyncError as error:
+            if error.details.get("cause") != SEND_AGAIN:
+                raise
+            if timeout is not None and peer.now() - begin + pause > timeout:
+                raise TimedOut(f"timed out after {timeout:g} s: {error.message}") from None
+        await _sleep(peer, pause)
+        pause = min(2 * pause, _PAUSE_MAX)
+
+
+async def _sleep(peer: Conversation, seconds: float) -> None:
+    try:
+        async with peer.timeout(seconds):
+            never = Pending("", None)
+            while True:
+                await peer.wait(never)
+    except TimeoutError:
+        pass  # the time has passed
 
 
 def services_text(services: tuple[Announced, ...]) -> str:

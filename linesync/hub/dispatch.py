@@ -33,6 +33,7 @@ from ..protocol import (
     GroupCast,
     GroupMembers,
     GroupNext,
+    GroupPost,
     Lock,
     Message,
     Receive,
@@ -155,6 +156,8 @@ def _next(services: SyncServices, request: GroupNext, arrival: ArrivalId, client
         number=request.done,
         result=request.result,
         text=request.text,
+        runs=request.Runs,
+        full=request.Full,
     )
 
 
@@ -170,6 +173,21 @@ def _cast(services: SyncServices, request: GroupCast, arrival: ArrivalId, client
         part=request.Part,
         more=request.More,
         state=request.State,
+    )
+
+
+def _post(services: SyncServices, request: GroupPost, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
+    return services.groups.post(
+        arrival,
+        request.ns,
+        request.name,
+        f"{client.host}#{request.tag}" if request.tag else client.host,
+        client,
+        request.data,
+        protocol.data_size(request.data),
+        now,
+        part=request.Part,
+        more=request.More,
     )
 
 
@@ -190,6 +208,7 @@ ARRIVALS: dict[type[Message], Arrive] = {
     ReceiveAll: _receive_all,
     GroupNext: _next,
     GroupCast: _cast,
+    GroupPost: _post,
     GroupMembers: _members_of,
 }
 """For each request that the model decides, the function that passes the request to the model and returns the outcomes. It

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from linesync.client import group_events
 from linesync.client.aio import Client
 from linesync.client.groups import Announced, Group, Message, Step, View
 from linesync.errors import LinesyncError
@@ -140,3 +143,56 @@ def test_a_message_that_is_given_up_in_the_middle_is_not_delivered_and_the_next_
         world.run(group.cast(b"next"), limit=120.0)
         world.settle(lambda: bool(seen), limit=120.0)
         assert seen == [b"next"]
+
+
+def test_messages_behind_a_waiting_step_are_bounded_until_the_round_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_events, "UNREAD_MAX", 20_000)
+    with World(seed=14) as world:
+        other: Group = world.run(world.client().group("net", tag="other"))
+        sent = [world.random.randbytes(5_000) for _ in range(30)]
+        events: list[Any] = []
+        held: list[Step] = []
+        group: Group = world.run(world.client().group("net", services=[Announced(1, "s1"), Announced(2, "s2")]))
+
+        async def read(member: Group, *, holds: bool) -> None:
+            async for event in member.events():
+                if isinstance(event, Step):
+                    if holds and event.kind == "activate" and event.service == 1 and not held:
+                        held.append(event)
+                    else:
+                        await member.done(event)
+                if holds:
+                    events.append(event.data if isinstance(event, Message) else event)
+
+        async def send() -> None:
+            for data in sent:
+                await other.cast(data)
+
+        world.start(read(other, holds=False))
+        world.start(read(group, holds=True))
+        world.settle(lambda: bool(held))
+        sending = world.start(send())
+        world.pass_time(20.0)
+        assert sending.done(), "the sender has room in the log of the hub"
+        assert 20_000 < group._inbox.size < 50_000 and not any(data in events for data in sent)
+        world.run(group.done(held[0]))
+        world.settle(lambda: sent[-1] in events)
+        assert [event for event in events if isinstance(event, bytes)] == sent
+
+
+def test_the_error_of_a_late_step_names_it_although_the_member_has_not_reported_the_steps_before_it() -> None:
+    with World(seed=15) as world:
+        services = [Announced(number, f"s{number}", timeout=5.0) for number in (1, 2, 3, 4)]
+        group: Group = world.run(world.client().group("net", on_failure="stop", services=services))
+        failed: list[str] = []
+
+        async def read() -> None:
+            async for event in group.events():
+                if isinstance(event, Step) and event.kind == "failed":
+                    failed.append(event.text)
+                elif isinstance(event, Step) and (event.kind, event.service) != ("init", 3):
+                    await group.done(event)
+
+        world.start(read())
+        world.settle(lambda: bool(failed), limit=20.0)
+        assert failed[0].startswith("hub: init of service 3 's3' was not done within ")

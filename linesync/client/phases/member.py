@@ -167,8 +167,8 @@ class Member:
                 raise
             finally:
                 self._running = None
-            if not task.cancelled() and (error := task.exception()) is not None:
-                self._say(f"a step could not be reported: {error}")
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    self._say(f"a step could not be reported: {error}")
 
     async def _run(self, step: Step) -> None:
         """Run a step and report its end."""

@@ -2,13 +2,12 @@
 
 1. Each change of the members makes a view with an id that never repeats. All members that go at the same time leave in one
    view. A line that is lost for less than the lease of its host changes nothing.
-2. The hub orders everything in one log (:mod:`.log`). So all members see the same views and messages in the same order.
-3. A message names the view that its sender saw. If that view has ended, nothing is delivered and the sender gets an error.
-   So a message is delivered in its own view, or not at all.
+2. A member that joins is in the next view. This view is formed immediately if all members have acknowledged the present view.
+   Otherwise it is formed when they have, after ``SHARED`` seconds, or when a member leaves. So many members that join at the
+   same time share few views. Without that, each of n members gets n views with n names, which takes minutes on serial lines.
+3. The hub orders everything in one log (:mod:`.log`). So all members see the same views and messages in the same order.
 4. Below its quorum a group is *short*: it forms views, but it delivers no message and runs no round.
-5. A sender whose messages have not been sent to all waits for its reply. If nothing can be sent to a member for ``SLOW`` seconds
-   while senders wait, or while the log has more than ``LOG_MAX`` events, that member is removed.
-6. The state that the members set (``state``) goes to each newcomer, directly after its first view.
+5. The state that the members set (``state``) goes to each newcomer, directly after its first view with the quorum.
 """
 
 from __future__ import annotations
@@ -16,29 +15,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 
-from ...errors import Aborted, LinesyncFailed, Mismatch, UsageError
-from ..decisions import Batch, Failed, Granted, GroupEvent, Outcome, Posted
+from ...errors import Aborted, LinesyncFailed, Mismatch
+from ...group_kinds import ABORT, ENDED, FAILED, LEFT, REMOVED, STATE, STOPPED, VIEW
+from ..decisions import Batch, Failed, Granted, GroupEvent, Outcome
 from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import ABORT, END, FAILED, FIRST, LAST, MESSAGE, PART, STATE, STOPPED, VIEW, Log
+from .log import Log, Room
 from .member import Member
-from .round import NONE, STOPPING, Round
+from .messages import SLOW, Messages
+from .round import Round
+from .transitions import FULL_VIEW, SHORT_VIEW, STOPPING
 
-__all__ = ["Group"]
+__all__ = ["Group", "kind_of_end"]
 
-WINDOW = 256 << 10  # bytes of one sender's messages that not all members have received; above that, the sender waits
-SLOW = 30.0  # seconds that senders wait for a member that receives nothing
-LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
+SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
 WHY_CHARS = 1000  # characters of the reason why a service has ended
+SERVICES_SHOWN = 2000  # services of all members in the state of a group; of more, only those with an event are shown
+UNEVENTFUL = ("waiting", "done", "active")  # the states of services that are omitted first
 MISSING_MAX = 100  # members that have left and are named
-ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
-PART_MAX = 32 << 10  # most characters of one part of a message
-MESSAGE_BYTES = 1 << 20  # most bytes of one message
 
-LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
-TOO_SLOW, GROUP_STOPPED = "too slow", "the group was stopped"
+GAVE_UP, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "gave up", "excluded", "too slow", "the group was stopped"
+"""Causes of the end of a membership, besides ``left`` and the causes of lost hosts and clients."""
 
 
 class Group:
@@ -47,6 +46,7 @@ class Group:
     :param key: its namespace and name.
     :param next_ring: returns the id of the next view.
     :param note: notes a change for followers.
+    :param room: the room of the logs of all groups.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Group:
         journal: Journal,
         next_ring: Callable[[], Ring],
         note: Callable[[str, tuple[str, str], str, int | None, str], None],
+        room: Room,
     ) -> None:
         self.key = key
         self.title = f"group '{key[1]}'" + (f" of namespace '{key[0]}'" if key[0] != "default" else "")
@@ -64,16 +65,13 @@ class Group:
         self.terms = Terms()
         self.ring = NO_RING
         self.short = False
+        self.view = 0
+        """The number of the view in the log."""
         self.missing: dict[str, str] = {}
-        self.log = Log(journal, key)
+        self.log = Log(journal, key, room)
         self.round = Round(self)
-        self.data = ""
-        """The state that the members have set."""
-        self.data_sender = ""
-        self.dropped = 0
+        self.messages = Messages(self, journal)
         self.stale = 0
-        self.slow_since: float | None = None
-        """Since when a sender waits without progress."""
         self.removed: list[tuple[Member, str]] = []
         """The members that were removed since the last call of :meth:`take_removed`; the text is the cause if the member has
         not been notified."""
@@ -85,14 +83,31 @@ class Group:
 
     @property
     def active(self) -> list[Member]:
-        """The members that get events, the oldest first."""
-        return [member for member in self.members.values() if not member.passive]
+        """The members of the view that get events, the oldest first."""
+        return [member for member in self.members.values() if not member.passive and not member.joining]
 
-    def touch(self, *members: Member) -> None:
-        """The group, or these members, have changed."""
+    @property
+    def _joining(self) -> list[Member]:
+        """The members that are not in the view yet, the oldest first."""
+        return [member for member in self.members.values() if member.joining]
+
+    def touch(self) -> None:
+        """The group has changed, without its members."""
         self._journal.mark("group", self.key)
+
+    def touch_members(self, *members: Member) -> None:
+        """These members have changed, without their services."""
         for member in members:
             self._journal.mark("group member", (*self.key, member.number))
+
+    def touch_services(self, member: Member) -> None:
+        """A member and its services have changed."""
+        self.touch_members(member)
+        self._journal.mark("group services", (*self.key, member.number))
+
+    def touch_past(self, epoch: int) -> None:
+        """An earlier round was added or removed."""
+        self._journal.mark("group past", (*self.key, epoch))
 
     def note(self, kind: str, who: str = "", why: str = "", value: int | None = None) -> None:
         self._note(kind, self.key, who, value, why)
@@ -100,7 +115,7 @@ class Group:
     # -- members -------------------------------------------------------------------------------------------------------------
 
     def join(self, member: Member, terms: Terms, now: float) -> None:
-        """Add a member, and form a view.
+        """Add a member, which will be in the next view.
 
         :raises Mismatch: the member is there already, or its terms differ from those of the group.
         :raises LinesyncFailed: the group is being stopped.
@@ -110,6 +125,9 @@ class Group:
                 f"{member.name} is already a member of {self.title}; choose another tag, or let it leave first",
                 details={"member": member.name},
             )
+        if self.members and member.passive:  # a term that it does not name is that of the group
+            named = {name: value for name, value in terms.as_dict().items() if value != Terms.FIELDS[name][1]}
+            terms = self.terms.but(**named)
         if self.members and terms != self.terms:
             mine, its = terms.as_json(), self.terms.as_json()
             parts = [f"{name} {its[name]!r}, not {mine[name]!r}" for name in mine if mine[name] != its[name]]
@@ -119,10 +137,9 @@ class Group:
         self.terms = terms
         member.sent = self.log.last
         self._add(member)
-        self.touch(member)
-        self.missing.pop(member.name, None)
+        self.touch_services(member)
+        self.touch()
         self.note("member joined", member.name)
-        self._change((member,), {}, "", now)
 
     def _add(self, member: Member) -> None:
         self.members[member.number] = member
@@ -138,14 +155,17 @@ class Group:
         left: dict[str, str] = {}
         for member, cause in members.items():
             del self.members[member.number], self.by_name[member.name]
-            self.touch(member)
-            left[member.name] = self.missing[member.name] = cause
+            self.touch_services(member)
+            if not member.joining:
+                left[member.name] = self.missing[member.name] = cause
             self.note("member left", member.name, cause)
             outcomes += self._dismiss(member, cause)
         while len(self.missing) > MISSING_MAX:
             del self.missing[next(iter(self.missing))]
         if left:
-            self._change((), left, "", now)
+            self._change(left, "", now)
+        elif members and not self.members:
+            self._empty()
         return outcomes
 
     def _dismiss(self, member: Member, cause: str) -> list[Outcome]:
@@ -156,7 +176,7 @@ class Group:
             outcomes.append(Failed(arrival=member.cast, client=member.client, error=error))
         if member.poll:
             last = self.log.last_of((ABORT, FAILED, STOPPED), member.sent)
-            events = (*last, GroupEvent(self.log.last, END, data=cause))
+            events = (*last, GroupEvent(self.log.last, kind_of_end(cause), data=cause))
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=events)))
         self.removed.append((member, "" if member.poll or member.passive else cause))
         return outcomes
@@ -168,19 +188,31 @@ class Group:
 
     # -- views ---------------------------------------------------------------------------------------------------------------
 
-    def _change(
-        self, joined: tuple[Member, ...], left: dict[str, str], why: str, now: float, only: int | None = None
-    ) -> None:
+    def _join_due(self, now: float) -> bool:
+        """Whether a view with the members that are joining is formed now."""
+        joining = self._joining
+        return bool(joining) and not self.stopping and (self._acknowledged or joining[0].since + SHARED <= now)
+
+    @property
+    def _acknowledged(self) -> bool:
+        """Whether all members have received the present view, and ask for the next events."""
+        return all(member.poll and member.sent >= self.view for member in self.active)
+
+    def _change(self, left: dict[str, str], why: str, now: float, only: int | None = None) -> None:
         """Form a view, and begin its round."""
         stopping = self.stopping
+        joined = self._joining
         if not stopping:
             if why != "retry":
                 self.round.attempts = 0
             self.round.abort(why or _changed(joined, left), now)
         self.ring = self._next_ring()
         for member in self.members.values():
-            member.partial = 0
-        self.touch(*self.members.values())
+            member.partial, member.poster = 0, ""
+        for member in joined:
+            member.sent = self.log.last
+            self.missing.pop(member.name, None)
+        self.touch_members(*self.members.values())
         self.short = len(self.members) < self.terms.quorum
         view = ViewState(
             ring=self.ring,
@@ -191,25 +223,28 @@ class Group:
             why=why,
             short=self.short,
         )
-        self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
+        self.view = self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
         self.note("view formed", value=self.ring.epoch, why=why)
-        if self.data_sender:
-            for member in joined:
-                if not member.passive:
-                    self.log.append(STATE, sender=self.data_sender, data=self.data, only=(member.number,))
+        self._send_state()
         if stopping:
             self.round.advance(now)
         elif not self.short and self.members:
             self.round.begin(now, only)
         if not self.members:
-            self._forget()
+            self._empty()
         self.touch()
 
-    def _forget(self) -> None:
+    def _send_state(self) -> None:
+        """Send the state of the group to the members that get it with this view."""
+        event = SHORT_VIEW if self.short else FULL_VIEW
+        numbers = [member.number for member in self.members.values() if member.view(event) and not member.passive]
+        if numbers and self.messages.data_sender:
+            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=tuple(numbers))
+
+    def _empty(self) -> None:
         """The last member has left: the next one begins a new group, after the same rounds."""
-        self.data = self.data_sender = ""
-        self.ring, self.short = NO_RING, False
-        self.slow_since = None
+        self.ring, self.short, self.view = NO_RING, False, 0
+        self.messages.forget()
         self.log.trim(())
 
     @property
@@ -219,122 +254,49 @@ class Group:
 
     def rerun(self, why: str, now: float, only: int | None = None) -> None:
         """Form a view with the same members, for another round."""
-        self._change((), {}, why, now, only)
+        self._change({}, why, now, only)
 
     def stop(self, now: float) -> None:
         """Begin to stop: run the stop steps backwards. :meth:`settle` ends the group after them."""
         if self.stopping:
             return
-        self.round.abort(GROUP_STOPPED, now)
-        self.round.stop(now)
-
-    # -- messages ----------------------------------------------------------------------------------------------------------
-
-    def cast(
-        self,
-        arrival: str,
-        member: Member,
-        epoch: int,
-        data: str,
-        size: int,
-        *,
-        part: bool,
-        more: bool,
-        state: bool,
-        now: float,
-    ) -> list[Outcome]:
-        """Order a message, or a part of one. The sender's reply waits while not all members have received enough.
-
-        :param epoch: the view that the sender saw.
-        :param size: the bytes of the data, which ``data`` has in the form for the line.
-        :param part: it belongs to the parts that came before.
-        :param more: other parts of the message follow.
-        :param state: it replaces the state of the group.
-        :raises Aborted: the view has ended.
-        :raises LinesyncFailed: the group is short, or an earlier message of the member has not been answered.
-        """
-        self._refuse(member, epoch)
-        if (part or more) and not size:
-            raise UsageError(f"a part of a message to {self.title} is empty; send the message in fewer parts")
-        if part and not member.partial:
-            raise UsageError(f"the part of a message to {self.title} belongs to no message; send the first part first")
-        size += member.partial if part else 0
-        if len(data) > PART_MAX or size > MESSAGE_BYTES or (state and (part or more)):
-            raise UsageError(
-                f"the message to {self.title} is too large: it may have 1 MiB, and the state of a group {PART_MAX >> 10} KiB"
-            )
-        kind = (PART if more else LAST) if part else (FIRST if more else MESSAGE)
-        number = self.log.append(kind, sender=member.name, data=data)
-        member.partial = size if more else 0
-        if state:
-            self.data, self.data_sender = data, member.name
-        self.touch(member)
-        if self._has_room(member):
-            return [Granted(arrival=arrival, client=member.client, value=Posted(number=number))]
-        member.cast, member.cast_number = arrival, number
-        self.touch(member)
-        return []
-
-    def _has_room(self, member: Member) -> bool:
-        return self.log.outstanding(member.name) <= WINDOW and self.log.size <= ROOM_OF_LOG
-
-    def _refuse(self, member: Member, epoch: int) -> None:
-        """Refuse a message that must not be ordered."""
-        if member.cast:
-            raise LinesyncFailed(
-                f"{member.name} must wait for the reply to its last message to {self.title} before it sends another one"
-            )
-        if epoch != self.ring.epoch:
-            self.dropped += 1
-            self.touch()
-            raise Aborted(
-                f"the message to {self.title} was not delivered: the view in which it was sent has ended; send it again in the"
-                " new view",
-                details={"cause": "view ended"},
-            )
-        if self.short:
-            gone = [f"{name} ({cause})" for name, cause in self.missing.items()]
-            raise LinesyncFailed(
-                f"the message to {self.title} was not delivered: it has {len(self.members)} of at least {self.terms.quorum}"
-                f" members; missing: {names_in_words(gone, len(gone))}; send it again when they have joined",
-                details={"missing": dict(self.missing)},
-            )
+        self.round.stop(GROUP_STOPPED, now)
 
     # -- requests for events -------------------------------------------------------------------------------------------------
 
-    def poll(self, arrival: str, member: Member) -> list[Outcome]:
+    def poll(self, arrival: str, member: Member, *, runs: int = 0, full: bool = False) -> list[Outcome]:
         """A member asks for the next events. An earlier request of it ends without events."""
         outcomes: list[Outcome] = []
         if member.poll and member.poll != arrival:
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=())))
-        member.poll = arrival
-        self.touch(member)
+        member.poll, member.runs, member.full = arrival, runs, full
+        self.touch_members(member)
         return outcomes
 
     def report(self, member: Member, number: int, result: str, text: str, now: float) -> list[Outcome]:
         """A member reports the end of a step, or of a service."""
-        if result == "ended":
+        if result == "ended" and not member.joining:
             service = member.services.get(number)
             if service is not None:
                 why = f"service {number} '{service.name}' has ended" + (f": {text}" if text else "")
                 self.note("service ended", member.name, why, number)
                 if number in member.active:
                     member.ended[number] = text[:WHY_CHARS]
-                    self.touch(member)
+                    self.touch_members(member)
                 if service.keystone:
                     self.stop(now)
                 elif self.round.running and number not in member.active:
                     self.round.service_ended(member, number, why, now)
                     return self._after_failure(member, now)
             return []
-        if not self.round.report(member, number, result, text, now):
+        if result == "ended" or not self.round.report(member, number, result, text, now):
             self.stale += 1
             self.touch()
             return []
         return self._after_failure(member, now)
 
     def _after_failure(self, member: Member, now: float) -> list[Outcome]:
-        if self.round.state == "failed" and self.terms.on_failure == "exclude":
+        if self.round.state == FAILED and self.round.policy == "exclude":
             return self.remove([member], f"{EXCLUDED}: {self.round.why}", now)
         return []
 
@@ -344,7 +306,9 @@ class Group:
         """When to call :meth:`handle_timer`, or None."""
         times = [member.deadline for member in self.active]
         times.append(self.round.retry_at)
-        times.append(self.slow_since + SLOW if self.slow_since is not None else None)
+        times += [member.since + SHARED for member in self._joining[:1] if not self.stopping]
+        slow_since = self.messages.slow_since
+        times.append(slow_since + SLOW if slow_since is not None else None)
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Outcome]:
@@ -357,10 +321,10 @@ class Group:
             outcomes += self._after_failure(due[1], now)
         if self.round.retry_at is not None and self.round.retry_at <= now:
             self.rerun("retry", now, None if self.round.only < 0 else self.round.only)
-        if self.slow_since is not None and self.slow_since + SLOW <= now:
-            self.slow_since = now
-            self.touch()
-            outcomes += self.remove(self._slowest(), TOO_SLOW, now)
+        slow_since = self.messages.slow_since
+        if slow_since is not None and slow_since + SLOW <= now:
+            outcomes += self.remove(self.messages.slowest(), TOO_SLOW, now)
+            self.messages.watch(now, progress=True)
         return outcomes
 
     def extend(self, now: float) -> None:
@@ -368,20 +332,9 @@ class Group:
         for member in self.active:
             if member.steps:
                 member.began = now
-                self.touch(member)
-        if self.slow_since is not None:
-            self.slow_since = now
-            self.touch()
-
-    @property
-    def _crowded(self) -> bool:
-        """Whether a member that asks for nothing holds up others."""
-        return len(self.log) > LOG_MAX or any(member.cast for member in self.active)
-
-    def _slowest(self) -> list[Member]:
-        """The members to which least was sent, if they hold up others."""
-        floor = min((member.sent for member in self.active), default=0)
-        return [one for one in self.active if self._crowded and one.sent == floor < self.log.last and not one.poll]
+                self.touch_members(member)
+        if self.messages.slow_since is not None:
+            self.messages.wait_since(now)
 
     # -- after each input ------------------------------------------------------------------------------------------------------
 
@@ -390,26 +343,24 @@ class Group:
         outcomes: list[Outcome] = []
         if self.round.state == STOPPED:
             outcomes += self.remove(list(self.members.values()), GROUP_STOPPED, now)
-            self.round.state = NONE
-            self.touch()
+            if self.round.state == STOPPED:  # there was no member, so no view has ended
+                self.round.abort(GROUP_STOPPED, now)
+        if self._join_due(now):
+            self._change({}, "", now)
         for member in self.active:
             if member.poll and member.sent < self.log.last:
                 outcomes += self._serve(member)
         trimmed = self.log.trim([member.sent for member in self.active])
         if trimmed:
-            outcomes += self._answer_senders()
-        if not self._crowded:
-            slow_since = None
-        else:
-            slow_since = now if trimmed or self.slow_since is None else self.slow_since
-        if slow_since != self.slow_since:
-            self.slow_since = slow_since
-            self.touch()
+            outcomes += self.messages.answer_senders()
+        self.messages.watch(now, progress=trimmed)
         return outcomes
 
     def _serve(self, member: Member) -> list[Outcome]:
         """Answer the request of a member if there are events for it."""
-        self.touch(member)
+        if member.full and not self.log.last_of((ABORT,), member.sent):
+            return []
+        self.touch_members(member)
         events = self.log.read(member.sent, member.number, {step.number for step in member.steps})
         if not events:
             member.sent = self.log.last
@@ -418,21 +369,9 @@ class Group:
         member.sent = events[-1].number
         return [Granted(arrival=arrival, client=member.client, value=Batch(events=tuple(events)))]
 
-    def _answer_senders(self) -> list[Outcome]:
-        """Answer the senders that have room again."""
-        outcomes: list[Outcome] = []
-        for member in self.active:
-            if member.cast and self._has_room(member):
-                posted = Posted(number=member.cast_number)
-                outcomes.append(Granted(arrival=member.cast, client=member.client, value=posted))
-                member.cast = ""
-                self.touch(member)
-        return outcomes
-
     # -- state -----------------------------------------------------------------------------------------------------------------
 
     def status(self, waiting: int, now: float) -> GroupState:
-        slow = set(self._slowest())
         return GroupState(
             namespace=self.key[0],
             name=self.key[1],
@@ -440,58 +379,70 @@ class Group:
             terms=self.terms,
             short=self.short,
             missing=dict(self.missing),
-            members=tuple(
-                [
-                    GroupMemberState(
-                        name=member.name,
-                        client=member.client.number,
-                        since=now - member.since,
-                        behind=0 if member.passive else self.log.last - member.sent,
-                        slow=member in slow,
-                        services=self.round.service_states(member, now),
-                    )
-                    for member in self.members.values()
-                ]
-            ),
+            members=tuple(self._member_states(now)),
             round=self.round.status(now),
             rounds=self.round.past_states(now),
-            dropped=self.dropped,
+            dropped=self.messages.dropped,
             stale=self.stale,
             waiting=waiting,
         )
 
+    def _member_states(self, now: float) -> list[GroupMemberState]:
+        """The states of the members. A reply has a limited size, so of very many services only some are shown."""
+        slow = set(self.messages.slowest())
+        all_shown = sum(len(member.services) for member in self.members.values()) <= SERVICES_SHOWN
+        room, states = SERVICES_SHOWN, []
+        for member in self.members.values():
+            services = self.round.service_states(member, now)
+            if not all_shown:
+                services = tuple([one for one in services if one.state not in UNEVENTFUL])[:room]
+                room -= len(services)
+            states.append(
+                GroupMemberState(
+                    name=member.name,
+                    client=member.client.number,
+                    since=now - member.since,
+                    behind=0 if member.passive or member.joining else self.log.last - member.sent,
+                    slow=member in slow,
+                    services=services,
+                )
+            )
+        return states
+
     def kept(self) -> KeptGroup:
         return KeptGroup(
-            self.number,
-            self.terms,
-            self.ring,
-            self.short,
-            dict(self.missing),
-            self.log.last,
-            self.data,
-            self.data_sender,
-            self.dropped,
-            self.stale,
-            self.slow_since,
-            self.round.kept(),
-            tuple(self.round.past),
+            number=self.number,
+            terms=self.terms,
+            ring=self.ring,
+            short=self.short,
+            view=self.view,
+            missing=dict(self.missing),
+            last=self.log.last,
+            dropped=self.messages.dropped,
+            stale=self.stale,
+            slow_since=self.messages.slow_since,
+            round=self.round.kept(),
         )
 
     def restore(self, kept: KeptGroup, shift: float) -> None:
         self.number, self.terms, self.ring, self.short = kept.number, kept.terms, kept.ring, kept.short
-        self.missing = dict(kept.missing)
+        self.missing, self.view = dict(kept.missing), kept.view
         self.log.last = kept.last
-        self.data, self.data_sender = kept.data, kept.data_sender
-        self.dropped, self.stale = kept.dropped, kept.stale
-        self.slow_since = kept.slow_since + shift if kept.slow_since is not None else None
-        self.round.restore(kept.round, kept.rounds, shift)
+        self.messages.dropped, self.stale = kept.dropped, kept.stale
+        self.messages.slow_since = kept.slow_since + shift if kept.slow_since is not None else None
+        self.round.restore(kept.round, shift)
 
     def put_back(self, member: Member) -> None:
         """Add a stored member. Members are added in the order in which they joined."""
         self._add(member)
 
 
-def _changed(joined: tuple[Member, ...], left: dict[str, str]) -> str:
+def kind_of_end(cause: str) -> str:
+    """The kind of the last event of a member that is removed for a cause."""
+    return LEFT if cause == LEFT else ENDED if cause == GROUP_STOPPED else REMOVED
+
+
+def _changed(joined: Iterable[Member], left: dict[str, str]) -> str:
     """Why a view ended, as a clause."""
     parts = [f"{member.name} joined" for member in joined]
     parts += [f"{name} left ({cause})" for name, cause in left.items()]

@@ -14,21 +14,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...errors import LinesyncFailed, NotAllowed, UsageError
-from ..decisions import ArrivalId, GroupEvent, Names, Outcome
-from ..kept.groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
-from ..kept.rows import Rows, by_key, by_number
+from ...group_kinds import LEFT
+from ..decisions import ArrivalId, Names, Outcome
+from ..kept.rows import Rows
 from ..kept.waits import AtGroup
 from ..participants import Client, check_member, check_name, check_timeout
 from ..state.group import Announced, GroupState, Ring, Terms
 from ..sync.place import Place
 from ..sync.waits import Wait, Waits
 from ..timers import Timers
-from .checks import MEMBERS_MAX, check_services, check_terms
-from .group import GAVE_UP, LEFT, Group
-from .log import KINDS
+from .checks import check_services, check_terms
+from .group import GAVE_UP, Group
+from .group_limits import MEMBERS_MAX, MEMBERS_OF_HOST, SERVICES_OF_HOST
+from .log import Room
 from .member import Member
 from .members import Members
 from .members_wait import MembersPlace
+from .storing import GroupRows
 
 __all__ = ["Groups"]
 
@@ -51,11 +53,10 @@ class Groups:
         self._places: dict[_Key, MembersPlace] = {}
         self._timers: Timers[_Key] = Timers()
         self._epoch = 0
+        self._room = Room()
         journal = waits.journal
         self._members = Members(journal)
-        journal.source("group", self._kept, lambda: self._groups)
-        journal.source("group member", self._kept_member, self._member_keys)
-        journal.source("group entry", self._kept_entry, self._entry_keys)
+        self._rows = GroupRows(journal, self._groups, self._members)
         journal.counter("group epoch", lambda: self._epoch)
 
     # -- members -------------------------------------------------------------------------------------------------------
@@ -98,12 +99,25 @@ class Groups:
             )
         if len(group.members) >= MEMBERS_MAX:
             raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
+        self._check_host(client.host, len(services))
         by_id = {one.id: one for one in services}
         found = Member(self._members.next_number(), member, client, arrival, passive, by_id, now, 0)
         group.join(found, terms, now)
         self._keep(group)
         self._members.add(group, found)
         return found, self._settle([group], now)
+
+    def _check_host(self, host: str, services: int, members: int = 1) -> None:
+        """Refuse further members or services of a host that has too many."""
+        found = [member for _, member in self._members.of_host(host)]
+        if len(found) + members > MEMBERS_OF_HOST:
+            raise LinesyncFailed(
+                f"{host} is a member of groups {MEMBERS_OF_HOST} times, which is the limit; leave some first"
+            )
+        if services > 0 and sum(len(member.services) for member in found) + services > SERVICES_OF_HOST:
+            raise LinesyncFailed(
+                f"the members of {host} have too many services: at most {SERVICES_OF_HOST} in all groups; leave some first"
+            )
 
     def leave(
         self, namespace: str, name: str, member: str, client: Client, now: float, number: int = 0
@@ -115,14 +129,24 @@ class Groups:
         :raises NotAllowed: the member is on another host.
         """
         group = self._find(namespace, name)
-        found = group.by_name.get(member)
-        if number and (found is None or found.number != number):
+        if number and (member not in group.by_name or group.by_name[member].number != number):
             self._members.get(number, client)
-        if found is None:
-            raise LinesyncFailed(f"{member} is not a member of {group.title}; see 'linesync group members {name}'")
-        if found.client.host != client.host:
-            raise NotAllowed(f"{member} cannot be removed from {group.title} by {client.host}: only its own host can")
+        found = self._member(group, member, client)
         return self._remove([(group, found, LEFT)], now)
+
+    @staticmethod
+    def _member(group: Group, member: str, client: Client) -> Member:
+        """The member with a name, for a script of its host."""
+        found = group.by_name.get(member)
+        if found is None:
+            raise LinesyncFailed(
+                f"{member} is not a member of {group.title}; see 'linesync group members {group.key[1]}'"
+            )
+        if found.client.host != client.host:
+            raise NotAllowed(
+                f"{client.host} cannot act as {member} in {group.title}: only a script on its own host can"
+            )
+        return found
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
         """A client gave up its request to join, because it got no reply: it is no member."""
@@ -137,8 +161,9 @@ class Groups:
         services = tuple(services)
         group, found = self._members.get(member, client)
         check_services(services)
-        found.announce(services)
-        group.touch(found)
+        self._check_host(client.host, len(services) - len(found.services), members=0)
+        found.announce(services, now)
+        group.touch_services(found)
         group.round.advance(now)
         return self._settle([group], now)
 
@@ -155,17 +180,21 @@ class Groups:
         number: int = 0,
         result: str = "done",
         text: str = "",
+        runs: int = 0,
+        full: bool = False,
     ) -> list[Outcome]:
         """A member asks for its events after a number. An earlier request of it ends without events.
 
         :param number: the step that it reports, or the service that has ended by itself; 0 with ``done`` for no report.
         :param result: ``done``, ``again``, ``failed`` or ``ended``.
+        :param runs: the step that it runs now, while later steps wait; 0 if it is not known.
+        :param full: it has many unread messages: it gets events only when its round has ended.
         :raises Aborted: it is no longer a member.
         """
         group, found = self._members.get(member, client, last=True)
         if result not in ("done", "again", "failed", "ended"):
             raise UsageError(f"invalid result '{result[:20]}': expected done, again, failed or ended")
-        outcomes = group.poll(arrival, found)
+        outcomes = group.poll(arrival, found, runs=runs, full=full)
         if number or result == "ended":
             outcomes += group.report(found, number, result, text[:TEXT_MAX], now)
         return outcomes + self._settle([group], now)
@@ -184,9 +213,32 @@ class Groups:
         more: bool = False,
         state: bool = False,
     ) -> list[Outcome]:
-        """A member sends a message, or a part of one; parameters and errors are those of :meth:`Group.cast`."""
+        """A member sends a message, or a part of one; parameters and errors are those of :meth:`Messages.cast`."""
         group, found = self._members.get(member, client)
-        outcomes = group.cast(arrival, found, epoch, data, size, part=part, more=more, state=state, now=now)
+        outcomes = group.messages.cast(arrival, found, epoch, data, size, part=part, more=more, state=state)
+        return outcomes + self._settle([group], now)
+
+    def post(
+        self,
+        arrival: ArrivalId,
+        namespace: str,
+        name: str,
+        member: str,
+        client: Client,
+        data: str,
+        size: int,
+        now: float,
+        *,
+        part: bool = False,
+        more: bool = False,
+    ) -> list[Outcome]:
+        """A script of the host of a member sends a message as this member; see :meth:`Messages.post`.
+
+        :raises LinesyncFailed: there is no such member.
+        """
+        group = self._find(namespace, name)
+        found = self._member(group, member, client)
+        outcomes = group.messages.post(arrival, found, client, data, size, part=part, more=more)
         return outcomes + self._settle([group], now)
 
     # -- requests of others --------------------------------------------------------------------------------------------
@@ -345,16 +397,18 @@ class Groups:
                 waits += self._places[key].all()
             if key in self._groups:
                 forgotten += bool(self._groups[key].members)
-                outcomes += self._forget(self._groups[key], now)
+                outcomes += self._delete(self._groups[key], now)
         return forgotten, waits, outcomes
 
-    def _forget(self, group: Group, now: float) -> list[Outcome]:
+    def _delete(self, group: Group, now: float) -> list[Outcome]:
         """Remove all members of a group, and the group."""
         outcomes = group.remove(list(group.members.values()), "the group was reset", now)
         outcomes += self._settle([group], now)
         del self._groups[group.key]
         self._timers.cancel(group.key)
-        self.waits.journal.mark("group", group.key)
+        group.touch()
+        for epoch in group.round.past:
+            group.touch_past(epoch)
         return outcomes
 
     def forget_place(self, place: MembersPlace) -> None:
@@ -374,7 +428,7 @@ class Groups:
         return found
 
     def _made(self, key: _Key) -> Group:
-        return Group(key, self.waits.journal, self._next_ring, self.waits.note)
+        return Group(key, self.waits.journal, self._next_ring, self.waits.note, self._room)
 
     def _keep(self, group: Group) -> None:
         """Keep a group that has its first member. Forget the oldest group without members if there are too many."""
@@ -386,7 +440,7 @@ class Groups:
         if len(self._groups) > GROUPS_MAX:
             empty = next((one for one in self._groups.values() if not one.members), None)
             if empty is not None:
-                self._forget(empty, 0.0)
+                self._delete(empty, 0.0)
 
     def _find(self, namespace: str, name: str) -> Group:
         check_name("namespace", namespace)
@@ -424,61 +478,11 @@ class Groups:
 
     # -- storing -------------------------------------------------------------------------------------------------------
 
-    def _kept(self, key: _Key) -> KeptGroup | None:
-        group = self._groups.get(key)
-        return group.kept() if group is not None else None
-
-    def _kept_member(self, key: tuple[str, str, int]) -> KeptGroupMember | None:
-        group = self._groups.get(key[:2])
-        member = group.members.get(key[2]) if group is not None else None
-        return member.kept() if member is not None else None
-
-    def _member_keys(self) -> Iterable[tuple[str, str, int]]:
-        return [(*key, number) for key, group in self._groups.items() for number in group.members]
-
-    def _kept_entry(self, key: tuple[str, str, int]) -> KeptEntry | None:
-        group = self._groups.get(key[:2])
-        return group.log.kept(key[2]) if group is not None else None
-
-    def _entry_keys(self) -> Iterable[tuple[str, str, int]]:
-        return [(*key, number) for key, group in self._groups.items() for number in group.log]
-
     def restore(self, rows: Rows) -> None:
         """Restore the groups, without the waits for members; raises BadRow."""
-        numbered = self.waits.journal.numbered
         self._epoch = rows.counter("group epoch", 0)
         self._members.last_number = rows.counter("group members", 0)
-
-        def group(key: list[str], kept: KeptGroup) -> None:
-            namespace, name = key
-            found = self._groups[namespace, name] = self._made((namespace, name))
-            found.restore(kept, rows.shift)
-            numbered(found.number)
-
-        def member(key: list[str], kept: KeptGroupMember) -> None:
-            namespace, name, number = key
-            found = self._groups[namespace, name]
-            client = rows.clients.client(kept.host, kept.client, kept.principal)
-            one = Member.restore(int(number), kept, client, rows.shift)
-            if one.name in found.by_name:
-                raise ValueError(f"{one.name} is a member twice")
-            found.put_back(one)
-            self._members.add(found, one)
-
-        def entry(key: list[str], kept: KeptEntry) -> None:
-            namespace, name, number = key
-            log = self._groups[namespace, name].log
-            if kept.kind not in KINDS or not 0 < int(number) <= log.last:
-                raise ValueError("its kind is not known, or its group has fewer events")
-            log.put(GroupEvent(int(number), kept.kind, kept.service, kept.sender, kept.data, kept.only))
-
-        def ended(key: list[str], kept: KeptEndedMember) -> None:
-            self._members.ended[int(key[0])] = kept
-
-        rows.each("group", KeptGroup, group, by_number)
-        rows.each("group member", KeptGroupMember, member, by_key)
-        rows.each("group entry", KeptEntry, entry, by_key)
-        rows.each("group ended", KeptEndedMember, ended, by_key)
+        self._rows.restore(rows, self._made, self.waits.journal.numbered)
         for found in self._groups.values():
             self._set_timer(found)
 

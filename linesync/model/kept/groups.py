@@ -6,7 +6,17 @@ from ..state.group import Announced, Ring, Terms
 from ..state.principal import Principal
 from ..state.record import State
 
-__all__ = ["KeptEndedMember", "KeptEntry", "KeptGroup", "KeptGroupMember", "KeptPastRound", "KeptRound", "KeptStep"]
+__all__ = [
+    "KeptEndedMember",
+    "KeptEntry",
+    "KeptGroup",
+    "KeptGroupData",
+    "KeptGroupMember",
+    "KeptPastRound",
+    "KeptRound",
+    "KeptServices",
+    "KeptStep",
+]
 
 
 class KeptStep(State):
@@ -35,12 +45,12 @@ class KeptGroupMember(State):
     """the id of the request with which it joined"""
     passive: bool
     """whether its host owns it, so that it gets no events"""
-    services: tuple[Announced, ...]
-    """the services that it announced"""
     since: float
     """when it joined"""
     sent: int
     """the number of the last event that was sent to it"""
+    stage: str
+    """its state: ``joining``, ``newcomer`` or ``synced``"""
     taking: tuple[int, ...]
     """its services that take part in the present round"""
     steps: tuple[KeptStep, ...]
@@ -51,14 +61,27 @@ class KeptGroupMember(State):
     """the services that it was asked to activate, and that it has not stopped"""
     poll: str
     """the arrival id of its request for events; empty if it has none"""
+    full: bool
+    """whether this request gets no events before the round has ended"""
+    runs: int
+    """the number of the step that it said it runs; 0 if it is not known"""
     cast: str
     """the arrival id of its message whose reply waits for room; empty if there is none"""
     cast_number: int
     """the number of that message"""
     partial: int
     """the bytes of the parts of a message whose last part has not come"""
+    poster: str = ""
+    """the number of the connection that sends this message, if it is not the member's own"""
     ended: dict[str, str] = {}  # noqa: RUF012 (a record is never changed)
     """the services that have ended by themselves: id to reason"""
+
+
+class KeptServices(State):
+    """The services of a member. The key is the key of the member."""
+
+    services: tuple[Announced, ...]
+    """the services that it announced"""
 
 
 class KeptEntry(State):
@@ -108,7 +131,7 @@ class KeptRound(State):
 
 
 class KeptPastRound(State):
-    """An earlier round of a group."""
+    """An earlier round of a group. The key is the group and the epoch of its view."""
 
     ring: Ring
     """the view"""
@@ -137,14 +160,12 @@ class KeptGroup(State):
     """its view"""
     short: bool
     """whether it has fewer members than the quorum"""
+    view: int
+    """the number of its view in its log"""
     missing: dict[str, str]
     """the last members that left"""
     last: int
     """the number of the last entry of its log"""
-    data: str
-    """the state that its members have set"""
-    data_sender: str
-    """the member that set it; empty if there is none"""
     dropped: int
     """the number of dropped messages"""
     stale: int
@@ -153,8 +174,15 @@ class KeptGroup(State):
     """since when senders wait without progress"""
     round: KeptRound
     """the present round"""
-    rounds: tuple[KeptPastRound, ...]
-    """earlier rounds"""
+
+
+class KeptGroupData(State):
+    """The state that the members of a group have set. The key is the group."""
+
+    data: str
+    """the state"""
+    sender: str
+    """the member that set it"""
 
 
 class KeptEndedMember(State):
@@ -164,6 +192,8 @@ class KeptEndedMember(State):
     """the host of its client"""
     client: str
     """the number of its client's connection on its host"""
+    kind: str
+    """the kind of its end: ``left``, ``ended`` or ``removed``"""
     why: str
     """the cause"""
     group: str

@@ -9,7 +9,15 @@ from typing import Any, NoReturn, TypeVar
 
 from ...errors import LinesyncError, LinesyncFailed
 from ..state.record import State
-from .groups import KeptEndedMember, KeptEntry, KeptGroup, KeptGroupMember
+from .groups import (
+    KeptEndedMember,
+    KeptEntry,
+    KeptGroup,
+    KeptGroupData,
+    KeptGroupMember,
+    KeptPastRound,
+    KeptServices,
+)
 from .objects import (
     KeptBarrier,
     KeptCounter,
@@ -61,6 +69,9 @@ KINDS: dict[str, type[State]] = {
     "message": KeptMessageRow,
     "gathering": KeptGathering,
     "group": KeptGroup,
+    "group data": KeptGroupData,
+    "group past": KeptPastRound,
+    "group services": KeptServices,
     "group member": KeptGroupMember,
     "group entry": KeptEntry,
     "group ended": KeptEndedMember,

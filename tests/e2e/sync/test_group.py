@@ -53,6 +53,8 @@ def test_hosts_join_and_leave_and_others_wait_for_them_and_watch(duo: SerialSite
         (("wait", "net"), "'group wait' needs --members N"),
         (("wait", "net", "--members", "0"), "invalid number of members '0'"),
         (("join", "net", "--tag", "a b"), "invalid member tag 'a b'"),
+        (("leave", "net", "data"), "DATA is for 'group cast', not for 'group leave'"),
+        (("cast", "net", "data", "--watch"), "--watch is for 'group members', not for 'group cast'"),
     ],
 )
 def test_a_wrong_use_is_explained(duo: SerialSite, words: tuple[str, ...], error: str) -> None:
@@ -62,20 +64,32 @@ def test_a_wrong_use_is_explained(duo: SerialSite, words: tuple[str, ...], error
 
 def test_a_blocking_script_is_a_member_with_services_and_messages(duo: SerialSite) -> None:
     with connect_blocking(f"unix:{duo.socket('c1')}") as first, connect_blocking(f"unix:{duo.socket('hub')}") as hub:
+        assert duo.type("c2", "group", "join", "web").code == 0
         member = first.group("web", services=[Announced(1, "disk")])
         seen: list[object] = []
         for event in member.events():
             match event:
                 case View():
                     seen.append(event.members)
+                case Message(sender="c2", data=data):
+                    seen.append(data)
+                    assert len(data) == 25_000 or data == b"as argument"
+                    if data == b"as argument":
+                        member.leave()
                 case Message():
                     seen.append(event.data)
-                    member.leave()
+                    sent = duo.type("c2", "--json", "group", "cast", "web", stdin=b"x" * 25_000)
+                    assert sent.text == '{"group": "web", "bytes": 25000}\n', sent.err
+                    assert duo.type("c2", "group", "cast", "web", "as argument").code == 0
                 case Step(kind="completed"):
                     member.cast(b"\x00ready")
                 case Step():
                     seen.append((event.kind, event.service))
                     member.done(event)
-        assert seen == [("c1",), ("init", 1), ("process", 1), ("activate", 1), b"\x00ready"]
+        steps = [("init", 1), ("process", 1), ("activate", 1)]
+        assert seen == [("c2", "c1"), *steps, b"\x00ready", b"x" * 25_000, b"as argument"]
+        absent = duo.type("hub", "group", "cast", "web", "lost")
+        assert absent.code == 125 and "hub is not a member of group 'web'" in absent.err
+        assert duo.type("c2", "group", "leave", "web").code == 0
         assert hub.group_state("web").members == ()
         assert json.loads(json.dumps(hub.group_state("web").as_json()))["rounds"][0]["outcome"] == "completed"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +157,38 @@ def test_the_state_and_the_rounds_are_printed(place: Site) -> None:
     assert refused.code == 2 and "the group seen has no service web; its services are net, job" in refused.err
     absent = place.type("hub", "phases", "status", "other")
     assert absent.code == 125 and "there is no group 'other'" in absent.err
+    watch(place)
+
+
+def watch(place: Site) -> None:
+    """Follow the group ``seen`` in a pipe and on a terminal, while it and another group run rounds."""
+    watching = place.start("hub", "phases", "status", "seen", "--watch")
+    assert watching.process.stdout is not None
+    output = watching.process.stdout.fileno()
+    master, slave = pty.openpty()
+    argv = [kit.LINESYNC, "--hub", f"unix:{place.socket('hub')}", "phases", "status", "seen", "--watch"]
+    screen = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=place.env | {"COLUMNS": "200"})
+    os.close(slave)
+    shown = {output: "", master: ""}
+    assert place.type("b", "group", "join", "elsewhere").code == 0
+
+    def show(*expected: str) -> bool:
+        for group in ("elsewhere", "seen"):
+            assert place.type("hub", "phases", "rerun", group).code == 0
+        while ready := select.select(list(shown), [], [], 0.1)[0]:
+            for descriptor in ready:
+                shown[descriptor] += os.read(descriptor, 1 << 16).decode()
+        return all(text in shown[descriptor] for descriptor, text in zip(shown, expected, strict=True))
+
+    try:
+        place.until(lambda: show("round completed: seen", "round completed: seen"), "the changes of the group")
+        assert all(" seen" in line for line in shown[output].splitlines())
+        assert "seen: 1 member, " in shown[master] and "elsewhere" not in shown[master]
+    finally:
+        os.close(master)
+        watching.kill()
+        screen.kill()
+        screen.wait()
 
 
 def test_a_host_whose_agent_is_restarted_joins_again_and_its_services_stay(place: Site) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, UsageError
-from linesync.model.groups import group
-from linesync.model.groups.group import PART_MAX, SLOW, WINDOW
+from linesync.model.groups import messages as model_messages
+from linesync.model.groups.group import SHARED
+from linesync.model.groups.messages import PART_MAX, SLOW, WINDOW
 
 from .play import Actor, Play
 
@@ -26,6 +27,7 @@ def test_all_members_get_views_and_messages_in_one_order() -> None:
     a.cast("1")
     b.cast("2")
     c = play.join("c")
+    play.pass_time(SHARED)
     c.cast("3")
     a.deaf = False
     play.settle()
@@ -64,6 +66,7 @@ def test_a_newcomer_gets_the_state_of_the_group_before_its_first_message() -> No
     a = play.join("a")
     a.cast("old", state=True)
     a.cast("new", state=True)
+    play.settle()
     b = play.join("b", act=False)
     a.cast("more", play.state().ring.epoch)
     play.restart_hub()
@@ -171,7 +174,7 @@ def test_a_member_that_receives_slowly_is_not_removed() -> None:
 def test_a_member_that_asks_for_nothing_while_very_many_events_wait_is_removed_after_some_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group, "LOG_MAX", LOG_MAX)
+    monkeypatch.setattr(model_messages, "LOG_MAX", LOG_MAX)
     play = Play()
     a, b = play.join("a"), play.join("b")
     b.deaf = True
@@ -185,7 +188,7 @@ def test_a_member_that_asks_for_nothing_while_very_many_events_wait_is_removed_a
 
 
 def test_members_that_read_are_not_removed_however_many_steps_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "LOG_MAX", LOG_MAX)
+    monkeypatch.setattr(model_messages, "LOG_MAX", LOG_MAX)
     play = Play()
     for number, name in enumerate("abc"):
         play.join(name, *range(number * 20, number * 20 + 20))
@@ -208,3 +211,53 @@ def test_a_member_that_sends_more_than_its_window_waits_for_itself_only_until_it
     a.deaf = False
     play.settle()
     assert len(play.posted) == 1
+
+
+def test_a_member_with_many_unread_messages_gets_events_only_when_its_round_has_ended() -> None:
+    play = Play()
+    a, b = play.join("a", 1), play.join("b", 1, 2)
+    play.settle()
+    play.tell(play.groups.rerun("default", "net", None, play.now))
+    b.slow = {("activate", 1)}
+    play.settle()
+    assert b.inbox.queued, "the process of service 2 waits for the end of an activate"
+    b.ask(full=True)
+    for number in range(5):
+        a.cast(str(number))
+    play.restart_hub()
+    play.settle()
+    assert messages(b) == [] and len(messages(a)) == 5
+    a.cast("x" * 20_000)
+    play.join("c")
+    play.settle()
+    assert len(messages(b)) == 6 and b.log.index(messages(b)[-1]) < b.log.index(("abort", 2))
+
+
+def test_the_time_of_a_slow_member_begins_again_when_another_sender_waits() -> None:
+    play = Play()
+    a, b, c = (play.join(name) for name in "abc")
+    b.deaf = True
+    fill(play, a)
+    play.settle()
+    play.pass_time(SLOW - 1)
+    play.end_client(a)
+    play.settle()
+    assert play.groups.next_timer() is None, "no sender waits"
+    fill(play, c)
+    play.pass_time(SLOW - 1)
+    assert [one.name for one in play.state().members] == ["b", "c"]
+    play.pass_time(2.0)
+    assert [one.name for one in play.state().members] == ["c"]
+
+
+def test_the_removal_of_a_slow_member_can_end_the_stop_of_the_group() -> None:
+    play = Play()
+    a, b = play.join("a"), play.join("b", 1)
+    b.slow = {("stop", 1)}
+    b.deaf = True
+    fill(play, a)
+    play.tell(play.groups.stop("default", "net", play.now))
+    play.settle()
+    assert play.state().round.state == "stopping"
+    play.pass_time(SLOW + 1)
+    assert play.state().members == () and a.inbox.ended == "the group was stopped"

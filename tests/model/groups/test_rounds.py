@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import LinesyncFailed
+from linesync.model.groups.group import SHARED
 from linesync.model.groups.round import PAST_MAX
 
 from .play import NS, Actor, Play, services
@@ -123,6 +124,8 @@ def test_steps_that_a_member_has_not_received_are_not_run_after_the_view_change(
     play = Play()
     a = play.join("a", 1, act=False)
     play.join("b", 1, act=False)
+    play.now += SHARED  # a has not asked for events
+    play.tell(play.model.handle_timer(play.now))
     play.settle()
     assert round_of(a, 0) == [] and round_of(a, 1) == steps("i1 p1 a1 c")
 
@@ -206,6 +209,28 @@ def test_a_failure_may_stop_the_round_until_somebody_asks_for_another_one() -> N
     play.tell(play.groups.rerun(NS, "net", None, play.now))
     play.settle()
     assert a.steps[-1] == DONE
+
+
+def test_of_several_late_steps_the_error_names_the_one_that_the_member_said_it_runs() -> None:
+    play = Play(on_failure="stop")
+    b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
+    b.slow = {("init", 2)}
+    play.settle()
+    (step,) = b.unreported
+    b.ask(b.unsent, runs=step.number)
+    play.restart_hub()
+    play.pass_time(8.0)
+    assert b.log[-1] == ("failed", -1)
+    assert play.state().round.why == "b: init of service 2 's2' was not done within 6 s"
+
+
+def test_the_error_does_not_name_one_of_several_late_steps_if_it_is_not_known() -> None:
+    play = Play(on_failure="stop")
+    b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
+    b.slow = {("init", 2)}
+    play.settle()
+    play.pass_time(8.0)
+    assert play.state().round.why == "b: init of service 1 's1', or a later step, was not done within 7 s"
 
 
 def test_a_step_that_is_late_names_the_host_the_service_the_step_and_who_waits() -> None:

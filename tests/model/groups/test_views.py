@@ -134,7 +134,7 @@ def test_a_passive_member_counts_in_views_and_outlives_its_client() -> None:
     play.settle()
     assert first.view.members == ("a", "b")
     other = play.client("c")
-    with pytest.raises(NotAllowed, match="only its own host"):
+    with pytest.raises(NotAllowed, match="only a script on its own host"):
         play.groups.leave(NS, "net", "b", other, play.now)
     play.tell(play.groups.leave(NS, "net", "b", play.client("b"), play.now))
     play.settle()
