@@ -37,6 +37,7 @@ from linesync.wire.framing import check, digits, frames, payload, transparency
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Hello, Lane
 from linesync.wire.framing.payload import MaskedForm
+from tools.protocol_conversations import conversations_file
 from tools.protocol_examples import AGENT, HUB, SHORT_FORMS, TO_AGENT, TO_HUB
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "fields_of", "mux_events"]
@@ -836,6 +837,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "messages": messages_file,
     "members": members_file,
     "streams": streams_file,
+    "conversations": conversations_file,
 }
 
 
