@@ -30,9 +30,9 @@ PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = (
     "README.md",
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
+    "docs/conform.md",
     "docs/sockets.md",
     "docs/files.md",
-    "docs/conform.md",
 )
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
@@ -74,12 +74,6 @@ def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> No
 
 
 @pytest.mark.real
-def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
-    require("bash")
-    found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
-    assert not found, "\n" + "\n".join(found)
-
-
 def test_the_examples_do_what_the_page_about_checking_an_endpoint_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/conform.md", text_of("docs/conform.md"), tmp_path)
@@ -90,6 +84,13 @@ def test_the_page_about_checking_an_endpoint_has_every_rule() -> None:
     text = text_of("docs/conform.md")
     assert conform_rules.page(text) == text, "run python -m tools.conform_rules --write"
     assert all(f"| `{rule.id}` | {rule.section} |" in text for rule in (*conform.RULES, *conform.WATCHED))
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
 
 
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:

@@ -67,6 +67,16 @@ def read_credit(body):
         return 0
 
 
+def read_ack(body):
+    """The number of the poll, and the next number of each lane; None if the ack is malformed or has ranges."""
+    lanes = re.fullmatch(rb"([\w-]{2,5})([\w-]{2})A([\w-]{2})A", body)  # ranges need more than one frame in flight
+    try:
+        _, poll, end = read_counted(lanes[1] if lanes else b"", 2)
+    except (ValueError, IndexError):
+        return None
+    return (poll, read_fixed(lanes[2], 0), read_fixed(lanes[3], 0)) if end == len(lanes[1]) else None
+
+
 def base64(data):
     return binascii.b2a_base64(data, newline=False).translate(bytes.maketrans(b"+/", b"-_")).rstrip(b"=")
 
@@ -198,14 +208,10 @@ class Endpoint:
             self.peer_poll = digit if len(body) == 1 and 1 <= digit <= 31 else self.peer_poll
             self.ack()
         elif kind == b"A":
-            lanes = re.fullmatch(rb"([\w-]{2,5})([\w-]{2})A[\w-]{2}A", body)  # one frame at a time, so no ranges
-            try:
-                _, poll, end = read_counted(lanes[1] if lanes else b"", 2)
-            except (ValueError, IndexError):
+            ack = read_ack(body)
+            if ack is None:
                 return  # a malformed ack is ignored
-            if end != len(lanes[1]):
-                return
-            expected = read_fixed(lanes[2], 0)
+            poll, expected, _ = ack
             self.receive_ack(expected)
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:

@@ -74,7 +74,7 @@ MUTANTS = tuple(
         ("too-long", "end > FRAME or", "end > 1 << 20 or"),
         ("seven-bits", "bytes(byte & 127 for byte in data if byte & 127 not in (0, 17, 19, 127))", "data"),
         ("seven-bits", "if byte & 127 not in (0, 17, 19, 127)", "if byte & 127 not in (0, 17, 127)"),
-        ("malformed-control", "                return  # a malformed ack is ignored", "                raise ValueError"),
+        ("malformed-control", "return  # a malformed ack is ignored", "raise ValueError"),
         ("malformed-control", "        except (ValueError, IndexError):\n            return\n        sizes_right",
          "        except MemoryError:\n            return\n        sizes_right"),
         # delivery

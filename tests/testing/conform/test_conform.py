@@ -9,6 +9,7 @@ import pytest
 from linesync.testing.conform import FAILED, PASSED, RULES, SKIPPED, Result, conforms, run
 from linesync.testing.conform.monitor import WATCHED
 from tests.docs.protocol.on_virtual_time import load
+from tests.docs.protocol.run_endpoint import make
 
 from .minimal_wire import MinimalWire
 from .mutants import MUTANTS, Mutant, mutated
@@ -37,6 +38,13 @@ def test_the_small_python_endpoint_passes(shared: bool) -> None:
     assert [result.rule for result in results] == _CALLER
     _check_all_passed(results)
     assert sum(result.outcome == SKIPPED for result in results) == (0 if shared else 2)
+
+
+def test_the_endpoint_that_serves_run_passes() -> None:
+    module = load()
+    module.Endpoint = make(module)  # type: ignore[attr-defined]
+    results = list(run(MinimalWire(module), only={rule.id for rule in _CALLER if rule.id != _LONG}))
+    _check_all_passed(results)
 
 
 @pytest.mark.parametrize("shared", [True, False])
