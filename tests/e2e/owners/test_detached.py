@@ -61,21 +61,24 @@ def place() -> Iterator[Place]:
 
 
 def test_a_process_has_a_handle_keeps_its_output_in_order_and_has_its_exit_code(place: Place) -> None:
-    process = place.detach("sh", "-c", "echo out; sleep 0.05; echo err >&2; sleep 0.05; echo $LINESYNC_HOST; exit 3")
+    files = place.site.folder / "sut.sock.processes/*/output.0"
+    stored = f"stored() {{ until grep -qs $1 {files}; do sleep 0.02; done; }}"  # the order of two pipes is not defined
+    steps = "echo first; stored first; echo second >&2; stored second; echo $LINESYNC_HOST; exit 3"
+    process = place.detach("sh", "-c", f"{stored}; {steps}")
     assert process.startswith("sut/") and process[4:].isdecimal()
     assert place.site.type("hub", "proc", "wait", process).code == 3
     log = place.site.type("hub", "proc", "log", process)
-    assert (log.code, log.text, log.err) == (0, "out\nsut\n", "err\n")
+    assert (log.code, log.text, log.err) == (0, "first\nsut\n", "second\n")
     followed = place.site.type("hub", "proc", "log", process, "-f", "--tail", "1")
     assert (followed.code, followed.text, followed.err) == (0, "sut\n", "")
     attached = place.site.type("hub", "proc", "attach", process)
-    assert (attached.code, attached.text) == (3, "out\nsut\n")
+    assert (attached.code, attached.text) == (3, "first\nsut\n")
     with connect_blocking(f"unix:{place.site.socket('hub')}") as client:
         kept = client.process_log(process, since=2)
-        assert kept.pieces == ((1, b"t\n"), (2, b"err\n"), (1, b"sut\n")) and kept.position == 12
+        assert kept.pieces == ((1, b"rst\n"), (2, b"second\n"), (1, b"sut\n")) and kept.position == 17
         assert client.process_log(process, since=kept.position).pieces == ()
     state = place.state(process)
-    assert (state["state"], state["status"], state["output"], state["dropped"]) == ("ended", 3, 12, 0)
+    assert (state["state"], state["status"], state["output"], state["dropped"]) == ("ended", 3, 17, 0)
     shown = place.site.type("hub", "proc", "ls", "sut").text
     assert process in shown and "ended" in shown and "sh -c" in shown
 
