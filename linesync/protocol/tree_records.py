@@ -124,7 +124,7 @@ def _malformed() -> LinesyncFailed:
     )
 
 
-def _number_at(data: bytes | bytearray, at: int) -> tuple[int, int]:
+def _number_at(data: bytes, at: int) -> tuple[int, int]:
     """The number at a position, and the position after it; (0, -1) if the data ends before the end of the number.
 
     :raises LinesyncFailed: the number is too long.
@@ -148,7 +148,7 @@ class RecordReader:
 
     def __init__(self, letters: str) -> None:
         self._letters = letters
-        self._rest = bytearray()  # bound: limits.COPY_FIELD
+        self._rest = b""  # bound: limits.COPY_FIELD
         self._left = 0
         """The number of bytes of a DATA record that have not arrived."""
 
@@ -158,36 +158,32 @@ class RecordReader:
         :raises LinesyncFailed: a record is malformed.
         """
         found: list[tuple[str, Fields]] = []
-        if self._left and not self._rest:  # most data belongs to a large file
-            piece = data[: self._left]
-            self._left -= len(piece)
-            found.append((DATA, [piece]))
-            data = data[len(piece) :]
-        self._rest += data
-        at = 0
-        while at < len(self._rest):
+        if self._rest:
+            data = self._rest + data
+        at, size = 0, len(data)
+        while at < size:
             if self._left:
-                piece = bytes(self._rest[at : at + self._left])
+                piece = data[at : at + self._left]
                 self._left -= len(piece)
                 at += len(piece)
                 found.append((DATA, [piece]))
                 continue
-            end = self._record_at(at, found)
+            end = self._record_at(data, at, found)
             if end < 0:
                 break
             at = end
-        del self._rest[:at]
+        self._rest = data[at:]
         return found
 
-    def _record_at(self, at: int, found: list[tuple[str, Fields]]) -> int:
+    def _record_at(self, data: bytes, at: int, found: list[tuple[str, Fields]]) -> int:
         """Read the record at a position. Returns the position after it, or -1 if it has not arrived completely."""
-        letter = chr(self._rest[at])
+        letter = chr(data[at])
         if letter not in self._letters:
             raise _malformed()
         at += 1
         fields: Fields = []
         for kind in FIELDS[letter]:
-            value, at = _number_at(self._rest, at)
+            value, at = _number_at(data, at)
             if at < 0:
                 return -1
             if kind == "n":
@@ -198,9 +194,9 @@ class RecordReader:
                 return at
             if value > limits.COPY_FIELD:
                 raise _malformed()
-            if at + value > len(self._rest):
+            if at + value > len(data):
                 return -1
-            fields.append(bytes(self._rest[at : at + value]))
+            fields.append(data[at : at + value])
             at += value
         found.append((letter, fields))
         return at

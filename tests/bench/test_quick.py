@@ -64,6 +64,14 @@ def test_goodput_of_random_bytes_meets_its_targets() -> None:
     check("goodput", "goodput at 115200, clean, client", "goodput at 115200, BER 1e-5, client")
 
 
+def test_a_tree_of_small_files_meets_its_targets() -> None:
+    check(
+        "trees",
+        "cp -r of small files, compared with tar z and sz",
+        "second cp -r of an unchanged tree, bytes on the line",
+    )
+
+
 def test_sockets_and_start_up_can_be_measured() -> None:
     for part in ("tcp", "startup"):
         missed(part, set())

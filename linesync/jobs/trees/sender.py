@@ -31,6 +31,7 @@ BATCH_FILES = 32  # the number of files that are checked together
 BATCH_BYTES = 1 << 18  # bytes; a larger file is checked alone
 _HOLE = 64 << 20  # the maximum length of one hole; each byte of it is hashed
 _READ = 1 << 18  # bytes of one read
+_HEAD = 8  # bytes of a record with data before the data, at most
 _FEW = 4096  # bytes; less room in a piece is not worth a read
 
 
@@ -354,7 +355,7 @@ class _Reading:
                 self._abandon(out, "")
             else:
                 room -= self._read_file(out, room - len(out))
-        return bytes(out)
+        return bytes(out)  # one frame on sockets, as in files.py
 
     def _begin_next(self, out: bytearray) -> None:
         last = self._next >= len(self._needed)
@@ -389,7 +390,7 @@ class _Reading:
             if hole:
                 out += record(tree_records.HOLE, hole)
                 return room // 4 if hole >= _HOLE else 0
-            data = file.read(min(room, _READ))
+            data = file.read(min(room - _HEAD, _READ))
             if data:
                 out += record(tree_records.DATA, data)
                 return 0
