@@ -40,6 +40,7 @@ class Bus:
     def __init__(self, place: SerialSite) -> None:
         self.place = place
         self.path = place.folder / "bus"
+        self.proxies: list[Command] = []
         file = place.folder / "bus.conf"
         file.write_text(CONFIGURATION.format(bus=self.path))
         words = ["dbus-daemon", f"--config-file={file}", "--nofork", "--nosyslog"]
@@ -48,7 +49,8 @@ class Bus:
 
     def proxy(self, *words: str) -> Command:
         command = [LINESYNC, "compat", "dbus-proxy", "--foreground", *words]
-        return Command(command, self.place.env, self.place.folder)
+        self.proxies.append(Command(command, self.place.env, self.place.folder))
+        return self.proxies[-1]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,14 @@ def bus() -> Iterator[Bus]:
         finally:
             bus.process.kill()
             bus.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_is_left(bus: Bus) -> Iterator[None]:
+    yield
+    for proxy in bus.proxies:
+        proxy.close()
+    bus.proxies.clear()
 
 
 def ask(path: Path) -> None:
