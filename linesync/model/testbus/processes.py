@@ -290,9 +290,10 @@ class Processes:
         return process.number
 
     def _end(self, number: int, host: Host, *, share: bool) -> None:
-        self.waits.journal.mark("test ending", number, new=number not in self._ending)
-        self._ending[number] = host
-        host.ending[number] = share
+        if self._ending.setdefault(number, host) is not host:
+            return  # the report of another host is wrong
+        self.waits.journal.mark("test ending", number, new=number not in host.ending)
+        host.ending.setdefault(number, share)
 
     def places_of(self, nodes: Iterable[Node]) -> list[ProcessPlace]:
         """The places at which clients wait for these processes."""
