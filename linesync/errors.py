@@ -27,6 +27,7 @@ __all__ = [
     "NotAllowed",
     "TimedOut",
     "Unanswered",
+    "Unsupported",
     "UsageError",
     "error_for",
 ]
@@ -153,6 +154,12 @@ class LinesyncFailed(LinesyncError):
     code = "failed"
 
 
+class Unsupported(LinesyncFailed):
+    """The other side does not support an option of the request. Nothing was changed."""
+
+    code = "unsupported"
+
+
 class Unanswered(LinesyncFailed):
     """The session ended before a request was answered.
 
@@ -245,6 +252,7 @@ _BY_CODE: dict[str, type[LinesyncError]] = {
         CannotExecute,
         CommandNotFound,
         LinesyncFailed,
+        Unsupported,
     )
 }
 

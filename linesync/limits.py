@@ -143,3 +143,7 @@ RATE_DOUBT = 0.6  # the time from these bytes to the return to the first rate
 # -- requests (section 8) --------------------------------------------------------------------------------------------
 LEASE = 20.0  # a host is lost if it sends no valid frame for this time; the hub can set another time
 KEPT = 1 << 18  # unconfirmed units of the channel of a command that each end keeps in each direction (section 8.7)
+FORWARD_LEAST = 1 << 11  # the smallest window of a forwarded connection, end to end (section 8.8)
+FORWARD_MOST = 1 << 17  # the largest such window
+COPY_ENTRIES = 1 << 18  # the maximum number of files and folders of one copy (section 8.4)
+COPY_FIELD = 1 << 16  # the longest field of bytes in a record of a copy, except data

@@ -7,6 +7,7 @@ quick tests. The guard lets a quick test fail if it does anything that only a li
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import sys
 import time
@@ -52,6 +53,7 @@ class _Guard:
 
 
 _GUARD = _Guard()
+_NUMBERS = itertools.count()
 _SELECT, _SLEEP = selectors.DefaultSelector.select, time.sleep
 
 
@@ -59,6 +61,12 @@ def pytest_configure() -> None:
     sys.addaudithook(_GUARD.audit)
     selectors.DefaultSelector.select = _select  # type: ignore[method-assign]
     time.sleep = _sleep
+
+
+@pytest.fixture(autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index of contents and the parts of earlier copies must not change a test."""
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path_factory.getbasetemp()}/state-{next(_NUMBERS)}")
 
 
 def _sleep(seconds: float) -> None:

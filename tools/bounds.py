@@ -37,6 +37,10 @@ def seconds(value: float) -> str:
     return f"{value / 60:g} min" if value >= 120 and value % 60 == 0 else f"{value:g} s"
 
 
+def days(value: float) -> str:
+    return f"{value / 86400:g} days"
+
+
 def size(value: float) -> str:
     """A number of bytes, in the largest unit that gives a whole number."""
     for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
@@ -336,13 +340,23 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "groups that are kept",
             "The oldest group without members is forgotten. If all have members, a further group is refused.",
         ),
-        Bound("checks.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
-        Bound("checks.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound("group_limits.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
+        Bound("group_limits.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound(
+            "group_limits.MEMBERS_OF_HOST", number, "members of one host in all groups", "A further member is refused."
+        ),
+        Bound("group_limits.SERVICES_OF_HOST", number, "services of these members", "Further services are refused."),
         Bound(
             "messages.WINDOW",
             size,
             "messages of one member that were not sent to all members",
             "The member waits before it can send another one.",
+        ),
+        Bound(
+            "messages.ROOM_OF_LOGS",
+            size,
+            "events of all groups that were not sent to all members",
+            "Senders wait in the groups that have more than 256 KiB of events.",
         ),
         Bound(
             "messages.ROOM_OF_LOG", size, "events of one group that were not sent to all members", "All senders wait."
@@ -369,6 +383,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "time that a new member waits until all members have acknowledged the present view",
             "The next view is formed.",
         ),
+        Bound(
+            "group.SERVICES_SHOWN",
+            number,
+            "services in the shown state of a group",
+            "Services without an event are omitted, and then further ones.",
+        ),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),
         Bound(
@@ -389,6 +409,29 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "serve.HOST_JOBS", number, "the same for all scripts together", "A further command or transfer is refused."
         ),
         Bound(
+            "serve.CONNECTIONS",
+            number,
+            "forwarded connections and listening sockets of one script on one host; a connection with many bytes counts twice",
+            "A further connection is refused.",
+        ),
+        Bound(
+            "serve.HOST_CONNECTIONS", number, "the same for all scripts together", "A further connection is refused."
+        ),
+        Bound(
+            "forwarding._WAITING",
+            number,
+            "accepted connections of one listening socket that its client has not taken",
+            "Further connections wait in the kernel.",
+        ),
+        Bound(
+            "limits.FORWARD_MOST",
+            size,
+            "bytes of one forwarded connection on their way, in each direction",
+            "The sender waits. More than twice as many bytes reset the connection.",
+        ),
+        Bound("connection._PIECES", number, "pieces of these bytes that wait", "The connection is reset."),
+        Bound("window._MARKS", number, "bytes whose time is measured", "The next bytes are not measured."),
+        Bound(
             "limits.KEPT",
             size,
             "output of a command that its client has not taken, in the agent; the same for its stdin, in both ends",
@@ -399,6 +442,28 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             number,
             "ended commands of a host to which a client may still return",
             "The host forgets the oldest one, and starts no command for a client that returns to an older one.",
+        ),
+        Bound(
+            "records.RUNNING",
+            number,
+            "detached processes of one host that run at the same time",
+            "A further process is refused.",
+        ),
+        Bound("records.KEPT", number, "ended detached processes of one host", "The oldest one is forgotten."),
+        Bound("records.KEPT_TIME", days, "the time for which a host remembers them", "The process is forgotten."),
+        Bound(
+            "process.OUTPUT_LIMIT",
+            size,
+            "kept output of one detached process",
+            "The oldest output is dropped, and its size is reported.",
+            "agent --output-limit",
+            1 << 20,
+        ),
+        Bound(
+            "supervisor._CONNECTIONS",
+            number,
+            "clients that are attached to one detached process",
+            "A further client is refused.",
         ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
     ),

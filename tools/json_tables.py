@@ -31,6 +31,7 @@ from linesync.model.state.hosts import HostState
 from linesync.model.state.lock import LockState
 from linesync.model.state.namespace import NamespaceState
 from linesync.model.state.principal import Principal
+from linesync.model.state.process import ProcessState
 from linesync.model.state.record import State
 from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
@@ -66,6 +67,7 @@ RECORDS: dict[str, type[State]] = {
         Change,
         Principal,
         Decision,
+        ProcessState,
     )
 }
 """The records that have a table."""

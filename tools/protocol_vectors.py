@@ -255,7 +255,9 @@ def frames_file() -> dict[str, Any]:
         b"\n^\n^^^\n": "start characters alone",
     }
     return {
-        "about": "2; frames in hex as they appear on the line; for a receiver that has this seed and announced 127 bytes",
+        "about": "2; frames in hex as they appear on the line; for a receiver that has this seed and announced 127 bytes."
+        " A receiver finds the frames with unchanged = true only while it reads bytes unchanged (7.1), or on a clean pipe. Every"
+        " other receiver drops or changes some of their bytes (rule 1 of 3.1), and finds no frame",
         "seed": f"{TO_HUB:08x}",
         "good": [
             {
@@ -263,6 +265,7 @@ def frames_file() -> dict[str, Any]:
                 "body": body.hex(),
                 "seed": f"{seed:08x}",
                 "frame": frames.encode(kind, body, seed).hex(),
+                "unchanged": any(byte in (0, 0x11, 0x13, 0x7F) or byte > 0x7F for byte in body),
             }
             for kind, body, seed in valid
         ],
@@ -343,14 +346,14 @@ def _event(event: Event) -> list[Any]:
 
 
 def mux_events(credit: int, payloads: Sequence[bytes], *, expand: bool = False) -> tuple[list[list[Any]], bool]:
-    """The events of a receiver that gets these payloads on the bulk lane and opens channels with odd numbers.
+    """The events of a receiver that gets these payloads on the prompt lane and opens channels with odd numbers.
 
     :param credit: the receiver's credit for each channel in bytes.
     :param expand: whether the receiver accepts compressed records.
     :returns: the events, and whether the last payload is a protocol violation.
     """
     mux = Mux(odd=True, send_credit=1000, receive_window=credit, expand=expand)
-    valid = all(mux.receive(Lane.BULK, data) for data in payloads)
+    valid = all(mux.receive(Lane.PROMPT, data) for data in payloads)
     return [_event(event) for event in mux.events], not valid
 
 
@@ -386,7 +389,7 @@ def records_file() -> dict[str, Any]:
         "a malformed channel": [b"m^B1"],
         "a malformed length": [b"mAgA"],
         "an unknown kind": [_record(b"z", 0, b"a")],
-        "a stream that does not exist": [_record(b"4", 0, b"a")],
+        "a stream that does not exist": [opened, _record(b"4", 2, b"a")],
         "channel 0 is opened": [_record(b"o", 0, b"a")],
         "a number that only the receiver may open": [_record(b"o", 3, b"a")],
         "a channel is opened twice": [opened, opened],
@@ -394,7 +397,7 @@ def records_file() -> dict[str, Any]:
         "channel 0 is reset": [_record(b"x", 0, b"no")],
         "a second end": [opened, _record(b"e", 2), _record(b"e", 2)],
         "one byte beyond the credit": [_record(b"m", 0, bytes(97))],
-        "beyond the credit, by the cost of records": [_record(b"0", 0, b"a") * 21],
+        "beyond the credit, by the cost of records": [_record(b"m", 0, b"a") * 21],
     }
     valid: list[Case] = []
     invalid: list[Case] = []
@@ -404,7 +407,7 @@ def records_file() -> dict[str, Any]:
             assert violation is is_violation, name
             results.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
-        "about": "6; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 100"
+        "about": "6; payloads of the prompt lane in hex, and the events at a receiver that opens odd numbers and gave 100"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
         "good": valid,
         "bad": invalid,
@@ -525,12 +528,26 @@ _MESSAGES = (
     "eof",
     "received 65536",
     "run sut cat stdin=1 tell=1 id=4894061 Got=3072 age=8.25",
+    "run sut make%20all Detach=1 id=4894062",
+    "detached 3 812",
+    "processes sut",
+    "attach sut 3",
+    "attach sut 3 output=1 follow=1 since=4096",
+    "attach sut 3 output=1 follow=1 tail=10 stdin=1",
+    "at 4096 dropped=1024",
+    "at 0",
+    "signal sut 3",
+    "signal sut 3 signal=15",
     "file 3 420",
     "got 65536",
     "put sut /tmp file 3 tell=1",
     "get sut /dev/mmcblk0 Device=1",
     "put sut /dev/mmcblk0 card.img 3 mode=384 Device=1",
     "put sut /dev/mmcblk0 card.img 3 tell=1 Device=2",
+    "getall sut /etc ~/notes Recursive=1 Preserve=1",
+    "getall sut /home/a%20file User=mira Rate=20000",
+    "putall sut /tmp tests . Recursive=1 Into=1 tell=1",
+    "putall sut /tmp %FF Preserve=1 User=mira",
     "file 3 384 device=1",
     "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "done %.",
@@ -784,7 +801,7 @@ def compressed_file() -> dict[str, Any]:
             assert violation is is_violation, name
             results.append({"name": name, "payloads": [data.hex() for data in payloads], "events": events})
     return {
-        "about": "6.5; payloads of the bulk lane in hex, and the events at a receiver that opens odd numbers and gave 600"
+        "about": "6.5; payloads of the prompt lane in hex, and the events at a receiver that opens odd numbers and gave 600"
         " bytes of credit; under bad, the last payload is a protocol violation and ends the session",
         "good": valid,
         "bad": invalid,

@@ -12,7 +12,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ..jobs.process import Runner
 from ..jobs.resuming import Resuming
-from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
+from ..jobs.serve import Services, Tasks, addressee, answered, is_command, serve
 from ..protocol import (
     Activity,
     ExchangeOpen,
@@ -91,9 +91,7 @@ class Agent:
         self._line: asyncio.Future[None] | None = None
         """The task that keeps the line to the hub connected."""
         self.runner = Runner(name, self._report)
-        self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """The commands and copies on this host, with their limit."""
-        self.resuming = Resuming(name, lambda: self.lease.seconds)
+        self.services = Services(self.runner, Resuming(name, lambda: self.lease.seconds))
         self._listener: Listener | None = None
         self.entrance = Entrance(f"the agent on {name}", self._report, self.relayed.idle, self._end)
         """Accepts the connections of scripts."""
@@ -268,13 +266,13 @@ class Agent:
         if isinstance(opening, ExchangeOpen):
             return relay_exchange(stream, script, self.relayed, self._uplink)
         if host and script is not None:
-            return script.jobs.run(host, lambda: self._job(stream, host, script))
+            return script.jobs.run(host, opening, lambda: self._job(stream, host, script))
         return self._job(stream, host, script)
 
     async def _job(self, stream: Stream, host: str, script: Script | None) -> None:
         """Serve a channel of a script, or join it with a channel to the hub."""
         if host == self.name:
-            await serve(stream, self.runner, self.jobs, self.resuming)
+            await serve(stream, self.services)
             return
         words = stream.words
         opening = operations.known_opening(words)
@@ -305,7 +303,7 @@ class Agent:
 
     def from_hub(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """The work for a channel that the hub opens to this host."""
-        return self.lease.bound(lambda: serve(stream, self.runner, self.jobs, self.resuming))
+        return self.lease.bound(lambda: serve(stream, self.services))
 
     def _after(self, request: Message | None, reply: str) -> str:
         """Add this host's own end of the line to a reply to ``links``."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from .. import protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, NotSent, Unanswered
-from ..jobs.serve import JOBS, Jobs
+from ..jobs.serve import CONNECTIONS, JOBS, Jobs
 from ..protocol import (
     Commit,
     Concurrent,
@@ -90,7 +90,7 @@ class Script:
         self.uncommitted: set[str] = set()  # bound: relayed._REMEMBERED
         """The script's request ids of the grants that are not committed yet."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
-        self.jobs = Jobs(JOBS, "this script")
+        self.jobs = Jobs(JOBS, CONNECTIONS, "this script")
         """The commands and copies of this script on hosts, with their limit."""
         self.requests: dict[str, _Request] = {}  # bound: waits.WAITS_PER_CLIENT, relayed._QUEUE_MAX
         """The requests of the script without an answer, by the script's request id."""

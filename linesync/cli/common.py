@@ -207,7 +207,16 @@ def print_notice(sentence: str, *, as_json: bool) -> None:
         from ..timestamps import utc
 
         sentence = json.dumps({"notice": sentence, "time": utc(time.time())})
-    print(sentence if as_json else f"linesync: {sentence}", file=sys.stderr, flush=True)
+    print(sentence if as_json else f"linesync: {sentence}", end=_line_end(), file=sys.stderr, flush=True)
+
+
+def _line_end() -> str:
+    """The end of a line on stderr. A terminal that is raw (``shell``, ``run -t``) also needs a carriage return."""
+    if not os.isatty(2):
+        return "\n"
+    import termios
+
+    return "\n" if termios.tcgetattr(2)[1] & termios.OPOST else "\r\n"
 
 
 def bytes_as_json(value: bytes | bytearray) -> object:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 
 from ..errors import UsageError
-from ..model.names import check_arrival, check_host, check_member, check_name, check_timeout
+from ..model.names import check_arrival, check_host, check_member, check_name, check_process, check_timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,19 @@ if TYPE_CHECKING:
     Rule: TypeAlias = Callable[[str, Any], Any]
     """A function of the name of the parameter and the argument. It returns the value for the method, or raises an error."""
 
-__all__ = ["RULES", "an_instance", "checked", "flag", "host_and_path", "name_of", "optional_bytes", "path", "text"]
+__all__ = [
+    "RULES",
+    "an_instance",
+    "checked",
+    "flag",
+    "host_and_path",
+    "name_of",
+    "optional_bytes",
+    "path",
+    "place",
+    "sources",
+    "text",
+]
 
 _SHOWN = 64  # the most characters of an argument that an error shows
 _TERMINAL_MAX = 9999  # columns and rows of a terminal
@@ -238,6 +250,10 @@ def _user(parameter: str, value: Any) -> int | None:
     return None if value is None else _integer(0, 0xFFFFFFFF)(parameter, value)
 
 
+def _tail(parameter: str, value: Any) -> int | None:
+    return None if value is None else _integer(0)(parameter, value)
+
+
 def _argv(parameter: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(
@@ -290,6 +306,38 @@ def host_and_path(parameter: str, value: Any) -> tuple[str, str]:
     return _host(f"{parameter}[0]", value[0]), _remote_path(f"{parameter}[1]", value[1])
 
 
+def place(parameter: str, value: Any) -> tuple[str, str]:
+    """The rule for a local path, or a file on a host. The host of a local path is empty."""
+    expected = "a path, or a tuple (host, path)"
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise _wrong_type(parameter, value, expected)
+        host = _host(f"{parameter}[0]", value[0]) if value[0] != "" else ""
+        return host, _any_path(f"{parameter}[1]", value[1])
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong_type(parameter, value, expected)
+    return "", _any_path(parameter, value)
+
+
+def _any_path(parameter: str, value: Any) -> str:
+    """The rule for a path whose bytes need not be UTF-8."""
+    found = path(parameter, value)
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError:
+        raise _invalid(parameter, value, "a path without lone surrogates") from None
+    return found
+
+
+def sources(parameter: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """The rule for the sources of a copy."""
+    if isinstance(value, str | bytes | bytearray | os.PathLike) or not isinstance(value, Sequence):
+        raise _wrong_type(parameter, value, "a list of paths and of tuples (host, path)")
+    if not value:
+        raise _invalid(parameter, value, "one source or more")
+    return tuple([place(f"{parameter}[{n}]", item) for n, item in enumerate(value)])
+
+
 def _terminal(parameter: str, value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
@@ -306,6 +354,12 @@ def optional_bytes(parameter: str, value: Any) -> bytes | None:
     if not isinstance(value, bytearray | memoryview):
         raise _wrong_type(parameter, value, "bytes or None; encode a text with text.encode()")
     return bytes(value)
+
+
+def _address(parameter: str, value: Any) -> str:
+    from .sockets import address_of  # imported late, because this module imports us
+
+    return _apply(address_of, parameter, text(parameter, value))
 
 
 def _data(parameter: str, value: Any) -> Any:
@@ -332,6 +386,15 @@ def _one_of(*allowed: str) -> Rule:
         return str(value)
 
     return rule
+
+
+def _signal(parameter: str, value: Any) -> int:
+    """The rule for the name or the number of a signal; 0 for no signal."""
+    if isinstance(value, str):
+        from ..signals import signal_number
+
+        return signal_number(value)
+    return int(_integer(0, 64)(parameter, value))
 
 
 def _services(parameter: str, value: Any) -> tuple[Any, ...]:
@@ -363,6 +426,13 @@ RULES: dict[str, Rule] = {
     "items": _item,
     "terminal": _terminal,
     "timeout": _timeout,
+    "end_after": _timeout,
+    "process": _accepted_by(check_process),
+    "since": _integer(0),
+    "tail": _tail,
+    "signal": _signal,
+    "output": flag,
+    "on_dropped": _function,
     "count": _integer(0),
     "pid": _integer(0),
     "delta": _integer(-_INTEGER_MAX),
@@ -378,6 +448,11 @@ RULES: dict[str, Rule] = {
     "activate": _one_of("after", "before"),
     "on_failure": _one_of("retry", "exclude", "stop"),
     "services": _services,
+    "sources": sources,
+    "recursive": flag,
+    "preserve": flag,
+    "rate": _integer(0),
+    "descriptor": _integer(0, 1 << 30),
     "any": flag,
     "others": flag,
     "keep": flag,
@@ -395,6 +470,9 @@ RULES: dict[str, Rule] = {
     "progress": _function,
     "sink": _function,
     "argv": _argv,
+    "address": _address,
+    "connect": text,
+    "listen": text,
     "cwd": _folder,
     "env": _env,
     "path": _remote_path,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
+    from .blocking_connection import BlockingConnection
     from .blocking_group import BlockingGroup
+    from .blocking_process import BlockingProcess
     from .changes import Following
 
     T = TypeVar("T")
@@ -159,10 +161,19 @@ class BlockingClient:
     reboot_host = _blocking(Operations.reboot_host)
     run = _blocking(Operations.run)
     finish = _blocking(Operations.finish)
+    start_detached = _blocking(Operations.start_detached)
+    processes = _blocking(Operations.processes)
+    wait_process = _blocking(Operations.wait_process)
+    follow_process = _blocking(Operations.follow_process)
+    process_log = _blocking(Operations.process_log)
+    kill_process = _blocking(Operations.kill_process)
     exchange = _blocking(Operations.exchange)
     get_file = _blocking(Operations.get_file)
     put_file = _blocking(Operations.put_file)
     pass_file = _blocking(Operations.pass_file)
+    get_stream = _blocking(Operations.get_stream)
+    put_stream = _blocking(Operations.put_stream)
+    copy = _blocking(Operations.copy)
     join_group = _blocking(Operations.join_group)
     leave_group = _blocking(Operations.leave_group)
     cast_group = _blocking(Operations.cast_group)
@@ -171,6 +182,7 @@ class BlockingClient:
     stop_group = _blocking(Operations.stop_group)
     group_state = _blocking(Operations.group_state)
     start = _direct(Operations.start)
+    attach_process = _direct(Operations.attach_process)
     console = _direct(Operations.console)
     trace = _direct(Operations.trace)
     locked = _block(Operations.locked)
@@ -183,6 +195,22 @@ class BlockingClient:
         return BlockingGroup(self, self._run(self.operations.group(*args, **named), named.get("timeout")))
 
     group = _documented(_join, Operations.group)
+
+    def _create(self, *args: Any, **named: Any) -> BlockingProcess:
+        from .blocking_process import BlockingProcess
+
+        self._begin_again()
+        return BlockingProcess(self, self.operations.create_process(*args, **named))
+
+    create_process = _documented(_create, Operations.create_process)
+
+    def _connect(self, *args: Any, **named: Any) -> BlockingConnection:
+        from .blocking_connection import BlockingConnection
+
+        work = self.operations.open_connection(*args, **named)
+        return BlockingConnection(self, self._run(work, named.get("timeout")))
+
+    open_connection = _documented(_connect, Operations.open_connection)
 
     @checked()
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:

@@ -78,6 +78,65 @@ class FileOperations(SyncOperations):
         async with limit(self.peer, timeout, copy.late, 0.0):
             return await store(self.peer, source, host, path, progress, device=device, touch=copy.touch)
 
+    @checked()
+    async def get_stream(
+        self,
+        host: str,
+        path: str | os.PathLike[str],
+        descriptor: int,
+        progress: Progress | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Copy a file from a host to an open file of this process, such as a pipe. Its SHA-256 is checked at the end.
+
+        :param path: the path on the host.
+        :param descriptor: the descriptor of the open file. It stays open.
+        :param progress: called with (bytes so far, total bytes).
+        :param timeout: seconds for the whole copy.
+        :returns: the size in bytes.
+        :raises TimedOut: the copy was not complete in time, and nothing was written.
+        :raises LinesyncFailed: the file cannot be read on the host, or the bytes cannot be written. Some may have been written.
+        """
+        from ..jobs.files import fetch
+        from ..jobs.pipes import Output
+
+        copy = _Copy("the output", timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            stream = self.peer.open(protocol.encode(protocol.FileRead(to=host, path=os.fspath(path))))
+            output = Output(descriptor, copy.touch)
+            written, _ = await fetch(stream, None, "", progress, output=output)
+            return written.size
+
+    @checked()
+    async def put_stream(
+        self,
+        descriptor: int,
+        host: str,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Copy the bytes of an open file of this process, such as a pipe, to a file on a host. The file appears when all bytes
+        have arrived.
+
+        :param descriptor: the descriptor of the open file. It is read until its end and stays open.
+        :param path: the path of the file on the host.
+        :param progress: called with (bytes so far, total bytes).
+        :param timeout: seconds for the whole copy.
+        :returns: the size in bytes.
+        :raises TimedOut: the copy was not complete in time; nothing was changed.
+        :raises LinesyncFailed: the bytes cannot be read, or the file cannot be written. Nothing was changed.
+        """
+        from ..jobs.files import store
+        from ..jobs.pipes import Input
+
+        path = os.fspath(path)
+        copy = _Copy(f"{host}:{path}", timeout)
+        async with limit(self.peer, timeout, copy.late, 0.0):
+            return await store(self.peer, "-", host, path, progress, touch=copy.touch, given=Input(descriptor))
+
     @checked(source=host_and_path, target=host_and_path)
     async def pass_file(
         self,

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from .. import protocol
 from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
-from ..frozen_record import Record
 from ..protocol import Message
 from ..protocol.operations import given_up
-from ..runtime import identity
 from ..runtime.identity import token
 from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
 from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
+from .detached import DetachedOperations
 from .exchange_operations import ExchangeOperations
-from .files import FileOperations
 from .group_operations import GroupOperations
+from .results import CommandResult, OutputCallback
+from .sockets import SocketOperations
 from .states import read_each, read_json, read_state
+from .trees import TreeOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +32,14 @@ if TYPE_CHECKING:
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
+    from .process import Process
 
-__all__ = ["REBOOT", "CommandResult", "Operations", "Running", "command_line"]
+__all__ = ["REBOOT", "CommandResult", "Operations", "OutputCallback", "Running", "command_line"]
 
 _COMMAND_CHARS = 100
-_RUN_IDS = (1 << 24) - 1
 REBOOT = ("sh", "-c", "if [ -d /run/systemd/system ]; then exec systemctl reboot; fi; exec reboot")
 """The command that reboots a host with a regular shutdown."""
 
-OutputCallback = Callable[[int, bytes], None]
-"""A function that is called with the number of the stream (1: stdout, 2: stderr) and with bytes of the output."""
 _TO_END = 5.0
 """Seconds after the timeout of a command within which the host must report its end. The host kills the command after 3 s."""
 
@@ -50,23 +49,6 @@ def command_line(words: Sequence[str]) -> str:
     line = " ".join(" ".join(words).split())
     shown = "".join(char if char.isprintable() else "?" for char in line[:_COMMAND_CHARS])
     return f"{shown[:-1]}…" if len(line) > _COMMAND_CHARS else shown
-
-
-class CommandResult(Record):
-    """The result of a remote command that has ended."""
-
-    status: int | None
-    """The exit status of the command, or None if a signal ended it."""
-    signal: int | None
-    """The number of the signal that ended the command, or None."""
-    stdout: bytes = b""
-    """The output of the command; empty if a callback got the output. The same applies to ``stderr``."""
-    stderr: bytes = b""
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code as in a shell: the status, or 128 + the signal's number."""
-        return 128 + self.signal if self.signal is not None else self.status or 0
 
 
 class Running:
@@ -122,11 +104,8 @@ class Running:
         )
 
 
-class Operations(ExchangeOperations, FileOperations, GroupOperations):
+class Operations(ExchangeOperations, TreeOperations, SocketOperations, GroupOperations, DetachedOperations):
     """All operations on one session."""
-
-    _run_id = 0
-    """The id of the last command."""
 
     # -- the state of the hub -----------------------------------------------------------------------------------------
 
@@ -154,7 +133,15 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
 
     @checked()
     async def check_policy(
-        self, from_host: str, to_host: str, permission: str, *, uid: int | None = None, timeout: float | None = None
+        self,
+        from_host: str,
+        to_host: str,
+        permission: str,
+        *,
+        uid: int | None = None,
+        connect: str = "",
+        listen: str = "",
+        timeout: float | None = None,
     ) -> Decision:
         """Ask whether the policy of the hub allows an operation.
 
@@ -162,11 +149,13 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
         :param to_host: the host on which the operation works.
         :param permission: ``sync``, ``look``, ``run``, ``files``, ``forward``, ``console`` or ``admin``.
         :param uid: the user id of a script on the controller; None if it would connect over a network.
+        :param connect: for ``forward``: the address to which ``to_host`` connects, such as ``localhost:22``.
+        :param listen: for ``forward``: the address on which ``to_host`` listens.
         :raises UsageError: there is no such permission.
         """
         from ..model.state.decision import Decision
 
-        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid)
+        message = protocol.PolicyCheck(from_host, to_host, permission, -1 if uid is None else uid, connect, listen)
         return read_state(Decision, await self._json(message, timeout))
 
     @checked()
@@ -306,25 +295,51 @@ class Operations(ExchangeOperations, FileOperations, GroupOperations):
             stdin=stdin,
             timeout=timeout,
             tell=True,  # an older host does not keep the command, and its message shows that
-            id=self._next_run_id(),
             User=user,
             Clear=clear_env,
             Terminal="" if terminal is None else "x".join(map(str, terminal)),
         )
         lane = Lane.BULK if terminal is None else Lane.PROMPT  # a keystroke must not wait behind a copy
-        began = self.peer.now()
+        return self._open_run(request, None if tell else f"{protocol.Started.VERB} ".encode(), lane)
 
-        def again(position: int) -> str:
-            return protocol.encode(request.but(Got=position, age=self.peer.now() - began))
+    @checked(stdin=flag)
+    def create_process(
+        self,
+        host: str,
+        argv: list[str] | tuple[str, ...],
+        *,
+        cwd: str | os.PathLike[str] = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        timeout: float | None = None,
+        user: str = "",
+        clear_env: bool = False,
+        terminal: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start a command on a host, and return it as an object without waiting. The parameters are those of :meth:`start`.
 
-        hidden = None if tell else f"{protocol.Started.VERB} ".encode()
-        return self.peer.streams.open_resumable(protocol.encode(request), again, hidden, lane)
+        ::
 
-    def _next_run_id(self) -> int:
-        """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones
-        cost less on the line if they differ little."""
-        self._run_id = (self._run_id or int.from_bytes(identity.entropy(3), "big")) % _RUN_IDS + 1
-        return self._run_id
+            async with client.create_process("sut", ["sh", "-c", "echo one; echo two; cat"], stdin=True) as process:
+                print(await process.stdout.readline())  # b'one\\n'
+                result = await process.communicate(b"three")
+                print(result.stdout, result.status)  # b'two\\nthree' 0
+        """
+        from .process import Process
+
+        stream = self.start(
+            host,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            timeout=timeout,
+            tell=True,
+            user=user,
+            clear_env=clear_env,
+            terminal=terminal,
+        )
+        return Process(self.peer, Running(stream), argv, stdin=stdin, terminal=terminal is not None)
 
     @checked(stream=an_instance(Stream, "the result of start()"))
     async def finish(self, stream: Stream, on_output: OutputCallback | None = None) -> CommandResult:

@@ -14,7 +14,7 @@ from ..errors import LinesyncFailed, UsageError
 from ..jobs.owners import Owners
 from ..model.decisions import Event, Outcome
 from ..model.participants import HUB, Client, names_in_words
-from ..model.policy import Policy
+from ..model.policy import Policy, asked_socket
 from ..model.state.group import Announced, Terms
 from ..model.state.hosts import HostState
 from ..model.state.principal import Principal
@@ -289,7 +289,9 @@ def _policy(hub: Hub, asked: Asked) -> str:
     operations.check_permission(message.permission)
     uid = message.user if message.source == HUB and message.user >= 0 else None
     principal = Principal(line="", host=message.source, script="", uid=uid)
-    return protocol.encode_ok(json.dumps(hub.policy.decide(principal, message.permission, message.to).as_json()))
+    socket = asked_socket(message.Connect, message.Listen)
+    decision = hub.policy.decide(principal, message.permission, message.to, socket)
+    return protocol.encode_ok(json.dumps(decision.as_json()))
 
 
 def _links(hub: Hub, asked: Asked) -> str:

@@ -12,7 +12,7 @@ from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
 from ..jobs.process import Runner
 from ..jobs.resuming import Resuming
-from ..jobs.serve import HOST_JOBS, Jobs, Tasks, addressee, answered, is_command, serve
+from ..jobs.serve import Services, Tasks, addressee, answered, is_command, serve
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
 from ..model.policy import Policy
@@ -122,9 +122,7 @@ class Hub(User[Peer]):
         self._accepted = itertools.count(1)
         self._entrance = Entrance("the hub", self._report, self._idle, self._end)
         self.runner = Runner(HUB, self._report)
-        self.resuming = Resuming(HUB, lambda: self._requests.lease)
-        self.jobs = Jobs(HOST_JOBS, "all scripts together")
-        """The commands and copies on the controller, with their limit."""
+        self.services = Services(self.runner, Resuming(HUB, lambda: self._requests.lease))
         if tokens is not None:
             self._keepers.append(self._tasks.start(tokens.keep(self._requests.services.locks, self._report)))
         self._knows_holds = self._keeping and memory.used
@@ -431,7 +429,7 @@ class Hub(User[Peer]):
                 self._draining.refuse()
             done = self._job(stream, host, returns)
             # The limit for one script does not apply to an agent, which forwards the channels of many scripts.
-            return done() if session.host else session.jobs.run(host, done)
+            return done() if session.host else session.jobs.run(host, opening, done)
         if isinstance(opening, ExchangeOpen):
             return self._exchanging.serve(session, stream)
         if isinstance(opening, ConsoleOpen):
@@ -448,7 +446,7 @@ class Hub(User[Peer]):
         :param returns: the opening, if a client returns to a command after this hub has started.
         """
         if host == HUB:
-            return lambda: serve(stream, self.runner, self.jobs, self.resuming)
+            return lambda: serve(stream, self.services)
         if returns is not None:
             return lambda: self._return(stream, returns)
         target = self._reachable(host)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from ..jobs.serve import JOBS, Jobs
+from ..jobs.serve import CONNECTIONS, JOBS, Jobs
 from ..model.participants import HUB, Client
 from ..model.state.principal import Principal
 from ..protocol.ids import Id
@@ -38,7 +38,7 @@ class HubSession:
         requests."""
         self.tasks: set[asyncio.Task[None]] = set()  # bound: limits.CHANNELS
         """The tasks that relay or serve the channels of the session."""
-        self.jobs = Jobs(JOBS, "this script")
+        self.jobs = Jobs(JOBS, CONNECTIONS, "this script")
         """The commands and copies of the script on hosts, with their limit; not used for an agent."""
         self.give_up: asyncio.TimerHandle | None = None
         """The timer that ends the session if its line does not return, or if a refused script does not register a host."""

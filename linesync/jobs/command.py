@@ -12,7 +12,7 @@ from ..jobs.process import Output, Process, Runner
 from ..protocol import DataEnd, Exited, Kill, Resize, Run, Started
 from ..runtime.streams import MESSAGE, Stream
 
-__all__ = ["serve_run"]
+__all__ = ["serve_run", "variables_of"]
 
 _AFTER_EXIT = 0.5  # seconds that a grandchild may keep a pipe open without output after the command has ended
 _REPORT_PID_AFTER = 0.05  # seconds; if the command has ended by then, the client does not need its pid
@@ -24,7 +24,7 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     :raises CommandNotFound, CannotExecute, UsageError: the command was not started.
     :raises TimedOut: the command was ended at its deadline.
     """
-    environment = _variables(request)
+    environment = variables_of(request)
     size = None
     if request.Terminal:
         from .terminal import read_size
@@ -79,7 +79,11 @@ def _timed_out(request: Run, *, gone: bool) -> TimedOut:
     return TimedOut(f"{request.argv[0]} on {request.to} was still running after {request.timeout:g} s and {state}")
 
 
-def _variables(request: Run) -> dict[str, str]:
+def variables_of(request: Run) -> dict[str, str]:
+    """The environment variables of a command.
+
+    :raises UsageError: the request has no command, or the variables are malformed.
+    """
     if not request.argv or not request.argv[0]:
         raise UsageError("no command was given; name one after --")
     if not request.env:

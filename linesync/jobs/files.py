@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from .. import limits, protocol
 from ..errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ..jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source, access_error
-from ..jobs.targets import Intermediate, Target, open_target
+from ..jobs.pipes import Input, Output
+from ..jobs.targets import Intermediate, NewFile, Target, open_target
 from ..protocol import FileEnd, FileGot, FileHead
 from ..runtime.desk import Behind, Desk
 from ..runtime.streams import MESSAGE, Stream
@@ -43,7 +44,12 @@ class _Sending:
     def __init__(self, desk: Desk, shown: str) -> None:
         self._desk = desk
         self._shown = shown
-        self._source: Source | None = None
+        self._source: Source | Input | None = None
+
+    def read_from(self, given: Input) -> Input:
+        """Send an open file of this process."""
+        self._source = given
+        return given
 
     async def open(self, path: str, *, device: bool, expand: bool = False) -> Source:
         """Open the source file.
@@ -94,9 +100,18 @@ class _Sending:
 class _Receiving:
     """A file that this process receives and writes."""
 
-    def __init__(self, stream: Stream, path: str | None, where: str, touch: Touch | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        path: str | None,
+        where: str,
+        touch: Touch | None = None,
+        output: Output | None = None,
+    ) -> None:
         self._is_intermediate = path is None
-        self._path = "a temporary file" if path is None else path
+        self._path = "the output" if output is not None else "a temporary file" if path is None else path
+        self._output = output
+        self._keep = True
         self._desk = stream.desk(self._path)
         self._touch = touch
         self._stream = stream
@@ -116,9 +131,12 @@ class _Receiving:
 
         def open_path() -> Target:
             path = os.path.expanduser(self._path) if expand else self._path
-            self._target = (
-                Intermediate() if self._is_intermediate else open_target(path, name, mode, size, device, self._where)
-            )
+            if self._output is not None:
+                self._target = self._output
+            elif self._is_intermediate:
+                self._target = Intermediate()
+            else:
+                self._target = open_target(path, name, mode, size, device, self._where)
             return self._target
 
         try:
@@ -130,7 +148,11 @@ class _Receiving:
             while await self._desk.do(partial(target.commit, end.sha256)):
                 pass
         except OSError as error:
+            self._keep = False
             raise access_error("write", self._where + self._path, error) from None
+        except LinesyncFailed:
+            self._keep = False
+            raise
         return target
 
     def _touched(self) -> None:
@@ -156,7 +178,11 @@ class _Receiving:
             await self._desk.close(self._discard)
 
     def _discard(self) -> None:
-        if self._target is not None:
+        if isinstance(self._target, NewFile):
+            self._target.discard(
+                keep=self._keep
+            )  # the next copy continues after an interruption, but not after an error
+        elif self._target is not None:
             self._target.discard()
 
 
@@ -225,17 +251,19 @@ async def fetch(
     *,
     device: bool = False,
     touch: Touch | None = None,
+    output: Output | None = None,
 ) -> tuple[Target, FileHead]:
     """Receive the file that a FileRead channel sends.
 
     :param target: a local path; None for an intermediate file without a name.
     :param name: the file's name if ``target`` is a directory.
     :param device: whether the source, the target or both are block devices.
+    :param output: an open file of this process as the target.
     :returns: the target that was written, and the properties of the source.
     :raises LinesyncFailed: the host cannot read the file, or this process cannot write it. The target is unchanged, but a
         block device may be partly overwritten.
     """
-    receiving = _Receiving(stream, target, "", touch)
+    receiving = _Receiving(stream, target, "", touch, output)
     try:
         head = _read_message(await stream.receive_message(), FileHead)
         assert isinstance(head, FileHead)
@@ -269,6 +297,7 @@ async def store(
     named: str = "",
     like: FileHead | None = None,
     touch: Touch | None = None,
+    given: Input | None = None,
 ) -> int:
     """Send a file to a host.
 
@@ -277,6 +306,7 @@ async def store(
     :param device: whether the source, the target or both are block devices.
     :param named: the name of the file if ``path`` is a directory; by default, the name of the source.
     :param like: the properties of the original file, if ``source`` is a copy of another host's file.
+    :param given: an open file of this process as the source.
     :returns: the size in bytes.
     :raises LinesyncFailed: this process cannot read the file, or the host cannot write it. The target is unchanged, but a
         block device may be partly overwritten. If the connection was lost after all bytes had been sent, the message says
@@ -291,13 +321,13 @@ async def store(
             touch()
 
     try:
-        file = await sending.open(source, device=device)
+        file = await sending.open(source, device=device) if given is None else sending.read_from(given)
         from_device = file.device if like is None else like.device
         kind = (MAY_BE_DEVICE if from_device else MUST_BE_DEVICE) if device else 0
         request = protocol.FileWrite(
             to=host,
             path=path,
-            name=named or os.path.basename(source),
+            name="" if given is not None else named or os.path.basename(source),
             size=file.size,
             mode=file.mode if like is None else like.mode,
             tell=progress is not None,
@@ -325,7 +355,7 @@ async def store(
 
 
 async def _send_all(
-    stream: Stream, sending: _Sending, file: Source, shown: str, progress: Progress | None, sent_all: Touch
+    stream: Stream, sending: _Sending, file: Source | Input, shown: str, progress: Progress | None, sent_all: Touch
 ) -> None:
     """Send a file's bytes, and wait until the host has written the file.
 

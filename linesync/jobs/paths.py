@@ -6,6 +6,7 @@ file, because opening alone can have an effect: it wakes up the writer of a FIFO
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -29,6 +30,17 @@ _KINDS = (
     (stat.S_ISBLK, "a block device"),
 )
 
+_BAD_NAME = "its file system cannot have this name, so rename the file"
+_HINTS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or raise the quota of the user",
+    errno.EROFS: "its file system is read-only, so choose another path",
+    errno.ENAMETOOLONG: _BAD_NAME,
+    errno.EINVAL: _BAD_NAME,
+    errno.EILSEQ: _BAD_NAME,
+}
+"""What to do after an error of the system."""
+
 
 def sha256() -> _Hash:
     """A new SHA-256 object of hashlib."""
@@ -51,7 +63,7 @@ def access_error(action: str, shown: str, error: OSError) -> LinesyncFailed:
     :param action: ``read`` or ``write``.
     :param shown: the path as ``host:path``.
     """
-    hint = "" if isinstance(error, Hung) else "; check the path and its permissions"
+    hint = "" if isinstance(error, Hung) else f"; {_HINTS.get(error.errno or 0, 'check the path and its permissions')}"
     return LinesyncFailed(f"cannot {action} {shown}: {error.strerror or error}{hint}")
 
 

@@ -23,17 +23,20 @@ from ..errors import CannotExecute, CommandNotFound, LinesyncFailed, NotAllowed
 from .handover import MARK, PACKET, PATIENCE, SIGNALS, mark_of, pack_command
 
 if TYPE_CHECKING:
+    from ..errors import LinesyncError
+    from .detached.processes import DetachedProcesses
     from .terminal import Terminal
 
     T = TypeVar("T")
 
-__all__ = ["Input", "Output", "Process", "Runner"]
+__all__ = ["OUTPUT_LIMIT", "Input", "Output", "Process", "Runner", "check_texts", "start_error"]
 
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[3]);"
     " from linesync.jobs.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[4:])"
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+OUTPUT_LIMIT = 4 << 20  # the default of the maximum size of the kept output of a detached process, in bytes
 _CHUNK = 1 << 15  # bytes of one read from a pipe
 _SEARCH_AGAIN_AFTER = 0.5  # seconds until a search is repeated if its fork server was killed
 _KILL_SECONDS = 12.0  # the time for processes to end after SIGKILL; on a busy machine it takes more than a second
@@ -49,6 +52,9 @@ class Runner:
     :ivar user: the name of this process's user, which commands have by default; it is needed only with ``users``.
     :ivar users: the users that its commands may have; None for all.
     :ivar extra: environment variables for every command; those of a request take precedence.
+    :ivar processes_folder: the directory of the detached processes; empty for the default.
+    :ivar output_limit: the maximum size of the kept output of a detached process in bytes.
+    :ivar detached: the detached processes of this host; None before they are first needed.
     """
 
     def __init__(self, name: str, report: Callable[[str], None]) -> None:
@@ -57,6 +63,9 @@ class Runner:
         self.user = ""
         self.users: frozenset[str] | None = None
         self.extra: dict[str, str] = {"LINESYNC_HOST": name}
+        self.processes_folder = ""
+        self.output_limit = OUTPUT_LIMIT
+        self.detached: DetachedProcesses | None = None
         self._report = report
         self._control: socket.socket | None = None
         self._work: socket.socket | None = None
@@ -184,12 +193,7 @@ class Runner:
         """
         mark = f"{self._mark}{next(self._numbers)}"
         variables = {**self.extra, **(env or {}), MARK: mark}
-        texts = [*argv, *variables.values(), cwd]
-        if any("\0" in text for text in texts) or any(not key or set(key) & {"=", "\0"} for key in variables):
-            raise CannotExecute(
-                f"{argv[0]} cannot be executed on {self.name}: an argument, the directory or a variable has a NUL byte, or"
-                " the name of a variable is invalid; correct the request"
-            )
+        check_texts(self.name, argv, variables, cwd)
         spec = pack_command(
             [os.fsencode(argument) for argument in argv],
             {os.fsencode(key): os.fsencode(value) for key, value in variables.items()},
@@ -328,26 +332,9 @@ class Process:
         :raises CommandNotFound, CannotExecute: the command cannot be executed.
         """
         letter, number = await self._start
-        program, host = self._program, self._runner.name
-        if letter == b"p":
-            self.pid = number
-        elif letter == b"d" and number in (2, 20):  # ENOENT, ENOTDIR
-            raise CannotExecute(f"there is no directory {cwd} on {host}; choose another with -C")
-        elif letter == b"d":
-            reason = os.strerror(number)
-            raise CannotExecute(f"the directory {cwd} on {host} cannot be entered: {reason}; choose another with -C")
-        elif letter == b"a" and number == 0:
-            raise CannotExecute(f"there is no user {user} on {host}; choose another with -u")
-        elif letter == b"a":
-            raise CannotExecute(
-                f"{program} cannot run as {user} on {host}: {os.strerror(number)}; run the agent there as root"
-            )
-        elif letter == b"f" and number == 2:
-            raise CommandNotFound(f"{program} was not found on {host}; check the name and the PATH of its agent")
-        elif letter == b"f":
-            raise CannotExecute(f"{program} cannot be executed on {host}: {os.strerror(number)}; check the file")
-        else:
-            raise CannotExecute(f"{program} was not started on {host}: its supervisor was killed; try again")
+        if letter != b"p":
+            raise start_error(letter, number, self._program, self._runner.name, cwd, user)
+        self.pid = number
 
     def _read_socket(self) -> None:
         """Read the reports of the supervisor."""
@@ -440,6 +427,45 @@ class Process:
         for end in (self.stdin, *self.outputs.values()):
             if end is not None:
                 end.close()
+
+
+def check_texts(host: str, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
+    """Refuse a command that the operating system cannot execute.
+
+    :raises CannotExecute: a text has a NUL byte, or the name of a variable is invalid.
+    """
+    texts = [*argv, *env.values(), cwd]
+    if any("\0" in text for text in texts) or any(not key or set(key) & {"=", "\0"} for key in env):
+        raise CannotExecute(
+            f"{argv[0]} cannot be executed on {host}: an argument, the directory or a variable has a NUL byte, or the name of"
+            " a variable is invalid; correct the request"
+        )
+
+
+def start_error(letter: bytes, number: int, program: str, host: str, cwd: str, user: str) -> LinesyncError:
+    """The error of a command that was not started.
+
+    :param letter: the failed step, as in ``handover.PACKET``; empty if the supervisor was killed.
+    :param number: the errno.
+    :param cwd: the requested working directory.
+    :param user: the requested user.
+    """
+    if letter == b"d" and number in (2, 20):  # ENOENT, ENOTDIR
+        return CannotExecute(f"there is no directory {cwd} on {host}; choose another with -C")
+    if letter == b"d":
+        reason = os.strerror(number)
+        return CannotExecute(f"the directory {cwd} on {host} cannot be entered: {reason}; choose another with -C")
+    if letter == b"a" and number == 0:
+        return CannotExecute(f"there is no user {user} on {host}; choose another with -u")
+    if letter == b"a":
+        return CannotExecute(
+            f"{program} cannot run as {user} on {host}: {os.strerror(number)}; run the agent there as root"
+        )
+    if letter == b"f" and number == 2:
+        return CommandNotFound(f"{program} was not found on {host}; check the name and the PATH of its agent")
+    if letter == b"f":
+        return CannotExecute(f"{program} cannot be executed on {host}: {os.strerror(number)}; check the file")
+    return CannotExecute(f"{program} was not started on {host}: its supervisor was killed; try again")
 
 
 def _settle(future: asyncio.Future[T], value: T) -> bool:

@@ -131,6 +131,11 @@ class Resuming:
         age = self._loop.time() - self._since
         if request.Got or age < (request.age or 0.0) + _CLOCK_MARGIN:
             restarted = "the hub itself" if host == "hub" else f"the agent on {host}"
+            if request.Detach:
+                raise LinesyncFailed(
+                    f"{restarted} does not know whether it has started {program} for this client, because it was started again;"
+                    f" look with 'linesync proc ls {host}' before you start it again"
+                )
             raise LinesyncFailed(
                 f"{restarted} does not know the command {program} of this client any more, because it was started again; that"
                 " ended the command, so check what it had done before you run it again"

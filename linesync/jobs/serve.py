@@ -1,4 +1,4 @@
-"""Serves the channels that clients open to this host: commands and file copies."""
+"""Serves the channels that clients open to this host: commands, file copies and forwarded connections."""
 
 from __future__ import annotations
 
@@ -8,17 +8,51 @@ from typing import TYPE_CHECKING, Any
 
 from .. import protocol
 from ..errors import EndOfStream, LinesyncError, LinesyncFailed, NotAllowed
-from ..protocol import FileRead, FileWrite, Message, Run, operations
+from ..protocol import (
+    Accept,
+    Attach,
+    Connect,
+    FileRead,
+    FilesRead,
+    FilesWrite,
+    FileWrite,
+    Listen,
+    Message,
+    Processes,
+    Run,
+    SignalProcess,
+    Wide,
+    operations,
+)
 from ..runtime.streams import Stream
 
 if TYPE_CHECKING:
+    from ..jobs.forwarding import Sockets
     from ..jobs.process import Runner
     from ..jobs.resuming import Resuming
 
-__all__ = ["HOST_JOBS", "JOBS", "Jobs", "Tasks", "addressee", "answered", "is_command", "refuse", "serve", "settle"]
+__all__ = [
+    "CONNECTIONS",
+    "HOST_CONNECTIONS",
+    "HOST_JOBS",
+    "JOBS",
+    "Jobs",
+    "Services",
+    "Tasks",
+    "addressee",
+    "answered",
+    "is_command",
+    "refuse",
+    "serve",
+    "settle",
+]
 
 JOBS = 64  # the limit of commands and file copies of one script on one host at the same time
 HOST_JOBS = 512  # the same limit for all scripts together
+CONNECTIONS = 1024  # the limit of channels of forwarded connections of one script on one host at the same time
+HOST_CONNECTIONS = 3000  # the same limit for all scripts together
+_FORWARDS = (Connect, Listen, Accept, Wide)
+"""The openings of forwarded connections and listening sockets."""
 
 
 def addressee(opening: Message | None) -> str:
@@ -37,46 +71,91 @@ def is_command(opening: Message | None, host: str) -> bool:
 
 
 class Jobs:
-    """Limits the number of jobs of one script, or of all scripts on one host.
+    """Limits the number of jobs of one script, or of all scripts on one host. Commands and copies have one limit, and forwarded
+    connections another.
 
-    :param limit: the maximum number of jobs on one host.
+    :param limit: the maximum number of commands and copies on one host.
+    :param connections: the maximum number of forwarded connections and listeners on one host.
     :param owner: the owner of the jobs as a noun phrase for the error, such as "this script".
     """
 
-    def __init__(self, limit: int, owner: str) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, connections: int, owner: str) -> None:
+        self._limits = {False: limit, True: connections}
         self._owner = owner
-        self._running: dict[str, int] = {}  # bound: membership.HOSTS_MAX
-        """The number of running jobs by host; a host without jobs has no entry."""
+        self._running: dict[tuple[str, bool], int] = {}  # bound: membership.HOSTS_MAX
+        """The number of running jobs by host and by kind: False for commands and copies, True for forwarded connections. A host
+        without such jobs has no entry."""
 
-    async def run(self, host: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def run(self, host: str, opening: Message | None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a job on a host.
 
+        :param opening: the opening of its channel, or None if this version does not know it.
         :raises LinesyncFailed: the limit is reached.
         """
-        running = self._running.get(host, 0)
-        if running >= self._limit:
+        forwards = isinstance(opening, _FORWARDS)
+        key = host, forwards
+        running = self._running.get(key, 0)
+        if running >= self._limits[forwards]:
+            jobs = "has {} forwarded connections" if forwards else "runs {} commands and file transfers"
             raise LinesyncFailed(
-                f"{host} already runs {running} commands and file transfers for {self._owner}, which is the limit; wait until"
-                " some of them end"
+                f"{host} already {jobs.format(running)} for {self._owner}, which is the limit; wait until some of them end"
             )
-        self._running[host] = running + 1
+        self._running[key] = running + 1
         try:
             await work()
         finally:
-            self._running[host] -= 1
-            if not self._running[host]:
-                del self._running[host]
+            self._running[key] -= 1
+            if not self._running[key]:
+                del self._running[key]
 
 
-async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) -> None:
-    """Run the job of a channel. An error is sent to the client as the last message.
+class Services:
+    """The services of one host, for :func:`serve`.
 
-    :param jobs: the counter of all jobs of this host.
-    :param resuming: the commands of this host to which clients may return.
+    :ivar runner: runs the commands of this host.
+    :ivar resuming: the commands to which clients may return.
+    :ivar jobs: the counter of all jobs of this host.
+    :ivar forward_refusal: the reason why this host refuses to forward connections, as a sentence; empty if it does not.
     """
+
+    def __init__(self, runner: Runner, resuming: Resuming) -> None:
+        self.runner = runner
+        self.resuming = resuming
+        self.jobs = Jobs(HOST_JOBS, HOST_CONNECTIONS, "all scripts together")
+        self.forward_refusal = ""
+        self._sockets: Sockets | None = None
+
+    @property
+    def sockets(self) -> Sockets:
+        """The sockets of this host that clients use."""
+        if self._sockets is None:
+            from .forwarding import Sockets  # most hosts forward no connections
+
+            self._sockets = Sockets(self.runner.name)
+        return self._sockets
+
+    def check(self, request: Message) -> None:
+        """Refuse a request that the options of this host do not allow.
+
+        :raises NotAllowed: with the reason.
+        """
+        if operations.operation(request).permission == operations.RUN and self.runner.refusal:
+            raise NotAllowed(self.runner.refusal)
+        if isinstance(request, Run):
+            self.runner.check_user(request.User)
+        elif isinstance(request, FilesRead | FilesWrite):
+            if request.User:
+                self.runner.check_user(request.User)
+        elif isinstance(request, _FORWARDS):
+            if self.forward_refusal:
+                raise NotAllowed(self.forward_refusal)
+            self.runner.check_user("")  # this process connects and listens
+
+
+async def serve(stream: Stream, services: Services) -> None:
+    """Run the job of a channel. An error is sent to the client as the last message."""
     try:
-        served = resuming.begin(stream)
+        served = services.resuming.begin(stream)
     except LinesyncError as error:
         refuse(stream, error)
         await settle(stream)
@@ -85,23 +164,21 @@ async def serve(stream: Stream, runner: Runner, jobs: Jobs, resuming: Resuming) 
         return  # the task of the earlier channel continues
     why = "linesync has a bug"
     try:
-        await _serve(served, runner, jobs)
+        await _serve(served, services)
         why = served.broken or ""
     except asyncio.CancelledError as error:
-        why = _cancel_reason(error, runner)
+        why = _cancel_reason(error, services.runner)
         raise
     finally:
-        resuming.end(served, why)
+        services.resuming.end(served, why)
 
 
-async def _serve(stream: Stream, runner: Runner, jobs: Jobs) -> None:
+async def _serve(stream: Stream, services: Services) -> None:
+    runner = services.runner
     try:
         request = operations.read_opening(stream.words)
-        if isinstance(request, Run):
-            if runner.refusal:
-                raise NotAllowed(runner.refusal)
-            runner.check_user(request.User)
-        await jobs.run(runner.name, lambda: _job(stream, request, runner))
+        services.check(request)
+        await services.jobs.run(runner.name, request, lambda: _job(stream, request, services))
     except asyncio.CancelledError as error:
         refuse(stream, LinesyncFailed(_cancel_reason(error, runner)))
         raise
@@ -121,12 +198,23 @@ def _cancel_reason(error: asyncio.CancelledError, runner: Runner) -> str:
     return str(error.args[0]) if error.args and error.args[0] else f"the agent on {runner.name} was stopped"
 
 
-def _job(stream: Stream, request: Message, runner: Runner) -> Coroutine[Any, Any, None]:
-    from .command import serve_run
+def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any, Any, None]:
+    if isinstance(request, Run) and not request.Detach:
+        from .command import serve_run
+
+        return serve_run(stream, request, services.runner)
+    if isinstance(request, Run | Processes | Attach | SignalProcess):
+        from .detached.serve import serve_detached
+
+        return serve_detached(stream, request, services.runner)
+    if isinstance(request, _FORWARDS):
+        return services.sockets.serve(stream, request)
+    if isinstance(request, FilesRead | FilesWrite):
+        from .trees.channel import serve_files  # imported late, because only copies of trees need it
+
+        return serve_files(stream, request)
     from .files import serve_read, serve_write
 
-    if isinstance(request, Run):
-        return serve_run(stream, request, runner)
     if isinstance(request, FileRead):
         return serve_read(stream, request)
     if isinstance(request, FileWrite):

@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["NO_LIMIT", "Spec", "fork_supervisor", "ignore_signals", "supervise", "wakeup"]
+__all__ = ["NO_LIMIT", "Spec", "fork_supervisor", "ignore_signals", "spawn", "supervise", "wakeup"]
 
 NO_LIMIT = float("inf")
 _CHECK_INTERVAL = 0.02  # seconds between checks of the processes that are being ended, at first
@@ -226,7 +226,7 @@ class _Supervisor:
             owned = self._read_requests()
             self._check_time_limit()
             if owned and self._ending is None:
-                self._pid = _spawn(spec)
+                self._pid = spawn(spec)
                 self._has_children = True
                 self._report(b"p", self._pid)
         except StartError as error:
@@ -299,7 +299,7 @@ class _Supervisor:
             pass  # the owner is gone; the next read of the socket shows that
 
 
-def _spawn(spec: Spec) -> int:
+def spawn(spec: Spec) -> int:
     """Start the command and return its pid.
 
     posix_spawn takes a third of the time of a fork, and its time does not depend on the memory of this process.

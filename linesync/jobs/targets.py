@@ -14,19 +14,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import LinesyncFailed
+from .devices import open_device
+from .hashed import Hashed
 from .leftovers import Note, temporary_name
-from .paths import MUST_BE_DEVICE, kind_of, sha256, status_of, target_path
+from .parts import LEAST, Part
+from .paths import MUST_BE_DEVICE, kind_of, status_of, target_path
 
-__all__ = ["InPlace", "Intermediate", "NewFile", "Target", "check_file", "open_target"]
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
-_SYNC_EVERY = 32 << 20  # bytes between two syncs of a device, so that the reported progress is real
-_VERIFY = 4 << 20  # bytes of one read when a device is verified
+__all__ = ["Intermediate", "NewFile", "Target", "check_file", "open_target"]
+
 _TRIES = 8  # attempts to put a file at its path while other processes write the same file
-_FLUSH = 0x1261  # BLKFLSBUF: drop the cache of a block device
 
 
 class Target(Protocol):
@@ -78,7 +82,7 @@ def open_target(path: str, name: str, mode: int, size: int, device: int, where: 
         raise LinesyncFailed(
             f"cannot write {shown} as a block device: {reason}; check its name, or omit --device to write a file"
         )
-    return NewFile(path, mode, shown)
+    return NewFile(path, mode, shown, resumable=size >= LEAST)
 
 
 def check_file(path: str) -> None:
@@ -95,55 +99,57 @@ def check_file(path: str) -> None:
         )
 
 
-class _Hashed:
-    """Base of the targets: counts and hashes the written bytes."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hash = sha256()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def _put(self, descriptor: int, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        self._hash.update(data)
-        self.size += len(data)
-
-
-class NewFile(_Hashed):
+class NewFile(Hashed):
     """A file that appears at its path only after :meth:`commit`.
 
     Until then it has no name, or a hidden name in the same directory if the file system does not support files without a
-    name.
+    name. With ``resumable``, it is a part of ``parts.py``, which an interrupted copy keeps.
 
     :param mode: the permission bits of a new file.
     :param shown: the path as ``host:path``, for errors.
+    :param folder: an open descriptor of the folder of ``path``; then a symbolic link at ``path`` is not followed.
+    :param resumable: whether the next copy may continue if this one is interrupted.
+    :param part: the part with which the file begins, and the SHA-256 object of its bytes.
+    :param finish: called with the descriptor of the complete file before it gets its name; it sets further attributes.
     :raises LinesyncFailed: the file cannot be written.
     :raises OSError: the system refuses.
     """
 
-    def __init__(self, path: str, mode: int, shown: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        mode: int,
+        shown: str,
+        *,
+        folder: int | None = None,
+        resumable: bool = False,
+        part: tuple[Part, _Hash] | None = None,
+        finish: Callable[[int], None] | None = None,
+    ) -> None:
         super().__init__()
-        self._path, self._shown = _follow(path, shown)
-        folder, self._name = os.path.split(self._path)
+        self._path, self._shown = (path, shown) if folder is not None else _follow(path, shown)
+        parent, self._name = os.path.split(self._path)
         self._file = -1
         self._temporary = ""
         self._note: Note | None = None
+        self._part: Part | None = None
+        self._finish = finish
+        self._ends_with_hole = False
         try:
-            self._folder = _open_folder(folder or ".")
+            self._folder = _open_folder(parent or ".") if folder is None else os.dup(folder)
         except FileNotFoundError:
             raise LinesyncFailed(
-                f"cannot write {self._shown}: there is no directory {folder}; create it first"
+                f"cannot write {self._shown}: there is no directory {parent}; create it first"
             ) from None
         try:
             old = self._old()
             if old is None and _is_device_folder(self._folder):
                 raise LinesyncFailed(f"cannot write {self._shown}: there is no device of that name; check the name")
-            self._create(0o600 if old is not None else mode & 0o777)
+            mode = 0o600 if old is not None else mode & 0o777
+            if part is not None:
+                self._continue(*part)
+            elif not resumable or not self._create_part(mode):
+                self._create(mode)
             if old is not None:
                 self._copy_attributes(old)  # an error then appears before any bytes are sent
         except BaseException:
@@ -180,6 +186,17 @@ class NewFile(_Hashed):
         self._take_name()
         self._file = os.open(self._temporary, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._folder)
 
+    def _create_part(self, mode: int) -> bool:
+        part = Part.create(os.path.abspath(self._path), self._folder, mode)
+        if part is not None:
+            self._part, self._file, self._temporary = part, os.dup(part.descriptor), part.name
+        return part is not None
+
+    def _continue(self, part: Part, hashed: _Hash) -> None:
+        """Write the rest of a part."""
+        self._part, self._file, self._temporary = part, os.dup(part.descriptor), part.name
+        self._hash, self.size = hashed, part.size
+
     def _take_name(self) -> None:
         """Choose a temporary name and write a note about it. If this process is killed, a later process removes the file."""
         self._temporary = temporary_name(self._name)
@@ -205,9 +222,18 @@ class NewFile(_Hashed):
         os.fchmod(self._file, stat.S_IMODE(old.st_mode))
 
     def write(self, data: bytes) -> None:
-        self._put(self._file, data)
+        self.put_bytes(self._file, data)
+        self._ends_with_hole = False
+
+    def hole(self, size: int) -> None:
+        """Add bytes of 0 that need no space on the disk."""
+        os.lseek(self._file, size, os.SEEK_CUR)
+        self.hash_hole(size)
+        self._ends_with_hole = True
 
     def commit(self, sha256: str) -> bool:
+        if self._ends_with_hole:
+            os.ftruncate(self._file, self.size)
         if self.sha256 != sha256:
             raise LinesyncFailed(
                 f"{self._shown} arrived damaged (its SHA-256 differs from that of the source); it was not written, copy"
@@ -217,6 +243,8 @@ class NewFile(_Hashed):
             old = self._old()
             if old is not None:
                 self._copy_attributes(old)
+            if self._finish is not None:
+                self._finish(self._file)
             os.fsync(self._file)
             try:
                 self._place(replace=old is not None)
@@ -241,13 +269,28 @@ class NewFile(_Hashed):
         if self._temporary:
             os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             self._temporary = ""
+            if self._part is not None:
+                self._part.forget()
+                self._part = None
         try:
             os.fsync(self._folder)
         except OSError as error:  # not every file system can sync a directory, and O_PATH cannot
             if error.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
                 raise
 
-    def discard(self) -> None:
+    def discard(self, *, keep: bool = False) -> None:
+        """Remove the file, unless it has its final name.
+
+        :param keep: keep a part for the next copy.
+        """
+        if self._part is not None:
+            part, self._part, self._temporary = self._part, None, ""
+            if keep:
+                if self._ends_with_hole:
+                    os.ftruncate(self._file, self.size)
+                part.close()
+            else:
+                part.remove()
         if self._temporary:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._folder)
@@ -289,7 +332,7 @@ def _is_device_folder(descriptor: int) -> bool:
     return devices != os.stat("/").st_dev and os.fstat(descriptor).st_dev == devices
 
 
-class Intermediate(_Hashed):
+class Intermediate(Hashed):
     """The local copy of a file during a copy from one host to another. It has no name, so it ends with this process.
 
     :ivar path: a path under which this process can open it.
@@ -305,7 +348,7 @@ class Intermediate(_Hashed):
         self.path = f"/proc/self/fd/{self._file.fileno()}"
 
     def write(self, data: bytes) -> None:
-        self._put(self._file.fileno(), data)
+        self.put_bytes(self._file.fileno(), data)
 
     def commit(self, sha256: str) -> bool:
         if self.sha256 != sha256:
@@ -322,123 +365,3 @@ class Intermediate(_Hashed):
     def close(self) -> None:
         """Close and thereby remove the file."""
         self._file.close()
-
-
-class InPlace(_Hashed):
-    """A block device that is overwritten from its start, synced, and then read back for a check.
-
-    :param descriptor: the device, open for reading and writing; a commit or discard closes it.
-    :param capacity: the size of the device in bytes.
-    :param shown: the path as ``host:path``, for errors.
-    """
-
-    def __init__(self, descriptor: int, capacity: int, shown: str) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-        self._capacity = capacity
-        self._shown = shown
-        self._synced = 0
-        """The number of bytes that are certainly on the device."""
-        self._verified = 0
-        """The number of bytes that were read back."""
-        self._hash_read_back = sha256()
-        self._flushed = False
-
-    def write(self, data: bytes) -> None:
-        if self.size + len(data) > self._capacity:
-            raise LinesyncFailed(
-                f"more than the {self._capacity:,} bytes of {self._shown} arrived; its contents are now incomplete, copy"
-                " less to it"
-            )
-        self._put(self._descriptor, data)
-        if self.size - self._synced >= _SYNC_EVERY:
-            os.fdatasync(self._descriptor)
-            self._synced = self.size
-
-    def commit(self, sha256: str) -> bool:
-        if not self._flushed:
-            if self.sha256 != sha256:
-                raise LinesyncFailed(
-                    f"the data for {self._shown} arrived damaged (its SHA-256 differs from that of the source); copy it"
-                    " again"
-                )
-            os.fsync(self._descriptor)
-            _forget_cache(self._descriptor)
-            self._flushed = True
-        if self._verified < self.size:
-            data = _read_at(self._descriptor, self._verified, _VERIFY)[: self.size - self._verified]
-            self._hash_read_back.update(data)
-            self._verified += len(data)
-            if data:
-                return True
-        if self._hash_read_back.hexdigest() != sha256:
-            raise LinesyncFailed(
-                f"{self._shown} does not hold the data that was written to it (reading it back gave another SHA-256);"
-                " copy it again, and replace the device if that fails"
-            )
-        self.discard()
-        return False
-
-    def discard(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
-
-
-def open_device(path: str, size: int, shown: str) -> InPlace:
-    """Open a block device to overwrite its contents.
-
-    :param size: the expected number of bytes, or 0 if it is unknown.
-    :param shown: the path as ``host:path``, for errors.
-    :raises LinesyncFailed: the device is in use or too small. It is unchanged.
-    :raises OSError: the system refuses.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_EXCL | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise LinesyncFailed(
-                f"cannot write {shown}: the device is in use (it or a partition may be mounted); unmount it first"
-            ) from None
-        raise
-    try:
-        if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
-            raise LinesyncFailed(f"cannot write {shown}: another file has replaced the block device; copy it again")
-        capacity = os.lseek(descriptor, 0, os.SEEK_END)
-        if size > capacity:
-            raise LinesyncFailed(
-                f"cannot write {shown}: {size:,} bytes do not fit, the device has {capacity:,}; nothing was written, use a"
-                " larger device"
-            )
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return InPlace(descriptor, capacity, shown)
-
-
-def _forget_cache(descriptor: int) -> None:
-    """Drop the caches of a device. The next read then comes from the device itself."""
-    import fcntl
-
-    with suppress(OSError):
-        fcntl.ioctl(descriptor, _FLUSH)
-    with suppress(OSError):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    with suppress(OSError):
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
-
-
-def _read_at(descriptor: int, offset: int, count: int) -> bytes:
-    import fcntl
-    from mmap import mmap
-
-    with mmap(-1, count) as buffer:  # O_DIRECT requires alignment to a page
-        try:
-            size = os.preadv(descriptor, [buffer], offset)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
-            size = os.preadv(descriptor, [buffer], offset)
-        return buffer[:size]

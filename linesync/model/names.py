@@ -11,7 +11,7 @@ import re
 
 from ..errors import UsageError
 
-__all__ = ["check_arrival", "check_host", "check_member", "check_name", "check_timeout"]
+__all__ = ["check_arrival", "check_host", "check_member", "check_name", "check_process", "check_timeout"]
 
 NAME_BYTES = 200  # of UTF-8: names of barriers, semaphores ... and of namespaces
 ARRIVAL_CHARS = 64  # of an arrival id
@@ -19,6 +19,7 @@ WORD_CHARS = 64  # of a host name or a member's tag
 TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; no useful timeout is longer, and calculations with it cannot overflow
 
 _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")
+_PROCESS_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _WORD_RULE = f"1 to {WORD_CHARS} letters, digits, dots, underscores or hyphens"
 _NAMES_KEPT = 1024  # the size of the set of valid names; most requests repeat a name that was already checked
 _good_names: set[tuple[str, str]] = set()
@@ -72,6 +73,13 @@ def check_member(name: str) -> None:
     check_host(host)
     if mark and not _WORD.fullmatch(tag):
         raise UsageError(f"invalid member tag {tag[:WORD_CHARS]!a}: expected {_WORD_RULE}")
+
+
+def check_process(handle: str) -> None:
+    """Refuse a handle of a detached process that is not a host name, a slash and a number from 1 on."""
+    host, _, number = handle.partition("/")
+    if not (_WORD.fullmatch(host) and _PROCESS_NUMBER.fullmatch(number)):
+        raise UsageError(f"invalid process {handle[: 2 * WORD_CHARS]!a}: expected HOST/NUMBER, as in sut/3")
 
 
 def check_timeout(timeout: float | None) -> None:

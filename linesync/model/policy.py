@@ -8,15 +8,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ..errors import NotAllowed
+from ..errors import NotAllowed, UsageError
 from .participants import HUB
 from .state.decision import Decision
 from .state.principal import Principal
 
-__all__ = ["Policy", "Rule", "suggestion"]
+__all__ = ["Policy", "Rule", "Socket", "asked_socket", "suggestion"]
 
 _FOR_EVERYBODY = frozenset(("sync", "look"))
 _OWN_HOST = frozenset(("run", "files", "forward", "console"))
@@ -31,6 +32,20 @@ _ACTIONS = {
     "admin": "administer the hub",
 }
 """Each permission of :mod:`linesync.protocol.operations` as a verb phrase."""
+_SOCKET_ACTIONS = {False: "forward connections from {to} to {address}", True: "listen on {address} on {to}"}
+"""The verb phrases for a forward to an address, and for a forward from a listening address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """The socket of a forward on the host that the operation works on.
+
+    :ivar address: its address, in the form of :func:`linesync.protocol.addresses.read_address`.
+    :ivar listens: whether it listens; otherwise it connects to the address.
+    """
+
+    address: str
+    listens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,9 @@ class Rule:
     :ivar source: a pattern for the name of the principal's host.
     :ivar to: a pattern for the name of the host that the operation works on.
     :ivar users: the user ids of the principal at the hub's socket; None for every principal.
+    :ivar connect: patterns for the addresses to which a forward may connect; None for a rule without this limit.
+    :ivar listen: the same for the addresses on which a forward may listen. A rule with one of the two limits is about nothing
+        else.
     :ivar text: the rule as the policy file has it, for messages.
     """
 
@@ -50,16 +68,25 @@ class Rule:
     source: str = "*"
     to: str = "*"
     users: frozenset[int] | None = None
+    connect: tuple[str, ...] | None = None
+    listen: tuple[str, ...] | None = None
     text: str = ""
 
-    def fits(self, principal: Principal, permission: str, to: str) -> bool:
+    def fits(self, principal: Principal, permission: str, to: str, socket: Socket | None = None) -> bool:
         """Whether the rule is about this operation."""
         return (
             ("*" in self.do or permission in self.do)
             and fnmatchcase(principal.host, self.source)
             and fnmatchcase(to, self.to)
             and (self.users is None or principal.uid in self.users)
+            and self._fits_socket(socket)
         )
+
+    def _fits_socket(self, socket: Socket | None) -> bool:
+        if self.connect is None and self.listen is None:
+            return True
+        patterns = () if socket is None else self.listen if socket.listens else self.connect
+        return socket is not None and any(fnmatchcase(socket.address, pattern) for pattern in patterns or ())
 
     def __str__(self) -> str:
         return self.text or f"{'allow' if self.allow else 'deny'} {self.source} to do {', '.join(self.do)} on {self.to}"
@@ -87,16 +114,17 @@ class Policy:
         self._by_precedence = sorted(rules, key=lambda rule: rule.allow)
         """The rules that deny, and then the rules that allow."""
 
-    def decide(self, principal: Principal, permission: str, to: str = HUB) -> Decision:
+    def decide(self, principal: Principal, permission: str, to: str = HUB, socket: Socket | None = None) -> Decision:
         """Decide about an operation.
 
         :param permission: the permission that the operation needs; empty if it needs none.
         :param to: the host that it works on.
+        :param socket: the socket of a forward. Without it, rules with ``connect`` or ``listen`` are ignored.
         """
         if not permission:
             return _NEEDS_NONE
         for rule in self._by_precedence:
-            if rule.fits(principal, permission, to):
+            if rule.fits(principal, permission, to, socket):
                 return Decision(
                     allowed=rule.allow, why=f"the rule {rule} {'allows' if rule.allow else 'denies'} it", rule=str(rule)
                 )
@@ -108,12 +136,12 @@ class Policy:
             return _AT_OWN_HOST
         return _NO_RULE
 
-    def check(self, principal: Principal, permission: str, to: str = HUB) -> None:
-        """Refuse an operation that is not allowed.
+    def check(self, principal: Principal, permission: str, to: str = HUB, socket: Socket | None = None) -> None:
+        """Refuse an operation that is not allowed. The parameters are those of :meth:`decide`.
 
         :raises NotAllowed: with the rule that denies it, or the rule that would allow it.
         """
-        decision = self.decide(principal, permission, to)
+        decision = self.decide(principal, permission, to, socket)
         if decision.allowed:
             return
         user = f" (user id {principal.uid})" if principal.uid is not None else ""
@@ -121,16 +149,31 @@ class Policy:
         advice = (
             f"change {where}"
             if decision.rule
-            else f"to allow it, add this to {where} on the controller: {suggestion(principal, permission, to)}"
+            else f"to allow it, add this to {where} on the controller: {suggestion(principal, permission, to, socket)}"
         )
+        action = _ACTIONS[permission] if socket is None else _SOCKET_ACTIONS[socket.listens]
+        asked = action.format(to=to, address=socket.address if socket is not None else "")
         raise NotAllowed(
-            f"not allowed: a script on {principal.host}{user} may not {_ACTIONS[permission].format(to=to)}, because"
-            f" {decision.why}; {advice}",
+            f"not allowed: a script on {principal.host}{user} may not {asked}, because {decision.why}; {advice}",
             details={"permission": permission, "from": principal.host, "to": to, "rule": decision.rule},
         )
 
 
-def suggestion(principal: Principal, permission: str, to: str) -> str:
+def asked_socket(connect: str, listen: str) -> Socket | None:
+    """The socket in a question about the policy: the address to connect to or to listen on, of which one is empty.
+
+    :raises UsageError: both have a value.
+    """
+    if connect and listen:
+        raise UsageError("a question about the policy has one address; ask for 'connect' and for 'listen' separately")
+    return Socket(connect or listen, bool(listen)) if connect or listen else None
+
+
+def suggestion(principal: Principal, permission: str, to: str, socket: Socket | None = None) -> str:
     """The line of a policy file that would allow an operation."""
     users = f", users = [{principal.uid}]" if principal.uid is not None else ""
-    return f'allow = [{{from = "{principal.host}"{users}, to = "{to}", do = ["{permission}"]}}]'
+    limit = ""
+    if socket is not None:
+        address = re.sub(r"([*?[])", r"[\1]", socket.address)  # these characters are patterns
+        limit = f', {"listen" if socket.listens else "connect"} = ["{address}"]'
+    return f'allow = [{{from = "{principal.host}"{users}, to = "{to}", do = ["{permission}"]{limit}}}]'

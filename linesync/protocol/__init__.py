@@ -19,12 +19,14 @@ It also refuses an unknown verb.
 
 from __future__ import annotations
 
-from . import groups, hosts, jobs, look, sync
+from . import detached, groups, hosts, jobs, look, sockets, sync
 from .codec import Message, Reply, decode, encode, encode_error, encode_ok, read_error, read_reply, text_of
+from .detached import *  # noqa: F403
 from .groups import *  # noqa: F403
 from .hosts import *  # noqa: F403
 from .jobs import *  # noqa: F403
 from .look import *  # noqa: F403
+from .sockets import *  # noqa: F403
 from .sync import *  # noqa: F403
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "read_reply",
     "text_of",
 ]
+__all__ += detached.__all__
 __all__ += groups.__all__
 __all__ += hosts.__all__
 __all__ += jobs.__all__
 __all__ += look.__all__
+__all__ += sockets.__all__
 __all__ += sync.__all__

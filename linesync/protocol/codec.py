@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 from .. import limits
-from ..errors import LinesyncError, LinesyncFailed, UsageError, error_for
+from ..errors import LinesyncError, LinesyncFailed, Unsupported, UsageError, error_for
 from ..frozen_record import MISSING, Record
 from . import escaping
 
@@ -108,7 +108,8 @@ def decode(text: str, *classes: type[Message]) -> Message:
     """Read an operation that is one of ``classes``.
 
     :raises UsageError: the text is malformed.
-    :raises LinesyncFailed: the operation is not one of these, or it has a required option that this side does not know.
+    :raises LinesyncFailed: the operation is not one of these.
+    :raises Unsupported: it has a required option that this side does not know.
     """
     return (_decode_cached if len(text) <= _SHORT else _decode)(text, classes)
 
@@ -150,7 +151,7 @@ def _build(cls: type[M], positional: list[str], options: dict[str, str]) -> M:
             raise UsageError(f"invalid {name} {text[:32]!r} in a {cls.VERB} message: {error}") from None
     needed = [key for key in options if key[:1].isupper()]
     if needed:
-        raise LinesyncFailed(
+        raise Unsupported(
             f"{cls.VERB} needs {', '.join(needed)}, which this side (protocol version {limits.VERSION}) does not know;"
             " update linesync on this side"
         )

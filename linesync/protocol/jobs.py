@@ -12,6 +12,8 @@ __all__ = [
     "FileHead",
     "FileRead",
     "FileWrite",
+    "FilesRead",
+    "FilesWrite",
     "Kill",
     "Received",
     "Resize",
@@ -37,6 +39,8 @@ class Run(Message):
     """Whether the host reports the process id (Started)."""
     User: str = ""
     """Run the command as this user, with the groups, the environment and the home directory of the user."""
+    Detach: bool = False
+    """Start a detached process, which belongs to the host (section 8.4). The channel ends with Detached, or an error."""
     Clear: bool = False
     """The command inherits only HOME, USER, LOGNAME, SHELL and PATH of the environment of the agent."""
     Terminal: str = ""
@@ -66,15 +70,16 @@ class Exited(Message):
 
 
 class Received(Message):
-    """Inside a run with an id: the position up to which the sender has taken what came."""
+    """Inside a run with an id, or a forwarded connection: the position up to which the sender has taken what came."""
 
     VERB = "received"
     position: int
-    """Each byte of data counts 1, and each message except this one counts 1."""
+    """Each byte of data counts 1. In a run, each message except this one counts 1, too."""
 
 
 class DataEnd(Message):
-    """Client to host, inside a run with an id: the end of stdin."""
+    """Inside a run with an id, from the client: the end of stdin. Inside a forwarded connection: the end of the sender's
+    bytes."""
 
     VERB = "eof"
 
@@ -144,3 +149,38 @@ class FileEnd(Message):
     VERB = "done"
     sha256: str
     """64 hex digits."""
+
+
+class FilesRead(Message):
+    """Client to a host: read files and folders. The host is the sender of the records of section 8.4, on stream 0."""
+
+    VERB = "getall"
+    to: str
+    paths: tuple[str, ...]
+    Recursive: bool = False
+    """Whether folders are copied, and links as links."""
+    Preserve: bool = False
+    """Whether the entries have their attributes."""
+    User: str = ""
+    """Read as this user."""
+    Rate: int = 0
+    """The maximum number of bytes of files in a second; 0 for no limit."""
+
+
+class FilesWrite(Message):
+    """Client to a host: write files and folders. The host is the receiver of the records of section 8.4."""
+
+    VERB = "putall"
+    to: str
+    path: str
+    names: tuple[str, ...]
+    """The name of each source if ``path`` is a directory; a name ``.`` stands for ``path`` itself."""
+    Recursive: bool = False
+    Preserve: bool = False
+    """Whether the entries get the attributes of their sources."""
+    User: str = ""
+    """Write as this user."""
+    Into: bool = False
+    """Whether ``path`` must be a directory."""
+    tell: bool = False
+    """Whether the host reports the number of received bytes about once a second."""

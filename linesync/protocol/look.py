@@ -60,6 +60,10 @@ class PolicyCheck(Message):
     """The permission that the operation needs."""
     user: int = -1
     """The user id of a script on the controller; -1 for none."""
+    Connect: str = ""
+    """For the permission ``forward``: the address to connect to."""
+    Listen: str = ""
+    """For the permission ``forward``: the address to listen on."""
 
 
 class ConsoleOpen(Message):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, TimedOut, UsageError
 from ..frozen_record import Record
-from . import groups, hosts, jobs, look, sync
+from . import detached, groups, hosts, jobs, look, sockets, sync
 from .codec import Message, decode
 
 __all__ = [
@@ -149,6 +149,9 @@ def _inside(
     return Operation(message=message, kind=INSIDE, senders=senders, receivers=receivers, inside=inside)
 
 
+_CONNECTION = (sockets.Connect, sockets.Accept, sockets.Wide)
+"""The openings of the channels of a forwarded connection."""
+
 OPERATIONS = (
     Operation(
         message=hosts.Register,
@@ -215,21 +218,38 @@ OPERATIONS = (
     _request(look.Namespaces, "ok: JSON, an array", LOOK),
     _request(look.PolicyCheck, "ok: JSON, an object", LOOK),
     _request(look.Links, "ok: JSON, an array", LOOK, receivers=(HUB, AGENT)),
-    _opening(jobs.Run, "`started` if requested, `exit`; or err", RUN, HOST, work=True),
+    _opening(jobs.Run, "`started` if requested, `exit` or `detached`; or err", RUN, HOST, work=True),
+    _opening(detached.Processes, "lines of JSON; or err", LOOK, HOST),
+    _opening(detached.Attach, "`at`, data, `exit` if requested; or err", RUN, HOST),
+    _opening(detached.SignalProcess, "`ok`; or err", RUN, HOST),
     _opening(jobs.FileRead, "`file`, data, `done`; or err", FILES, HOST, work=True),
     _opening(jobs.FileWrite, "`got` if requested, `done`; or err", FILES, HOST, work=True),
+    _opening(sockets.Connect, "`connected`, data, `eof`; or err", FORWARD, HOST, PROMPT),
+    _opening(sockets.Listen, "`listening`, `accepted` for each connection; or err", FORWARD, HOST, PROMPT),
+    _opening(sockets.Accept, "data, `eof`; or err", "", HOST, PROMPT),
+    _opening(sockets.Wide, "data, `eof`; or err", "", HOST),
+    _opening(jobs.FilesRead, "records; or err", FILES, HOST, work=True),
+    _opening(jobs.FilesWrite, "records; or err", FILES, HOST, work=True),
     _opening(look.ConsoleOpen, "text; or err", CONSOLE, HUB, PROMPT),
     _opening(look.TraceOpen, "text; or err", CONSOLE, HUB),
     _opening(look.ChangesOpen, "`ok number`, then lines of JSON; or err", LOOK, HUB),
     _inside(jobs.Started, (HOST,), (SCRIPT,), jobs.Run),
-    _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run),
-    _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run),
+    _inside(jobs.Exited, (HOST,), (SCRIPT,), jobs.Run, detached.Attach),
+    _inside(detached.Detached, (HOST,), (SCRIPT,), jobs.Run),
+    _inside(detached.At, (HOST,), (SCRIPT,), detached.Attach),
+    _inside(jobs.Kill, (SCRIPT,), (HOST,), jobs.Run, detached.Attach),
     _inside(jobs.Resize, (SCRIPT,), (HOST,), jobs.Run),
-    _inside(jobs.DataEnd, (SCRIPT,), (HOST,), jobs.Run),
-    _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run),
+    _inside(jobs.DataEnd, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run, detached.Attach, *_CONNECTION),
+    _inside(jobs.Received, (SCRIPT, HOST), (SCRIPT, HOST), jobs.Run, sockets.Connect, sockets.Accept),
+    _inside(sockets.Widen, (SCRIPT, HOST), (SCRIPT, HOST), sockets.Connect, sockets.Accept),
+    _inside(sockets.Turn, (SCRIPT, HOST), (SCRIPT, HOST), *_CONNECTION),
     _inside(jobs.FileHead, (HOST,), (SCRIPT,), jobs.FileRead),
     _inside(jobs.FileGot, (HOST,), (SCRIPT,), jobs.FileWrite),
     _inside(jobs.FileEnd, (SCRIPT, HOST, HUB), (SCRIPT, HOST, HUB), jobs.FileRead, jobs.FileWrite, sync.ExchangeOpen),
+    _inside(sockets.Connected, (HOST,), (SCRIPT,), sockets.Connect),
+    _inside(sockets.Listening, (HOST,), (SCRIPT,), sockets.Listen),
+    _inside(sockets.Accepted, (HOST,), (SCRIPT,), sockets.Listen),
+    _inside(sockets.RefuseConnection, (SCRIPT,), (HOST,), sockets.Listen),
     _inside(sync.ExchangePart, (HUB,), (SCRIPT,), sync.ExchangeOpen),
 )
 """All operations, in the order of section 8.2."""

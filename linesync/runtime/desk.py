@@ -62,6 +62,7 @@ class Desk:
     :param key: the channel. Its end also ends the wait for a call. Without a channel, the conversation.
     :param about: the path on which the calls work.
     :param spool: whether this path is a temporary file of linesync.
+    :ivar around: makes the function that a thread runs for a call, for example with the rights of another user.
     """
 
     def __init__(self, owner: Starter, key: object, about: str, *, spool: bool = False) -> None:
@@ -70,6 +71,7 @@ class Desk:
         self._about = about
         self._spool = spool
         self._work: Work | None = None
+        self.around: Callable[[Callable[[], object]], Callable[[], object]] | None = None
 
     @property
     def busy(self) -> bool:
@@ -81,6 +83,8 @@ class Desk:
         work, self._work = self._work, None
         if work is not None:
             work.result()
+        if self.around is not None:
+            job = self.around(job)
         self._work = self._owner.start_work(self._key, job, self._about, spool=self._spool)
 
     async def finish(self, meanwhile: Callable[[], None] | None = None) -> Any:
@@ -116,6 +120,8 @@ class Desk:
     async def close(self, job: Callable[[], object]) -> None:
         """Run a cleanup now. If a call still runs, the cleanup runs after that call, and this method does not wait for it."""
         work, self._work = self._work, None
+        if self.around is not None:
+            job = self.around(job)
         if work is not None and not work.done():
             work.leave(job)
             return

@@ -37,7 +37,13 @@ def runtime_folder() -> str:
 
 
 def state_folder() -> str:
-    """The directory for files that must stay after the end of this user's processes. It may not exist."""
+    """The directory for files that must stay after the end of this user's processes. It may not exist.
+
+    systemd sets STATE_DIRECTORY for a unit with ``StateDirectory=``.
+    """
+    chosen = os.environ.get("STATE_DIRECTORY")
+    if chosen:
+        return chosen.partition(":")[0]
     if os.geteuid() == 0:
         return "/var/lib/linesync"
     return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "linesync")

@@ -12,6 +12,7 @@ from ..wire.framing.frames import Lane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from typing import Protocol
 
     from .desk import Desk, Work
@@ -54,6 +55,7 @@ class Owner(Protocol):
     def wake(self, key: Stream, /) -> None: ...
     def now(self) -> float: ...
     def wait(self, key: Stream, /) -> Awaitable[None]: ...
+    def timeout(self, seconds: float | None, /) -> AbstractAsyncContextManager[object]: ...
     def mux_of(self, stream: Stream, /) -> Mux: ...
     @property
     def streams(self) -> OwnedStreams: ...
@@ -177,11 +179,25 @@ class Stream:
             raise EndOfStream("the peer has ended the channel")
         return None
 
+    async def changed(self) -> None:
+        """Wait until something has arrived, the channel has room, or a call of its desk has ended. Spurious returns occur."""
+        await self._owner.wait(self)
+
     async def receive(self) -> Item:
         """Wait for the next item. Raises the errors of :meth:`receive_nowait`."""
         while (item := self.receive_nowait()) is None:
             await self._owner.wait(self)
         return item
+
+    def share_waiters(self, other: Stream) -> None:
+        """Let the tasks that wait for another stream of this session wait for this stream, too."""
+        if other.waiter is None:
+            other.waiter = []
+        self.waiter = other.waiter
+
+    async def until_changed(self) -> None:
+        """Wait until the next item may have arrived, the channel has room again, or the channel is over."""
+        await self._owner.wait(self)
 
     async def receive_message(self) -> str:
         """Wait for the next item, which must be a message, and return its text.
@@ -231,6 +247,16 @@ class Stream:
                 meanwhile()
             await self._owner.wait(self)
         self._check_open()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for some time. Raises the errors of :meth:`send_nowait`."""
+        try:
+            async with self._owner.timeout(seconds):
+                while True:
+                    self._check_open()
+                    await self._owner.wait(self)
+        except TimeoutError:
+            pass
 
     def end(self) -> None:
         """End the sending direction. Reading is still possible."""

@@ -12,8 +12,9 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from .interface import Door
 
@@ -30,19 +31,20 @@ _NO_CONNECTION = frozenset((errno.EAGAIN, errno.EINTR, errno.ECONNABORTED))
 class Acceptor:
     """Accepts connections on listening sockets, which it owns.
 
-    :param make_protocol: makes the protocol of a new connection; called before the next connection is accepted.
+    :param begin: makes the coroutine that begins to use a new connection; called before the next connection is accepted. If
+        the coroutine fails, the connection is closed.
     :param door: decides which connections are accepted.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        make_protocol: Callable[[], asyncio.BaseProtocol],
-        door: Door | None,
+        begin: Callable[[socket.socket], Coroutine[Any, Any, object]],
+        door: Door | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = list(sockets)
-        self._make_protocol = make_protocol
+        self._begin = begin
         self._door = door
         self._paused: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,10 +72,25 @@ class Acceptor:
             self._loop.add_reader(sock, self._accept, sock)
 
     def _pause(self) -> None:
-        for sock in self._sockets:
-            self._loop.remove_reader(sock)
+        self._stop_accepting()
         if self._paused is None:
             self._paused = self._loop.call_later(_PAUSE, self._resume)
+
+    def _stop_accepting(self) -> None:
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+
+    def pause(self) -> None:
+        """Accept no connections until :meth:`resume`. Further clients wait in the queue of the kernel."""
+        self._stop_accepting()
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+
+    def resume(self) -> None:
+        """Accept connections again."""
+        if self._sockets:
+            self._resume()
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_BATCH):
@@ -88,13 +105,13 @@ class Acceptor:
                 _refuse(connection, refusal)
                 continue
             connection.setblocking(False)
-            task = self._loop.create_task(self._begin(self._make_protocol(), connection))
+            task = self._loop.create_task(self._run(self._begin(connection), connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _begin(self, protocol: asyncio.BaseProtocol, connection: socket.socket) -> None:
+    async def _run(self, work: Coroutine[Any, Any, object], connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: protocol, connection)
+            await work
         except BaseException as error:
             connection.close()
             if not isinstance(error, OSError):

@@ -14,6 +14,7 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -25,11 +26,16 @@ from .endpoint import TcpEndpoint, UnixEndpoint, absolute
 from .interface import Door, ReceiverFactory
 from .sockets import SocketLine, address_text
 
-__all__ = ["SocketListener", "listen_tcp", "listen_unix"]
+__all__ = ["SocketListener", "accept_tcp", "accept_unix", "listen_tcp", "listen_unix"]
+
+Begin = Callable[[socket.socket], Coroutine[Any, Any, object]]
+"""Makes the coroutine that begins to use a new connection (:class:`~linesync.transports.accepting.Acceptor`)."""
 
 _BACKLOG = 1024
 """The maximum number of connections that wait to be accepted. It is large because asyncio reports a connection to a unix
 socket as made even if the backlog of the socket is full."""
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""The errors if the system has no IPv6 although its name service knows an IPv6 address of a name such as ``localhost``."""
 _LOCK_SECONDS = 1.0
 """The longest wait for another process that replaces a stale socket in the same directory, in seconds."""
 
@@ -57,6 +63,14 @@ class SocketListener:
     def replaced(self) -> bool:
         return self._replaced
 
+    def pause(self) -> None:
+        """Accept no connections until :meth:`resume`."""
+        self._acceptor.pause()
+
+    def resume(self) -> None:
+        """Accept connections again."""
+        self._acceptor.resume()
+
     async def aclose(self, *, leave: bool = False) -> None:
         if self._owned is not None and not leave:
             owned, self._owned = self._owned, None
@@ -74,7 +88,23 @@ def _remove(path: str, device: int, inode: int) -> None:
             os.unlink(path)
 
 
+def _lines(endpoint: TcpEndpoint | UnixEndpoint, kind: str, factory: ReceiverFactory) -> Begin:
+    """The function that makes a line of each new connection."""
+    loop = asyncio.get_running_loop()
+
+    def begin(connection: socket.socket) -> Coroutine[Any, Any, object]:
+        line = SocketLine(loop, endpoint.text, kind, factory())
+        return loop.connect_accepted_socket(lambda: line, connection)
+
+    return begin
+
+
 async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory, door: Door | None = None) -> SocketListener:
+    """Accept lines at a TCP endpoint. Raises the errors of :func:`accept_tcp`."""
+    return await accept_tcp(endpoint, _lines(endpoint, "tcp", factory), door)
+
+
+async def accept_tcp(endpoint: TcpEndpoint, begin: Begin, door: Door | None = None) -> SocketListener:
     """Listen on all addresses of the endpoint's host. With port 0, listen on a free port of the first address only.
 
     :raises BusyError: the port is in use.
@@ -87,14 +117,21 @@ async def listen_tcp(endpoint: TcpEndpoint, factory: ReceiverFactory, door: Door
             endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-        for family, address in addresses if endpoint.port else addresses[:1]:
-            sockets.append(_bound_tcp(family, address))
+        for family, address in addresses:
+            if sockets and not endpoint.port:
+                break
+            try:
+                sockets.append(_bound_tcp(family, address))
+            except OSError as error:
+                last = address is addresses[-1][1]
+                if error.errno not in _NOT_HERE or (last and not sockets):
+                    raise
     except (OSError, UnicodeError) as error:
         for sock in sockets:
             sock.close()
         raise _not_listening(endpoint, error) from error
     port = sockets[0].getsockname()[1]
-    acceptor = Acceptor(sockets, lambda: SocketLine(loop, endpoint.text, "tcp", factory()), door)
+    acceptor = Acceptor(sockets, begin, door)
     return SocketListener(f"tcp://{address_text((endpoint.host, port))}", acceptor)
 
 
@@ -136,18 +173,25 @@ async def listen_unix(
     group: str | None = None,
     door: Door | None = None,
 ) -> SocketListener:
+    """Accept lines at a unix socket. The parameters are those of :func:`linesync.transports.listen`. Raises the errors of
+    :func:`accept_unix`."""
+    return await accept_unix(endpoint, _lines(endpoint, "unix", factory), mode=mode, group=group, door=door)
+
+
+async def accept_unix(
+    endpoint: UnixEndpoint, begin: Begin, *, mode: int = 0o600, group: str | None = None, door: Door | None = None
+) -> SocketListener:
     """Listen on a unix socket, and replace a stale socket. The parameters are those of :func:`linesync.transports.listen`.
 
     :raises BusyError: another process listens on it.
     :raises LinesyncFailed: its directory is missing or not writable, the path is too long or names another kind of file,
         or the group does not exist.
     """
-    loop = asyncio.get_running_loop()
     try:
         sock, owned, replaced = await run_blocking(lambda: _bound(endpoint, mode, group), endpoint.path, _unbind)
     except (OSError, ValueError) as error:
         raise _no_socket(endpoint, error) from error
-    acceptor = Acceptor([sock], lambda: SocketLine(loop, endpoint.text, "unix", factory()), door)
+    acceptor = Acceptor([sock], begin, door)
     return SocketListener(absolute(endpoint.text), acceptor, owned, replaced)
 
 

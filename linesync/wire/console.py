@@ -4,7 +4,8 @@
 2. A damaged piece is *held*. When the good copy of its frame (an undamaged repetition) arrives, it is compared with the piece.
    The bytes of the piece that are not in the copy are text that was printed into the frame. The rest is dropped. If no good
    copy arrives, the piece is noise, except for complete lines that were certainly printed into it. A damaged control frame
-   is never sent again. It is therefore noise immediately, unless a line of text is inside.
+   is never sent again. It is therefore noise immediately, unless a line of text is inside. A damaged try is neither text nor
+   noise, because damage is its purpose.
 3. A long run of frame characters outside a frame may be a frame whose start was damaged. It is held too. It may also be a
    printed checksum, so it becomes text if no good copy arrives.
 4. A line that is opened in the middle of a frame begins with the rest of that frame: frame characters up to a newline.
@@ -22,8 +23,9 @@ from math import inf
 
 from .. import limits
 from .events import Damaged, Event, ForeignText, Noise
-from .framing.digits import ALPHABET
-from .framing.frames import PROBE, START, probe_text
+from .framing.digits import ALPHABET, counted
+from .framing.frames import PROBE, START, TRY, probe_text, try_body
+from .framing.transparency import GROUPS
 
 __all__ = ["Console"]
 
@@ -37,6 +39,23 @@ _HAS_COPIES = b"cdCDbBT"  # the kinds of frames that are sent again or whose tex
 _PROBES = [probe_text(size) for size in sorted(limits.PROBE_SIZES, reverse=True)]
 _IDENTIFIES_PROBE = 24  # the smallest number of bytes that identify a probe
 _SAME_FRAME = 0.6  # the share of a good copy that a piece must contain to count as a damaged copy of it
+
+
+_TRIES = {
+    START + TRY + counted(len(group) + 1) + try_body(number, b""): group for number, group in enumerate(GROUPS, 1)
+}
+"""The first bytes of each try, and the bytes that it tries."""
+
+
+def _is_damaged_try(piece: bytes) -> bool:
+    """Whether a piece is a try whose bytes the line removed, doubled or cleared of their eighth bits."""
+    piece = piece.rstrip(b"\r\n")
+    for head, group in _TRIES.items():
+        if piece.startswith(head) and len(piece) >= len(head) + limits.CHECK_SIZE:
+            tried, check = piece[len(head) : -limits.CHECK_SIZE], piece[-limits.CHECK_SIZE :]
+            ordered = (byte for tried_byte in group for byte in (tried_byte, tried_byte & 127, tried_byte))
+            return all(byte in ordered for byte in tried) and not check.translate(None, ALPHABET)
+    return False
 
 
 def _common_prefix(left: bytes, right: bytes) -> int:
@@ -98,6 +117,9 @@ class Console:
                 cut = len(data)
             self._run, self._run_until = data[cut:], now + limits.FRAME_PATIENCE
             self._text(data[:cut], now)
+        elif _is_damaged_try(event.data):
+            self._end_run(now)
+            self.explained += len(event.data)
         else:
             self._end_run(now)
             body = event.data.rstrip(b"\r\n")

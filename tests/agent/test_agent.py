@@ -15,7 +15,7 @@ from linesync import protocol
 from linesync.agent.agent import Agent
 from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, MemberLost, NotAllowed, UsageError
 from linesync.jobs.resuming import Resuming
-from linesync.jobs.serve import Jobs, serve
+from linesync.jobs.serve import Services, serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
 from linesync.runtime.streams import Stream
@@ -291,7 +291,7 @@ def test_an_agent_that_stops_ends_its_session_before_its_jobs_have_ended(world: 
 
 def served_by(host: str, channel: Stream) -> asyncio.Future[None]:
     runner: Any = SimpleNamespace(name=host)
-    return asyncio.ensure_future(serve(channel, runner, Jobs(1, "all"), Resuming(host, lambda: 20.0)))
+    return asyncio.ensure_future(serve(channel, Services(runner, Resuming(host, lambda: 20.0))))
 
 
 def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() -> None:

@@ -55,11 +55,21 @@ def test_control_latency_meets_its_targets_idle_and_under_bulk() -> None:
         "semaphore round trip beyond its own bytes, asyncio client, median",
         "semaphore round trip beyond its own bytes, blocking client, median",
         "semaphore round trip under two-way bulk, p99",
+        "echo of a keystroke beyond its own bytes, idle, median",
+        "echo of a keystroke beyond its own bytes, two-way bulk, p99",
     )
 
 
 def test_goodput_of_random_bytes_meets_its_targets() -> None:
     check("goodput", "goodput at 115200, clean, client", "goodput at 115200, BER 1e-5, client")
+
+
+def test_a_tree_of_small_files_meets_its_targets() -> None:
+    check(
+        "trees",
+        "cp -r of small files, compared with tar z and sz",
+        "second cp -r of an unchanged tree, bytes on the line",
+    )
 
 
 def test_sockets_and_start_up_can_be_measured() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from linesync.client.operations import Operations
 from linesync.client.sync import Held
 
 __all__ = ["CALLS", "MAY_HAVE", "with_timeout"]
+
+_INPUT = open(__file__, "rb")  # noqa: SIM115 - it stays open as long as this module
+_OUTPUT = tempfile.TemporaryFile()  # noqa: SIM115
 
 
 def _enter(block: Any) -> Any:
@@ -54,8 +58,18 @@ CALLS: dict[str, Callable[[Any, float], Any]] = {
     "reboot_host": lambda client, timeout: client.reboot_host("b", ["true"], timeout=timeout),
     "links": lambda client, timeout: client.links(timeout=timeout),
     "run": lambda client, timeout: client.run("b", ["true"], timeout=timeout),
+    "start_detached": lambda client, timeout: client.start_detached("b", ["true"], timeout=timeout),
+    "processes": lambda client, timeout: client.processes("b", timeout=timeout),
+    "wait_process": lambda client, timeout: client.wait_process("b/1", timeout=timeout),
+    "follow_process": lambda client, timeout: client.follow_process(client.attach_process("b/1"), timeout=timeout),
+    "process_log": lambda client, timeout: client.process_log("b/1", timeout=timeout),
+    "kill_process": lambda client, timeout: client.kill_process("b/1", timeout=timeout),
     "get_file": lambda client, timeout: client.get_file("b", "/x", "/nowhere/x", timeout=timeout),
     "put_file": lambda client, timeout: client.put_file(__file__, "b", "/x", timeout=timeout),
+    "open_connection": lambda client, timeout: client.open_connection("b", "localhost:80", timeout=timeout),
+    "get_stream": lambda client, timeout: client.get_stream("b", "/x", _OUTPUT.fileno(), timeout=timeout),
+    "put_stream": lambda client, timeout: client.put_stream(_INPUT.fileno(), "b", "/x", timeout=timeout),
+    "copy": lambda client, timeout: client.copy([__file__], ("b", "/x"), timeout=timeout),
     "pass_file": lambda client, timeout: client.pass_file(("b", "/x"), ("a", "/x"), timeout=timeout),
 }
 MAY_HAVE = frozenset(
@@ -68,16 +82,20 @@ MAY_HAVE = frozenset(
         "give_back",
         "group",
         "join_group",
+        "kill_process",
         "leave_group",
         "cast_group",
         "rerun_group",
         "stop_group",
         "namespace",
+        "copy",
         "put_file",  # the whole file was sent
+        "put_stream",
         "reset",
         "run",
         "send",
         "set_events",
+        "start_detached",
         "unlock",
     }
 )
@@ -86,10 +104,11 @@ certainly had no effect, and end with TimedOut."""
 
 
 def with_timeout() -> set[str]:
-    """The public operations that have a timeout. ``start`` does not wait, and ``finish`` is a part of ``run``."""
+    """The public operations that wait and have a timeout. ``finish`` is a part of ``run``."""
+    starts = ("start", "create_process")
     methods = inspect.getmembers(Operations, inspect.isfunction)
     return {
         name
         for name, method in methods
-        if not name.startswith("_") and "timeout" in inspect.signature(method).parameters and name != "start"
+        if not name.startswith("_") and "timeout" in inspect.signature(method).parameters and name not in starts
     }

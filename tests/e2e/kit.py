@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -11,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linesync import connect_blocking
 from linesync.errors import LinesyncError
+from linesync.jobs.tree import below
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import wait_for
@@ -180,6 +182,7 @@ class Site:
         self.folder = folder
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("LINESYNC")}
         self.env |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "HOME"), str(folder))
+        self.env["STATE_DIRECTORY"] = str(folder / "kept")
         self.env["LINESYNC_STATE"] = ":memory:"  # each sync of a disk would take milliseconds
         self.policy = folder / "policy.toml"
         """The rules of a hub that starts later. They allow everything."""
@@ -284,11 +287,24 @@ class Site:
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
         self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
 
+    def kill_detached(self, host: str = "*") -> None:
+        """Kill the detached processes of one host or of all hosts, as the end of a system does."""
+        killed: list[int] = []
+        for record in self.folder.glob(f"{host}.sock.processes/*/record"):
+            supervisor = json.loads(record.read_text())["supervisor"]
+            if not (record.parent / "end").exists() and alive(supervisor):
+                os.kill(supervisor, signal.SIGSTOP)  # otherwise it would write the end of its processes
+                killed += [supervisor, *below(supervisor)]
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def close(self) -> None:
         for command in self._commands:
             command.close()
         for daemon in self.daemons:
             daemon.kill()
+        self.kill_detached()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -300,7 +300,7 @@ def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str,
         first.close()
         second.close()
         world.pass_time(2.0)
-    assert not world.hub.jobs._running
+    assert not world.hub.services.jobs._running
 
 
 # -- places -------------------------------------------------------------------------------------------------------------

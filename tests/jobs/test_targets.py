@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import LinesyncFailed
-from linesync.jobs import leftovers, targets
+from linesync.jobs import devices, leftovers, targets
+from linesync.jobs.devices import InPlace
 from linesync.jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source
-from linesync.jobs.targets import InPlace, Intermediate, NewFile, open_target
+from linesync.jobs.targets import Intermediate, NewFile, open_target
 from tests.real import loop_device
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
@@ -262,7 +263,7 @@ def test_reading_back_bypasses_the_page_cache(loop: str, tmp_path: Path, monkeyp
     data = os.urandom(200_000)
     target = open_target(loop, "", 0o644, len(data), MUST_BE_DEVICE, "sut:")
     target.write(data)
-    flush = targets._forget_cache
+    flush = devices._forget_cache
 
     def spoil(descriptor: int) -> None:
         flush(descriptor)
@@ -272,7 +273,7 @@ def test_reading_back_bypasses_the_page_cache(loop: str, tmp_path: Path, monkeyp
             image.flush()
             os.fsync(image.fileno())
 
-    monkeypatch.setattr(targets, "_forget_cache", spoil)
+    monkeypatch.setattr(devices, "_forget_cache", spoil)
     with pytest.raises(LinesyncFailed, match="does not hold the data that was written"):
         finish(target, data)
     target.discard()
@@ -300,7 +301,7 @@ def test_writing_more_than_a_device_holds_fails(tmp_path: Path) -> None:
 
 
 def test_a_difference_found_by_reading_back_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "_VERIFY", 4096)
+    monkeypatch.setattr(devices, "_VERIFY", 4096)
     target = _in_place(tmp_path, 10_000)
     target.write(b"x" * 9000)
     (tmp_path / "device").write_bytes(b"x" * 8999 + b"y")

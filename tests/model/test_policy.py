@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import NotAllowed
-from linesync.model.policy import Policy, Rule
+from linesync.model.policy import Policy, Rule, Socket
 from linesync.model.state.principal import Principal
 from linesync.protocol.operations import PERMISSIONS
 
@@ -45,6 +45,33 @@ def test_a_rule_allows_only_the_permissions_that_it_names() -> None:
     assert allowed(policy, SUT, "build1") == {"sync", "look", "run", "files"}
     assert allowed(policy, SUT, "build3") == {"sync", "look"}
     assert allowed(policy, ALICE, "build1") == {"sync", "look"}
+
+
+def test_a_rule_with_addresses_is_only_about_forwards_to_these_addresses() -> None:
+    ssh, web, listen = Socket("localhost:22"), Socket("localhost:80"), Socket("localhost:22", listens=True)
+    limited = Rule(allow=True, source="sut", to="build", do=("forward",), connect=("localhost:2*", "unix:/run/*"))
+    policy = Policy((limited,))
+    assert policy.decide(SUT, "forward", "build", ssh).allowed
+    assert policy.decide(SUT, "forward", "build", Socket("unix:/run/dbus/system_bus_socket")).allowed
+    for socket in (web, listen, None):
+        assert not policy.decide(SUT, "forward", "build", socket).allowed, socket
+    listening = Policy((Rule(allow=True, do=("forward",), listen=("localhost:*",)),))
+    assert listening.decide(SUT, "forward", "build", listen).allowed
+    assert not listening.decide(SUT, "forward", "build", ssh).allowed
+    denied = Policy((Rule(allow=False, do=("forward",), connect=("*:22",)), Rule(allow=True)))
+    assert not denied.decide(ROOT, "forward", "sut", ssh).allowed
+    assert denied.decide(ROOT, "forward", "sut", web).allowed and denied.decide(ROOT, "forward", "sut", listen).allowed
+
+
+def test_a_refused_forward_suggests_a_rule_for_exactly_this_address() -> None:
+    with pytest.raises(NotAllowed) as refused:
+        Policy().check(SUT, "forward", "build", Socket("unix:/tmp/[x]*"))
+    assert "may not forward connections from build to unix:/tmp/[x]*, because no rule allows it" in str(refused.value)
+    assert 'do = ["forward"], connect = ["unix:/tmp/[[]x][*]"]}]' in str(refused.value)
+    rule = Rule(allow=True, do=("forward",), connect=("unix:/tmp/[[]x][*]",))
+    assert rule.fits(SUT, "forward", "build", Socket("unix:/tmp/[x]*"))
+    with pytest.raises(NotAllowed, match=r"may not listen on localhost:80 on build.*listen = \["):
+        Policy().check(SUT, "forward", "build", Socket("localhost:80", listens=True))
 
 
 def test_a_rule_with_users_matches_only_principals_with_these_user_ids() -> None:

@@ -49,7 +49,9 @@ def nothing_is_left(world: World) -> None:
     world.pass_time(25.0)
     for host in world.hosts.values():
         if host.agent is not None:
-            assert not host.agent.resuming._running and not host.agent.jobs._running, world.transcript()
+            assert not host.agent.services.resuming._running and not host.agent.services.jobs._running, (
+                world.transcript()
+            )
 
 
 SIDES = ("hub", "a")
@@ -274,7 +276,7 @@ def test_a_command_waits_when_the_host_keeps_enough_output(make: Make, started: 
     world.pass_time(5.0)
     agent = world.hosts["b"].agent
     assert agent is not None
-    (at_host,) = agent.resuming._running.values()
+    (at_host,) = agent.services.resuming._running.values()
     out = at_host._out
     kept = sum(len(item.data) for item in [*out._sent, *out._waiting])
     assert limits.KEPT <= kept <= limits.KEPT + 65536, "the client has taken nothing"

@@ -6,7 +6,9 @@ import asyncio
 import errno
 import os
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,9 +65,10 @@ class AcceptorSetup:
         self.made: list[asyncio.Protocol] = []
         self.acceptor = self.listening.acceptor = Acceptor([self.listening], self._make, self.door)
 
-    def _make(self) -> asyncio.Protocol:
-        self.made.append(asyncio.Protocol())
-        return self.made[-1]
+    def _make(self, connection: socket.socket) -> Coroutine[Any, Any, object]:
+        protocol = asyncio.Protocol()
+        self.made.append(protocol)
+        return asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
 
     def connect_client(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)

@@ -10,7 +10,7 @@ import pytest
 from linesync import limits
 from linesync.wire.console import Console
 from linesync.wire.events import Damaged, Event, ForeignText, Noise
-from linesync.wire.framing import frames
+from linesync.wire.framing import frames, transparency
 from linesync.wire.framing.foreign_text import Splicer, Verdict
 
 _PRINTK = b"[   12.345678] usb 1-1: new high-speed USB device\r\n"
@@ -54,6 +54,19 @@ def test_a_damaged_piece_whose_good_copy_never_arrives_is_noise() -> None:
 
 def test_a_damaged_control_frame_is_noise_immediately() -> None:
     assert Console().sort(Damaged(b"^KAzzzzzz\n"), 0.0) == [Noise(b"^KAzzzzzz\n")]
+
+
+@pytest.mark.parametrize("group", range(1, 9))
+def test_a_try_without_its_bytes_is_not_shown_because_the_line_was_expected_to_remove_them(group: int) -> None:
+    tried = transparency.GROUPS[group - 1]
+    sent = frames.encode(b"V", frames.try_body(group, tried), 5)
+    for arrived in (sent.replace(tried, b""), sent.replace(tried, bytes(byte & 127 for byte in tried))):
+        if arrived != sent:
+            console = Console()
+            assert console.sort(Damaged(arrived), 0.0) == [] and not console.holds, arrived
+            assert console.explained == len(arrived)
+    text = sent.replace(tried, b"usb 1-1: new device")
+    assert Console().sort(Damaged(text), 0.0) == [Noise(text)]
 
 
 def test_a_frame_with_a_damaged_start_is_not_text_if_its_good_copy_arrives() -> None:

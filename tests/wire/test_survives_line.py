@@ -192,6 +192,16 @@ def test_lines_that_rewrite_bytes_carry_everything(faults: Faults) -> None:
     assert not bytes(line.b.noise).strip() and not bytes(line.b.text).strip()
 
 
+def test_the_tries_of_a_line_that_removes_xon_and_xoff_are_neither_text_nor_noise() -> None:
+    line = ready(3, faults=Faults(eat_xonxoff=True, lf_to_crlf=True), local={"flags": "nm"})
+    send_all(line, line.a, bytes(range(256)) * 20)
+    line.run(5)
+    for end in line.ends:
+        session = end.link.session
+        assert session is not None and session.transparency.escapes is not None
+        assert not bytes(end.noise).strip() and not bytes(end.text).strip()
+
+
 def test_a_frame_with_parity_bits_and_inserted_controls_is_read() -> None:
     frame = frames.encode(b"d", frames.data_body(3, 4, b"hello", eight=False), 5)
     harmed = bytes(byte | 0x80 for byte in frame[:9]) + b"\x11\x13\x00\x7f" + frame[9:-1] + b"\r\n"

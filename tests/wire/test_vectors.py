@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import zlib
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +16,7 @@ from linesync.protocol import escaping
 from linesync.wire.autobaud.rate_frames import RateFrame
 from linesync.wire.framing import check, digits, frames, payload
 from linesync.wire.framing.frames import Ack, Hello
+from tests.docs.protocol.on_virtual_time import load
 from tools import protocol_vectors
 from tools.protocol_vectors import FILES, FOLDER, OPERATIONS, decoded, fields_of, mux_events
 
@@ -124,8 +123,9 @@ def test_frames_agree_with_the_vectors_and_bad_frames_are_not_found() -> None:
     for case in vectors["good"]:
         kind, body = case["kind"].encode(), bytes.fromhex(case["body"])
         assert frames.encode(kind, body, int(case["seed"], 16)).hex() == case["frame"]
-        found = decoded(bytes.fromhex(case["frame"]), options | {"eight": kind in b"CDbBV"}, 1)
+        found = decoded(bytes.fromhex(case["frame"]), options | {"eight": case["unchanged"]}, 1)
         assert found == {"frames": [[case["kind"], case["body"]]], "echoes": [], "text": "", "damaged": ""}
+        assert bool(decoded(bytes.fromhex(case["frame"]), options, 1)["frames"]) is not case["unchanged"], case
     for case in vectors["bad"]:
         found = decoded(bytes.fromhex(case["stream"]), options, 3)
         assert not found["frames"], case
@@ -138,6 +138,13 @@ def test_records_agree_with_the_vectors() -> None:
         events, fault = mux_events(100, [bytes.fromhex(data) for data in case["payloads"]])
         assert fault is (case in vectors["bad"]), case
         assert events == case["events"], case
+
+
+def test_channel_0_of_the_vectors_is_in_the_prompt_lane_and_carries_no_data() -> None:
+    cases = _load("records")
+    for case in cases["good"] + cases["bad"]:
+        assert all(event[2] == "prompt" for event in case["events"] if event[0] == "opened"), case
+        assert not any(event[0] == "data" and event[1] == 0 for event in case["events"]), case
 
 
 def test_compressed_records_agree_with_the_vectors() -> None:
@@ -195,12 +202,7 @@ def test_a_stream_gives_the_same_frames_and_text_in_pieces_of_any_size(case: Cas
 
 @pytest.fixture(scope="module")
 def independent() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "docs" / "protocol" / "minimal_endpoint.py"
-    spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load()
 
 
 def test_the_independent_endpoint_agrees_on_numbers_checks_and_payloads(independent: ModuleType) -> None:

@@ -23,6 +23,7 @@ from .measure.latency import latency
 from .measure.members import members
 from .measure.sockets import sockets
 from .measure.startup import startup
+from .measure.trees import trees
 from .measure.workloads import FAST, WORKLOADS
 from .page.page import draw, stale
 from .page.report import Report, progress
@@ -33,15 +34,16 @@ from .testbed.system import BenchError
 
 __all__ = ["main", "quick"]
 
-PARTS = ("latency", "goodput", "fast", "members", "tcp", "hub", "startup")
-_ON_A_LINE = ("latency", "goodput", "fast", "members")
-_QUICK = ("latency", "goodput", "members", "tcp", "startup")  # the parts that --quick measures
+PARTS = ("latency", "goodput", "fast", "trees", "members", "tcp", "hub", "startup")
+_ON_A_LINE = ("latency", "goodput", "fast", "trees", "members")
+_QUICK = ("latency", "goodput", "trees", "members", "tcp", "startup")  # the parts that --quick measures
 _BAUDS = (115200, 9600, 19200, 57600, 230400, 460800, 921600)
 _QUICK_LIMIT = 100  # seconds after which a run with --quick ends and prints its results so far
 _LIMIT = 4 * 3600  # the same in seconds for a full run
 _EPILOG = """\
 parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
-same at 921600), members (a thousand members at a barrier), tcp and hub (without a serial line), startup; all by default.
+same at 921600), trees (small files, and tar z | sz), members (a thousand members at a barrier), tcp and hub (without a
+serial line), startup; all by default.
 figures: draw docs/measurements/*.svg and fill in docs/performance.md from the stored results, without measuring (with
 --check: only report whether they agree).
 """
@@ -84,6 +86,7 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
     plan: Plan = {
         "latency": lambda found: latency(found, bauds=(115200,), trips=20, bulk_seconds=4.0),
         "goodput": lambda found: goodput(found, baud=115200, size=64 << 10, works=works, programs=programs, at_once=3),
+        "trees": lambda found: trees(found, files=200),
         "members": lambda found: members(found, count=200, lines=2, rounds=1),
         "tcp": lambda found: sockets(found, seconds=0.6, file_size=16 << 20, clients=100),
         "startup": lambda found: startup(found, runs=5),
@@ -104,6 +107,7 @@ def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> N
         "latency": lambda found: latency(found, bauds=_BAUDS, trips=60, bulk_seconds=30.0),
         "goodput": lambda found: files(found, 115200, 256, tuple(work.name for work in WORKLOADS), args.at_once),
         "fast": lambda found: files(found, 921600, 1024, FAST, 1),
+        "trees": lambda found: trees(found, files=1000),
         "members": lambda found: members(found, count=1000, lines=8, rounds=3),
         "tcp": lambda found: sockets(found, seconds=3.0, file_size=128 << 20, clients=1000),
         "hub": hub,

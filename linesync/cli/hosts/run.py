@@ -32,6 +32,7 @@ EXAMPLES = """\
   linesync run sut -u tester -e DISPLAY -- xterm
       as another user, with a variable from here
   linesync run sut -C /tmp -e LANG=C --timeout 60 -- make check
+  linesync run sut --detach -- make check       print a handle, such as sut/3, and end; see 'linesync proc --help'
 """
 HINT = "write -- before the remote command, as in: linesync run sut -- uname -r"
 _CHUNK = 1 << 15
@@ -42,7 +43,8 @@ _NAMED = 12  # hosts that one error names
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = """\
 linesync run HOST[,HOST...] [-i] [-t] [-u USER] [-C DIR] [-e K[=V]]...
-                    [--clear-env] [--no-prefix] [--timeout S] [--wait S] -- CMD [ARG ...]"""
+                    [--clear-env] [--no-prefix] [--timeout S] [--wait S]
+                    [--detach] -- CMD [ARG ...]"""
     parser.add_argument("hosts", metavar="HOST[,HOST...]", help="the hosts, as in sut[1-8]; 'hub' is the controller")
     parser.add_argument("argv", metavar="CMD", nargs="*", default=[], help="the command and its arguments, after --")
     parser.add_argument("-i", dest="stdin", action="store_true", help="pass stdin to the command")
@@ -78,6 +80,12 @@ linesync run HOST[,HOST...] [-i] [-t] [-u USER] [-C DIR] [-e K[=V]]...
     parser.add_argument(
         "--wait", type=seconds, metavar="S", help="if a host is not up, wait for it for up to S seconds"
     )
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="start the command as a detached process, print its handle, and do not wait for its end; with -i, 'linesync proc"
+        " attach -i' can reach its stdin",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
+    if args.terminal and args.detach:
+        raise UsageError(
+            "-t and --detach exclude each other, because a detached process has no terminal; omit one of them"
+        )
     if args.terminal:
         from .on_terminal import check_terminal
 
@@ -100,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
             wait_for_hosts(client, hosts, args.wait)
         if len(hosts) > 1:
             check_available(hosts, client.hosts(timeout=args.deadline.left))
+        if args.detach:
+            return _detach(client, hosts, args, env)
         if args.terminal:
             from .on_terminal import run_on_terminal
 
@@ -118,6 +132,41 @@ def run(args: argparse.Namespace) -> int:
             print_json(job.as_json())
     passed.end_like([job.signal for job in jobs])
     return next((job.exit_code for job in jobs if job.exit_code), 0)
+
+
+def _detach(client: BlockingClient, hosts: Sequence[str], args: argparse.Namespace, env: dict[str, str]) -> int:
+    """Start a detached process on each host, and print the handles. Returns the exit code of the first failure."""
+    codes = []
+    for host in hosts:
+        result: dict[str, object] = {"host": host}
+        try:
+            result["process"] = client.start_detached(
+                host,
+                args.argv,
+                cwd=args.cwd,
+                env=env,
+                stdin=args.stdin,
+                end_after=args.timeout,
+                user=args.user,
+                clear_env=args.clear_env,
+            )
+            codes.append(0)
+        except LinesyncError as error:
+            codes.append(exit_code(error))
+            result |= {"error": error.code, "message": error.message}
+            if not args.json:
+                print(f"linesync: {error.message}", file=sys.stderr)
+        if args.json:
+            print_json(result)
+        elif "process" in result:
+            print(result["process"], flush=True)
+    return next((code for code in codes if code), 0)
+
+
+def exit_code(error: LinesyncError) -> int:
+    """The exit code for a failure of linesync: 2 or 124 to 127 (125 for a lost host); all other codes are the command's."""
+    code = CannotExecute.exit_code if isinstance(error, NotAllowed) else error.exit_code
+    return code if code in (2, 124, 126, 127) else LinesyncFailed.exit_code
 
 
 def drive(client: BlockingClient, jobs: Sequence[Job], left: Callable[[], float | None] = lambda: None) -> None:
@@ -285,9 +334,7 @@ class Job:
 
     def _fail(self, error: LinesyncError) -> None:
         self._error = error
-        # linesync's own failures exit with 2 or 124 to 127 (125 for a lost host); all other codes are the command's.
-        code = CannotExecute.exit_code if isinstance(error, NotAllowed) else error.exit_code
-        self.exit_code = code if code in (2, 124, 126, 127) else 125
+        self.exit_code = exit_code(error)
         self._end()
 
     def _end(self) -> None:
@@ -331,14 +378,20 @@ class Feeder:
     """Sends our stdin to the commands, at the speed of the slowest one.
 
     :param change: returns the bytes to send for the bytes that were read.
+    :param at_end: called at the end of stdin; by default, the stdin of the commands then ends.
     """
 
     def __init__(
-        self, client: BlockingClient, jobs: Sequence[Job], change: Callable[[bytes], bytes] | None = None
+        self,
+        client: BlockingClient,
+        jobs: Sequence[Job],
+        change: Callable[[bytes], bytes] | None = None,
+        at_end: Callable[[], None] | None = None,
     ) -> None:
         self._peer = client.peer
         self._jobs = jobs
         self._change = change
+        self._at_end = at_end
         self._watch()
 
     def _watch(self) -> None:
@@ -354,6 +407,8 @@ class Feeder:
             return
         if not data:
             self._peer.watch(0, None)
+            if self._at_end is not None:
+                self._at_end()
         elif self._change is not None and not (data := self._change(data)):
             return
         for stream in [job.stream for job in self._jobs if job.runs]:

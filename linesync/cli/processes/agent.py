@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..common import option, option_values
-from .daemon import log, log_json, open_socket, run_until_stopped, socket_options
+from .daemon import (
+    log,
+    log_json,
+    open_socket,
+    process_options,
+    run_until_stopped,
+    set_up_processes,
+    socket_options,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="publish a value that all hosts can see; may be repeated",
     )
     option(parser, "agent", "no-run", flag=True, help="run no commands for other hosts")
+    option(parser, "agent", "no-forward", flag=True, help="forward no connections for other hosts")
     option(
         parser,
         "agent",
@@ -65,6 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="run commands only as this user (run -u USER); may be repeated",
     )
     socket_options(parser, "agent")
+    process_options(parser, "agent")
 
 
 def _kernel_port() -> str | None:
@@ -165,7 +175,13 @@ def run(args: argparse.Namespace) -> int:
                 f"not allowed: {name} runs no commands for others, because its agent was started with --no-run; start it"
                 " without this option"
             )
+        if args.no_forward:
+            agent.services.forward_refusal = (
+                f"not allowed: {name} forwards no connections for others, because its agent was started with --no-forward;"
+                " start it without this option"
+            )
         try:
+            set_up_processes(agent.runner, args)
             agent.runner.open()
             await open_socket(args, name, agent.add_listener)
             running = asyncio.ensure_future(_call(agent, name, port, successors))

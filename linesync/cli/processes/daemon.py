@@ -12,13 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from ...client.settings.places import default_socket
 from ...errors import BusyError, LinesyncFailed
-from ..common import option
+from ...numbers import read_number
+from ..common import argument_type, option
 
 if TYPE_CHECKING:
     import asyncio  # loaded only when a process runs
 
-__all__ = ["log", "log_json", "open_socket", "require_folder", "run_until_stopped", "socket_options"]
+    from ...jobs.process import Runner
 
+__all__ = [
+    "log",
+    "log_json",
+    "mebibytes",
+    "open_socket",
+    "process_options",
+    "require_folder",
+    "run_until_stopped",
+    "set_up_processes",
+    "socket_options",
+]
+
+_CLEANING_INTERVAL = 3600.0  # seconds between two searches for files that earlier copies have left
 _as_json = False
 
 
@@ -47,6 +61,32 @@ def log_json() -> None:
 def socket_options(parser: argparse.ArgumentParser, command: str) -> None:
     option(parser, command, "socket", metavar="PATH", help="the path of the socket for this machine's scripts")
     option(parser, command, "socket-group", metavar="G", help="let this Unix group use the socket, too")
+
+
+@argument_type
+def mebibytes(text: str) -> int:
+    """An argument in MiB, converted to bytes."""
+    return int(read_number(text, "size", 0.001, 1024, "MiB") * (1 << 20))
+
+
+def process_options(parser: argparse.ArgumentParser, command: str) -> None:
+    option(
+        parser,
+        command,
+        "output-limit",
+        type=mebibytes,
+        fallback=4 << 20,
+        metavar="MIB",
+        help="keep at most this much output of each detached process, in MiB (default: 4)",
+    )
+
+
+def set_up_processes(runner: Runner, args: argparse.Namespace) -> None:
+    """Set the directory and the output limit of detached processes. With ``--socket PATH``, the directory is beside the
+    socket."""
+    runner.output_limit = args.output_limit
+    if args.socket:
+        runner.processes_folder = f"{os.path.abspath(args.socket)}.processes"
 
 
 async def open_socket(args: argparse.Namespace, name: str, listen: Callable[..., Awaitable[str]]) -> None:
@@ -130,7 +170,12 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.set)
-        SPOOL.clean(_remove_leftovers, "")
+
+        def clean() -> None:
+            SPOOL.clean(_remove_leftovers, "")
+            loop.call_later(_CLEANING_INTERVAL, clean)
+
+        clean()
         try:
             await work(stop)
         finally:
@@ -143,8 +188,10 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 def _remove_leftovers() -> None:
     from ...jobs.leftovers import remove_leftovers
+    from ...jobs.parts import expire
 
     remove_leftovers()
+    expire()
 
 
 def _uvloop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

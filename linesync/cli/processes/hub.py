@@ -12,7 +12,17 @@ from ... import limits
 from ...errors import LinesyncError, NotAllowed, UsageError
 from ...numbers import SECONDS_MAX, read_number
 from ..common import argument_type, option, option_values
-from .daemon import log, log_json, open_socket, require_folder, run_until_stopped, socket_options
+from .daemon import (
+    log,
+    log_json,
+    mebibytes,
+    open_socket,
+    process_options,
+    require_folder,
+    run_until_stopped,
+    set_up_processes,
+    socket_options,
+)
 
 if TYPE_CHECKING:
     from ...hub.hub import Hub
@@ -39,12 +49,6 @@ EXAMPLES = """\
 def _lease(text: str) -> float:
     """The lease in seconds."""
     return read_number(text, "lease", 1, SECONDS_MAX, "seconds")
-
-
-@argument_type
-def _mebibytes(text: str) -> int:
-    """An argument in MiB, converted to bytes."""
-    return int(read_number(text, "size", 0.001, 1024, "MiB") * (1 << 20))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +91,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "hub",
         "exchange-limit",
-        type=_mebibytes,
+        type=mebibytes,
         fallback=16 << 20,
         metavar="MIB",
         help="the maximum size of the data of a member of an exchange, in MiB (default: 16)",
@@ -109,6 +113,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         % ("/var/lib/linesync" if os.geteuid() == 0 else "~/.local/state/linesync"),
     )
     socket_options(parser, "hub")
+    process_options(parser, "hub")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -165,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, lambda: tasks.add(loop.create_task(_reload(args, hub))))
         try:
+            set_up_processes(hub.runner, args)
             hub.runner.open()
             await open_socket(args, "hub", hub.add_listener)
             for endpoint in listens:

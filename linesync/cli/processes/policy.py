@@ -18,6 +18,8 @@ EXAMPLES = """\
       may a script on sut run commands on the controller?
   linesync policy check hub sut files --user alice
       may alice copy files to sut from the controller?
+  linesync policy check ctl sut forward --connect localhost:22
+      may a script on ctl forward connections to the ssh server of sut?
   linesync policy check sut build1 run --file new-policy.toml
       check a policy file before a hub uses it
 """
@@ -31,6 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "permission", metavar="DO", help="the permission: sync, look, run, files, forward, console or admin"
     )
     parser.add_argument("--user", metavar="USER", help="the user of a script on the controller, as a name or an id")
+    parser.add_argument(
+        "--connect", metavar="ADDRESS", default="", help="for DO forward: the address to which TO connects"
+    )
+    parser.add_argument(
+        "--listen", metavar="ADDRESS", default="", help="for DO forward: the address on which TO listens"
+    )
     parser.add_argument("--file", metavar="FILE", help="check this policy file instead of asking the hub")
     timeout_option(parser)
 
@@ -49,17 +57,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _from_hub(args: argparse.Namespace, user: int | None) -> Decision:
     with connection(args) as client:
-        return client.check_policy(args.source, args.to, args.permission, uid=user, timeout=args.deadline.left)
+        return client.check_policy(
+            args.source,
+            args.to,
+            args.permission,
+            uid=user,
+            connect=args.connect,
+            listen=args.listen,
+            timeout=args.deadline.left,
+        )
 
 
 def _from_file(args: argparse.Namespace, user: int | None) -> Decision:
     from ...hub.access.policy_file import read_policy
+    from ...model.policy import asked_socket
     from ...model.state.principal import Principal
     from ...protocol.operations import check_permission
 
     check_permission(args.permission)
     policy = read_policy(args.file, required=True)
-    return policy.decide(Principal(line="", host=args.source, uid=user), args.permission, args.to)
+    socket = asked_socket(args.connect, args.listen)
+    return policy.decide(Principal(line="", host=args.source, uid=user), args.permission, args.to, socket)
 
 
 def _uid(user: str) -> int:

@@ -76,6 +76,19 @@ class HubNames:
         found = self._ask(lambda client: client.namespaces()) or []
         return [(space.name, space.owner.host if space.owner is not None else "") for space in found]
 
+    def processes(self, *, running: bool) -> list[tuple[str, str]]:
+        """The handle and the command of each detached process.
+
+        :param running: only those that run.
+        """
+
+        def ask(client: BlockingClient) -> list[tuple[str, str]]:
+            hosts = [CONTROLLER, *(host.name for host in client.hosts() if host.state == "up")]
+            found = [process for host in hosts for process in client.processes(host)]
+            return [(one.process, one.argv[0]) for one in found if one.state == "running" or not running]
+
+        return self._ask(ask) or []
+
     def _ask(self, question: Callable[[BlockingClient], T]) -> T | None:
         """Ask the hub. Returns None if there is no answer within a second.
 
@@ -191,6 +204,28 @@ def _endpoint(query: Query) -> Found:
     return Found(words, also="files")
 
 
+def _address(query: Query) -> Found:
+    """Complete the path of a unix socket, on this machine or after the ``=`` of a forward."""
+    head, equals, _ = query.text.rpartition("=")
+    for prefix in (f"{head}{equals}unix:", head + equals):
+        if query.text.startswith(prefix):
+            return Found(also="files", prefix=prefix)
+    return Found()
+
+
+def _processes(query: Query) -> Found:
+    """Complete a host for ``proc ls``, and the handle of a process for its other actions."""
+    if query.arguments[:1] == ["ls"]:
+        return _hosts(query)
+    return Found(sorted(query.hub_names.processes(running=query.arguments[:1] in (["attach"], ["kill"]))))
+
+
+def _signals(query: Query) -> Found:
+    import signal
+
+    return Found((one.name.removeprefix("SIG"), "") for one in signal.Signals)
+
+
 def _namespaces(query: Query) -> Found:
     return Found(sorted(query.hub_names.namespaces()))
 
@@ -254,13 +289,19 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
+    "[USER@]HOST": _hosts,
     "HOW": _words("cyclic", "once", "linger="),
     "ID": _named("topics"),
     "MEMBER": _hosts,
     "NS": _namespaces,
     "PATH": _files,
+    "PROC": _processes,
     "ROLE": _roles,
+    "SIG": _signals,
     "SRC": _place,
+    "LISTEN": _address,
+    "LISTEN=TARGET": _address,
+    "TARGET": _address,
     "...": _drop_in_arguments,
     "bash|zsh|fish": _words("bash", "zsh", "fish"),
     "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
@@ -279,8 +320,8 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 }
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
-    *("BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
-    *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
+    *("ADDRESS", "B", "BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
+    *("MIB", "N", "NAME", "OPTION", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

@@ -17,6 +17,7 @@ TEXT, TEXTS, NUMBER, FLAG = "a text", "a text or a list of texts", "a number", "
 _EXAMPLES = {TEXT: '"..."', TEXTS: '["...", "..."]', NUMBER: "60", FLAG: "true"}
 
 _SOCKET = {"socket": TEXT, "socket-group": TEXT}
+_PROCESSES = {"output-limit": NUMBER}
 _NAMESPACE = {"namespace": TEXT}
 _WAIT = {"timeout": NUMBER} | _NAMESPACE
 KEYS: dict[str, dict[str, str]] = {
@@ -30,9 +31,19 @@ KEYS: dict[str, dict[str, str]] = {
         "policy": TEXT,
         "audit": TEXT,
     }
-    | _SOCKET,
-    "agent": {"port": TEXT, "name": TEXT, "capability": TEXTS, "publish": TEXTS, "no-run": FLAG, "allow-users": TEXTS}
-    | _SOCKET,
+    | _SOCKET
+    | _PROCESSES,
+    "agent": {
+        "port": TEXT,
+        "name": TEXT,
+        "capability": TEXTS,
+        "publish": TEXTS,
+        "no-run": FLAG,
+        "no-forward": FLAG,
+        "allow-users": TEXTS,
+    }
+    | _SOCKET
+    | _PROCESSES,
     "barrier": {"as": TEXT, "reuse": TEXT} | _WAIT,
     "sem": {"bound": NUMBER} | _WAIT,
     "lock": _WAIT,

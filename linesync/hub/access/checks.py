@@ -8,9 +8,10 @@ from ... import protocol
 from ...errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from ...jobs.serve import addressee
 from ...model.participants import HUB
-from ...model.policy import Policy
+from ...model.policy import Policy, Socket
 from ...model.state.principal import Principal
 from ...protocol import Message, operations
+from ...protocol.addresses import read_address
 from ...protocol.ids import Id
 from ...runtime.listening.reports import Report
 from ..sessions import HubSession
@@ -22,7 +23,7 @@ _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The form of the arrival ids that the hub makes: the number of the session, a slash, and the request id."""
 _RECORDED = frozenset((operations.RUN, operations.FILES, operations.FORWARD, operations.CONSOLE, operations.ADMIN))
 """The permissions whose operations are in the audit log."""
-_DETAILS = ("argv", "path")
+_DETAILS = ("argv", "path", "paths", "names", "address", "number", "signal")
 """The fields of messages that the audit log repeats."""
 
 
@@ -71,7 +72,7 @@ class Checks:
     def _check_policy(self, principal: Principal, message: Message) -> None:
         permission, to = operations.operation(message).permission, _target(message)
         try:
-            self.policy.check(principal, permission, to)
+            self.policy.check(principal, permission, to, _socket(message))
         except NotAllowed as error:
             self._record(principal, message, to, "refused", why=error.message)
             raise
@@ -94,6 +95,16 @@ def _target(message: Message) -> str:
     if isinstance(message, protocol.ConsoleOpen | protocol.TraceOpen):
         return message.host if "/" not in message.host else HUB  # a port belongs to the hub
     return addressee(message) or HUB
+
+
+def _socket(message: Message) -> Socket | None:
+    """The socket of a forward; None for other operations.
+
+    :raises UsageError: its address is not in the normal form, which the rules of the policy need.
+    """
+    if not isinstance(message, protocol.Connect | protocol.Listen):
+        return None
+    return Socket(str(read_address(message.address)), isinstance(message, protocol.Listen))
 
 
 def _details(message: Message) -> dict[str, object]:

@@ -11,12 +11,19 @@ from typing import Any
 
 from ...errors import UsageError
 from ...model.policy import Policy, Rule
-from ...protocol.operations import PERMISSIONS
+from ...protocol.operations import FORWARD, PERMISSIONS
 from ...suggestions import near
 
 __all__ = ["owners", "read_policy"]
 
-_KEYS = ("from", "to", "do", "users")
+_KEYS = ("from", "to", "do", "users", "connect", "listen")
+_EXAMPLES = {
+    "do": '["run", "files"]',
+    "users": '["alice", "@testers", 1000]',
+    "connect": '["localhost:22", "unix:/run/*"]',
+    "listen": '["localhost:*"]',
+}
+"""An example of each key that is a list."""
 
 
 def owners() -> frozenset[int]:
@@ -80,6 +87,11 @@ class _Reader:
                 advice = near(str(permission), PERMISSIONS, "the permissions are")
                 raise UsageError(f"unknown permission {permission!r} in {self._rule_name} of {self._path}; {advice}")
         users = self._users(self._list(table, "users")) if "users" in table else None
+        if ("connect" in table or "listen" in table) and do != [FORWARD]:
+            raise UsageError(
+                f"the keys 'connect' and 'listen' in {self._rule_name} of {self._path} are only for forwarded connections; write"
+                ' do = ["forward"]'
+            )
         shown = [f"{key} = {_toml(table[key])}" for key in _KEYS if key in table]
         return Rule(
             allow=self._allow,
@@ -87,6 +99,8 @@ class _Reader:
             source=self._pattern(table, "from"),
             to=self._pattern(table, "to"),
             users=users,
+            connect=self._addresses(table, "connect"),
+            listen=self._addresses(table, "listen"),
             text=f"{'allow' if self._allow else 'deny'} {{{', '.join(shown)}}}",
         )
 
@@ -96,11 +110,19 @@ class _Reader:
             raise self._invalid(key, "a host name or a pattern", '"ctl*"')
         return value
 
+    def _addresses(self, table: dict[str, Any], key: str) -> tuple[str, ...] | None:
+        """The patterns for addresses; None without this key."""
+        if key not in table:
+            return None
+        patterns = self._list(table, key)
+        if not all(isinstance(pattern, str) and pattern for pattern in patterns):
+            raise self._invalid(key, "addresses or patterns", _EXAMPLES[key])
+        return tuple(patterns)
+
     def _list(self, table: dict[str, Any], key: str) -> list[Any]:
         value = table.get(key)
         if not isinstance(value, list) or not value:
-            example = '["run", "files"]' if key == "do" else '["alice", "@testers", 1000]'
-            raise self._invalid(key, "a list that is not empty", example)
+            raise self._invalid(key, "a list that is not empty", _EXAMPLES[key])
         return value
 
     def _invalid(self, key: str, expected: str, example: str) -> UsageError:

@@ -59,6 +59,7 @@ class Channel:
         "ending",
         "full",
         "granted",
+        "high_water",
         "incoming",
         "lane",
         "last_text",
@@ -83,6 +84,8 @@ class Channel:
         """The records to send, each as (kind, body)."""
         self.queued = 0
         """The size of all bodies in the queue, in bytes."""
+        self.high_water = max(receive_window // 4, 16384)
+        """If more bytes than this are queued, the writer should wait for :class:`ChannelWritable`."""
         self.opened = True
         """Whether at least a piece of the opening was sent."""
         self.ending = False

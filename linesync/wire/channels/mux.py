@@ -78,8 +78,6 @@ class Mux:
     ) -> None:
         self._send_credit = send_credit
         self._receive_window = receive_window
-        self.high_water = max(receive_window // 4, 16384)
-        """If more bytes than this are queued on a channel, its writer should wait for :class:`ChannelWritable`."""
         self._next = 1 if odd else 2
         self._writers: dict[Lane, TextCompressor] | None = None
         if compress and send_credit >= _CREDIT_WORTH:
@@ -105,6 +103,9 @@ class Mux:
 
     def _channel(self, number: int, lane: Lane) -> Channel:
         channel = Channel(number, lane, self._send_credit, self._receive_window)
+        if lane is Lane.PROMPT and number:
+            # A person who interrupts a program on a terminal still sees the output that is queued.
+            channel.high_water = self._receive_window // 64
         if self._writers is not None:
             from .compression import DataCompressor, ZstdDataCompressor
 
@@ -269,7 +270,7 @@ class Mux:
                 self.events.append(ChannelClosed(channel.number, ""))
         elif kind == RESET:
             self._forget(channel)
-        elif channel.full and channel.queued * 2 <= self.high_water:
+        elif channel.full and channel.queued * 2 <= channel.high_water:
             channel.full = False
             self.events.append(ChannelWritable(channel.number))
 
@@ -287,7 +288,7 @@ class Mux:
         if channel is None or channel.ending or channel.state == CLOSED:
             return True
         self._put(channel, kind, body)
-        channel.full = channel.full or channel.queued > self.high_water
+        channel.full = channel.full or channel.queued > channel.high_water
         return not channel.full
 
     def _advance(self, channel: Channel, event: str) -> bool:

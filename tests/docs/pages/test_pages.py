@@ -29,6 +29,8 @@ PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = (
     "README.md",
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
+    "docs/sockets.md",
+    "docs/files.md",
 )
 NAMES = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "firmware-notes/README.md"),
@@ -69,6 +71,13 @@ def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> No
     assert not found, "\n" + "\n".join(found)
 
 
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
     rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
     named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
@@ -79,6 +88,13 @@ def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
 def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/policy.md", text_of("docs/policy.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.real
+def test_the_examples_do_what_the_page_about_sockets_says(tmp_path: Path) -> None:
+    require("bash", "curl")
+    found = differences("docs/sockets.md", text_of("docs/sockets.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 
 

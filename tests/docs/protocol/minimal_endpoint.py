@@ -4,7 +4,8 @@ code.
     minimal_endpoint.py PATH NAME REQUEST...
 
 PATH is a hub's socket (``*.sock``) or a tty. The endpoint registers as NAME, sends each REQUEST, prints each reply and ends
-the session. In the meantime it answers the hub's requests.
+the session. Without a REQUEST it stays registered until it is terminated. In the meantime it answers the hub's requests. If
+the hub restarts, it registers again and repeats the open request.
 """
 
 import binascii
@@ -19,7 +20,7 @@ import zlib
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 CALL_FAST, CALL_SLOW, CALL_FAST_COUNT = 0.2, 1.0, 25
-FIRST_RTT, QUIET_AFTER, POLL_IDLE, FRAME, CREDIT, GRANT = 0.5, 1.0, 7.5, 127, 256, 128
+FIRST_RTT, QUIET_AFTER, POLL_IDLE, FRAME, CREDIT, GRANT, PIECE = 0.5, 1.0, 7.5, 127, 256, 128, 48
 KEEPALIVE_CALLER, KEEPALIVE_PIPE = 2.8, 8.0
 
 
@@ -59,6 +60,13 @@ def read_counted(text, count, at=0, most=4):
     return *numbers, at
 
 
+def read_credit(body):
+    try:
+        return read_counted(body, 1, 0, 6)[0]
+    except (ValueError, IndexError):
+        return 0
+
+
 def base64(data):
     return binascii.b2a_base64(data, newline=False).translate(bytes.maketrans(b"+/", b"-_")).rstrip(b"=")
 
@@ -77,45 +85,55 @@ def record(kind, channel, body):
 
 
 class Endpoint:
-    def __init__(self, write, keepalive=KEEPALIVE_CALLER):
-        self.write, self.keepalive, self.buffer, self.peer, self.seed_in = write, keepalive, b"", "", 0
-        self.boot, self.nonce = base64(os.urandom(6)).decode(), base64(os.urandom(6)).decode()
-        self.calls, self.next_call_at, self.sent_last_at, self.replies = 0, 0.0, 0.0, []
+    def __init__(self, write, name="", keepalive=KEEPALIVE_CALLER, clock=time.monotonic, random=os.urandom):
+        self.write, self.name, self.keepalive, self.clock, self.random = write, name, keepalive, clock, random
+        self.buffer, self.sessions, self.problem, self.boot = b"", 0, "", base64(random(6)).decode()
+        self.sent_last_at = 0.0
+        self.end_session(0.0)
+
+    def end_session(self, call_at):
+        self.peer, self.seed_in, self.nonce = "", 0, base64(self.random(6)).decode()
+        self.calls, self.next_call_at = 0, call_at
 
     def begin_session(self, peer, credit):
-        self.peer, self.credit = peer, credit
+        self.peer, self.credit, self.sessions = peer, credit, self.sessions + 1
         self.seed_out = zlib.crc32((self.nonce + peer).encode())
         self.seed_in = zlib.crc32((peer + self.nonce).encode())
         self.expected = {b"c": 0, b"d": 0}
-        self.seq, self.queue, self.sent_at = 0, [], None
-        self.poll, self.polled_at, self.peer_poll, self.newest_at = 0, None, 0, 0.0
-        self.partial_message, self.consumed = b"", 0
+        self.seq, self.queue, self.sent_at, self.refused = 0, [], None, set()
+        self.poll, self.peer_poll, self.newest_at = 0, 0, 0.0
+        self.partial_message, self.consumed, self.replies = b"", 0, []
+        self.send_message(f"1 register {self.name} {self.boot}")
         self.note_received()
-        self.send_poll()
 
     def note_received(self):
-        self.received_at, self.first_poll_at, self.next_call_at, self.calls = time.monotonic(), None, None, 0
+        was_quiet, self.next_call_at, self.calls = self.next_call_at is not None, None, 0
+        self.received_at, self.first_poll_at = self.clock(), None
+        if was_quiet:
+            self.polled_at = None
+            self.send_poll()
 
     def send(self, kind, body, seed):
-        self.sent_last_at = time.monotonic()
+        self.sent_last_at = self.clock()
         self.write(frame(kind, body, seed))
 
     def send_message(self, text):
-        pieces = [text.encode()[at : at + 72] for at in range(0, len(text.encode()), 72)]  # 84 bytes fit into a frame
+        text = text.encode()
+        pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
         self.queue += [record(b"f", 0, piece) for piece in pieces[:-1]] + [record(b"m", 0, pieces[-1])]
 
     def ack(self):
-        age = min(int((time.monotonic() - self.newest_at) * 1000), 1023)
+        age = min(int((self.clock() - self.newest_at) * 1000), 1023)
         prompt, bulk = (fixed(expected) + counted(0) for expected in self.expected.values())
         self.send(b"A", counted(age, self.peer_poll) + prompt + bulk, self.seed_out)
 
     def send_poll(self):
-        self.poll, self.polled_at = self.poll % 31 + 1, time.monotonic()
+        self.poll, self.polled_at = self.poll % 31 + 1, self.clock()
         self.first_poll_at = self.first_poll_at or self.polled_at  # the first of the polls without an answer
         self.send(b"P", counted(self.poll), self.seed_out)
 
     def transmit(self):
-        self.sent_at = time.monotonic()
+        self.sent_at = self.clock()
         self.send(b"c", fixed(self.seq) + fixed(self.expected[b"c"]) + base64(self.queue[0]), self.seed_out)
 
     def frames(self, data):
@@ -144,45 +162,70 @@ class Endpoint:
     def receive(self, data):
         for kind, body in self.frames(data):
             if kind == b"H":
-                self.receive_hello(body.decode().split("."))
+                self.receive_hello(body)
             elif self.peer:
                 self.note_received()
-                self.receive_frame(kind, body)
+                try:
+                    self.receive_frame(kind, body)
+                except (ValueError, IndexError) as error:
+                    if kind in b"Acd":
+                        self.send(b"X", base64(str(error).encode()[:40]), self.seed_out)
+                        self.end_session(self.clock() + CALL_SLOW)
 
-    def receive_hello(self, parts):
-        if len(parts) < 6 or parts[0] != "l" or parts[2] != self.nonce or parts[1] == self.peer:
+    def receive_hello(self, body):
+        try:
+            role, nonce, peer, boot, flags, numbers = body.decode().split(".")[:6]
+            oldest, newest, longest, credit, _ = read_counted(numbers.encode(), 4)
+        except (ValueError, IndexError):
             return
-        oldest, newest, _, credit, _ = read_counted(parts[5].encode(), 4)
-        if self.peer or not oldest <= 1 <= newest or any(flag.isupper() for flag in parts[4]):
-            sys.exit("the hub began a new session" if self.peer else "the hub has another protocol version")
-        self.begin_session(parts[1], credit)
+        sizes_right = len(nonce) == len(boot) == 8 and longest >= 127 and credit >= 64 and oldest <= newest
+        if role != "l" or peer != self.nonce or not sizes_right:
+            return
+        if not oldest <= 1 <= newest or any(flag.isupper() for flag in flags):
+            self.problem = (
+                f"the hub has the protocol versions {oldest} to {newest} and the flags {flags}, this end version 1"
+            )
+        elif nonce == self.peer:
+            self.note_received()
+            self.ack()
+        elif not self.peer or self.next_call_at is not None:  # in a session, only while the line is quiet
+            self.begin_session(nonce, credit)
 
     def receive_frame(self, kind, body):
         if kind == b"P":
-            (self.peer_poll, _), self.newest_at = read_counted(body, 1), time.monotonic()
+            self.newest_at = self.clock()
+            digit = ALPHABET.find(body)
+            self.peer_poll = digit if len(body) == 1 and 1 <= digit <= 31 else self.peer_poll
             self.ack()
         elif kind == b"A":
-            _, poll, at = read_counted(body, 2)
-            self.receive_ack(read_fixed(body, at))
+            lanes = re.fullmatch(rb"(.*)(..)A(..)A", body)  # this endpoint sends one frame at a time: no ranges
+            if lanes is None or len(numbers := read_counted(lanes[1], 2)) != 3 or numbers[2] != len(lanes[1]):
+                return
+            poll, expected = numbers[1], read_fixed(lanes[2], 0)
+            self.receive_ack(expected)
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:
                     self.transmit()  # it was sent before the poll, and the answer does not acknowledge it: it was lost
                 self.polled_at = None
         elif kind in (b"c", b"d"):
-            self.newest_at = time.monotonic()
+            self.newest_at = self.clock()
             if kind == b"c":
                 self.receive_ack(read_fixed(body, 2))
+            payload = unbase64(body[4:])
             if read_fixed(body, 0) == self.expected[kind]:
                 self.expected[kind] = (self.expected[kind] + 1) % 4096
-                self.receive_records(unbase64(body[4:]))
+                self.receive_records(payload)
             self.ack()
         elif kind == b"X":
-            sys.exit("the hub closed the session: " + unbase64(body).decode())
+            self.end_session(self.clock() + CALL_SLOW)
 
     def receive_ack(self, expected):
-        if self.sent_at is not None and expected == (self.seq + 1) % 4096:
+        ahead = (expected - self.seq) % 4096
+        if ahead == 1 and self.sent_at is not None:
             self.seq, self.sent_at = expected, None
             del self.queue[0]
+        elif 1 <= ahead < 2048:
+            raise ValueError("acknowledgement of a payload that was never sent")
 
     def receive_records(self, payload):
         at = 0
@@ -190,31 +233,38 @@ class Endpoint:
             kind = payload[at : at + 1]
             channel, length, at = read_counted(payload, 2, at + 1)
             body, at = payload[at : at + length], at + length
-            if kind in b"op":
-                self.queue.append(record(b"x", channel, b"this endpoint serves nothing"))
-            elif channel == 0 and kind in b"mf":
+            if len(body) < length or (channel == 0 and kind not in (b"m", b"f", b"w")):
+                raise ValueError("malformed record")
+            if kind in (b"o", b"p"):
+                if (self.nonce > self.peer) == (channel % 2 == 1):
+                    raise ValueError("opening of a channel of this end")
+                if channel not in self.refused:
+                    self.queue.append(record(b"x", channel, b"this endpoint serves nothing"))
+                self.refused = self.refused | {channel} if kind == b"p" else self.refused - {channel}
+            elif channel == 0 and kind == b"w":
+                self.credit += read_credit(body)
+            elif channel == 0:
                 self.partial_message, self.consumed = self.partial_message + body, self.consumed + length + 4
+                if self.consumed > CREDIT:
+                    raise ValueError("message beyond the credit")
                 if self.consumed >= GRANT:
                     self.queue.append(record(b"w", 0, counted(self.consumed)))
                     self.consumed = 0
                 if kind == b"m":
-                    self.receive_message(self.partial_message.decode())
-                    self.partial_message = b""
-            elif channel == 0 and kind == b"w":
-                self.credit += read_counted(body, 1, 0, 6)[0]
+                    message, self.partial_message = self.partial_message.decode(errors="replace"), b""
+                    self.receive_message(message)
 
     def receive_message(self, text):
-        number, verb = text.split(" ")[:2]
+        number, _, rest = text.partition(" ")
+        verb = rest.split(" ")[0]
         if verb in ("ok", "err"):
             self.replies.append(text)
-        elif number != "-":  # no script runs here, so the answer to activity is 0
+        elif number not in ("-", "") and verb:  # no script runs here, so the answer to activity is 0
             is_activity = verb == "activity"
-            self.send_message(
-                f"{number} ok 0" if is_activity else f"{number} err failed {verb}%20is%20not%20known%20here"
-            )
+            self.send_message(f"{number} ok 0" if is_activity else f"{number} err failed not%20known%20here")
 
     def tick(self):
-        now = time.monotonic()
+        now = self.clock()
         if self.next_call_at is not None:
             if now >= self.next_call_at:
                 texts = f"c.{self.nonce}.{self.peer}.{self.boot}.."
@@ -227,7 +277,7 @@ class Endpoint:
             self.first_poll_at, self.next_call_at = None, now  # the line is quiet, so call with both nonces
         elif now - (waits_since or self.received_at) > (FIRST_RTT if waits_since else POLL_IDLE):
             self.send_poll()
-        cost = len(self.queue[0]) + 4 if self.queue and self.queue[0][:1] in b"mf" else 0
+        cost = read_counted(self.queue[0], 2, 1)[1] + 4 if self.queue and self.queue[0][:1] in b"mf" else 0
         if self.queue and self.sent_at is None and cost <= self.credit:
             self.credit -= cost
             self.transmit()
@@ -244,22 +294,32 @@ def main(path, name, *requests):
         line = os.open(path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(line)
     keepalive = KEEPALIVE_PIPE if path.endswith(".sock") else KEEPALIVE_CALLER
-    end = Endpoint(lambda data: os.write(line, data), keepalive)
+    end = Endpoint(lambda data: os.write(line, data), name, keepalive)
 
     def run_until(done):
         while not done():
+            if end.problem:
+                sys.exit(end.problem)
             end.tick()
             if select.select([line], [], [], 0.02)[0]:
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))
 
-    run_until(lambda: end.peer)
+    def register():
+        run_until(lambda: end.peer and end.replies)
+        return end.sessions, end.replies.pop(0).removeprefix("1 ")
 
     def ask(number, request):
+        nonlocal session
         end.send_message(f"{number} {request}")
-        run_until(lambda: end.replies)
-        return end.replies.pop(0).removeprefix(f"{number} ")
+        run_until(lambda: end.replies or end.sessions != session)
+        if end.sessions == session:
+            return end.replies.pop(0).removeprefix(f"{number} ")
+        session, _ = register()  # the hub restarted, and every request of the earlier session has failed
+        return ask(number, request)
 
-    for number, request in enumerate([f"register {name} {end.boot}", *requests], start=1):
+    session, reply = register()
+    print(reply, flush=True)
+    for number, request in enumerate(requests, start=1):
         reply = ask(2 * number, request)
         named = [word for word in request.split(" ") if word.startswith("arrival=")]
         takes = request.startswith("lock ") or re.match(r"sem \S+ -", request)
@@ -269,7 +329,7 @@ def main(path, name, *requests):
         elif reply.startswith("ok") and named:
             end.send_message(" ".join(["- confirm", str(2 * number), *named]))
         print(reply, flush=True)
-    run_until(lambda: not end.queue)
+    run_until(lambda: requests and not end.queue)
     end.send(b"X", base64(b"done"), end.seed_out)
 
 

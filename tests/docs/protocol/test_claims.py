@@ -11,7 +11,17 @@ from itertools import pairwise
 import pytest
 
 from linesync import limits
-from linesync.wire.events import Event, FrameFound, LineQuiet, OtherStationHeard, Refused, SessionEnded, SessionUp
+from linesync.wire.autobaud.rate_frames import RateFrame
+from linesync.wire.events import (
+    ChannelClosed,
+    Event,
+    FrameFound,
+    LineQuiet,
+    OtherStationHeard,
+    Refused,
+    SessionEnded,
+    SessionUp,
+)
 from linesync.wire.framing import digits, frames
 from linesync.wire.framing.check import session_seed
 from linesync.wire.framing.decoder import Decoder
@@ -249,6 +259,70 @@ def test_5_4_a_payload_that_the_answer_to_a_poll_does_not_acknowledge_is_retrans
     peer.send(b"A", Ack(age=0, poll=asked[-1] or 0, prompt=(0, ()), bulk=(0, ())).body())
     (retransmitted,) = [frame.body for _, frame in peer.received if frame.kind == b"c"]
     assert retransmitted == sent
+
+
+def test_5_2_a_payload_that_the_receiver_drops_is_retransmitted_until_the_receiver_takes_it() -> None:
+    peer = _peer_with_session()
+    number = peer.link.mux.open(Lane.PROMPT, b"run sut true")
+    bodies = set()
+    for _ in range(5):
+        peer.wait(1.5)
+        bodies |= {frame.body for _, frame in peer.received if frame.kind == b"c"}
+        poll = [frames.read_poll(frame.body) for _, frame in peer.received if frame.kind == b"P"][-1]
+        assert poll is not None
+        peer.received_kinds()
+        peer.send(b"A", Ack(age=0, poll=poll, prompt=(0, ()), bulk=(0, ())).body())
+        assert [frame.body for _, frame in peer.received if frame.kind == b"c"] == list(bodies)
+    assert peer.up and number
+
+
+def test_5_5_a_repeated_poll_takes_the_next_number() -> None:
+    peer = _peer_with_session()
+    peer.link.mux.send_message(0, b"1 hosts")
+    peer.wait(2.5)
+    polls = [frames.read_poll(frame.body) for _, frame in peer.received if frame.kind == b"P"]
+    assert polls[:2] == [2, 3]
+
+
+def test_6_1_a_bulk_channel_is_reset_by_an_x_in_the_prompt_lane() -> None:
+    peer = _peer_with_session()
+    number = peer.link.mux.open(Lane.BULK, b"run sut true")
+    peer.wait(0.1)
+    peer.send(*_data(0, b"x" + digits.counted(number) + digits.counted(2) + b"no"))
+    assert peer.up and peer.count(ChannelClosed) == 1
+
+
+def test_7_2_a_question_about_a_rate_without_the_flag_is_ignored_or_answered_with_no() -> None:
+    peer = _peer_with_session()
+    peer.send(b"S", RateFrame(step="a", number=1, rate=230400, value=6).body())
+    answers = [RateFrame.read(frame.body) for _, frame in peer.received if frame.kind == b"S"]
+    assert peer.up and all(answer is not None and answer.step == "n" for answer in answers)
+
+
+@pytest.mark.parametrize("kind", [b"K", None])
+def test_4_4_the_table_of_the_caller(kind: bytes | None) -> None:
+    restarted = {"nonce": "hand-no2", "boot": "hand-bo2"}
+    peer = ManualPeer("c")
+    peer.wait(0.01)
+    peer.send_hello(peer.hello("another8"))
+    peer.send_hello(peer.hello(LINK_NONCE, nonce=LINK_NONCE))
+    assert not peer.up
+    peer.send_hello(peer.hello(LINK_NONCE))
+    peer.received_kinds()
+    peer.send_hello(peer.hello(LINK_NONCE, **restarted))
+    assert peer.count(SessionUp) == 1, "the session is alive"
+    peer.send_hello(peer.hello(LINK_NONCE))
+    assert "A" in peer.received_kinds()
+    peer.wait(20)
+    assert peer.received_kinds().endswith("H")
+    if kind is not None:
+        peer.send(kind)
+        peer.wait(0.01)
+        assert "P" in peer.received_kinds() and peer.count(SessionUp) == 1
+    else:
+        peer.decoder.seeds = (session_seed(LINK_NONCE, restarted["nonce"]),)
+        peer.send_hello(peer.hello(LINK_NONCE, **restarted))
+        assert "P" in peer.received_kinds() and peer.count(SessionUp) == 2
 
 
 # -- 6.4 and 9: the effect of each malformed input ---------------------------------------------------------------------

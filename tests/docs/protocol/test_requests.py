@@ -168,7 +168,7 @@ def test_a_withdrawn_wait_is_answered_with_failed(world: World) -> None:
 def test_an_unknown_option_is_ignored_if_it_begins_with_a_small_letter_and_else_refused(world: World) -> None:
     script = Script(world)
     assert script.ask("sem s 1 colour=blue") == "ok 1"
-    assert code(script.ask("sem s 1 Colour=blue")) == "failed"
+    assert code(script.ask("sem s 1 Colour=blue")) == "unsupported"
     assert script.ask("sem s 0") == "ok 1"
 
 
@@ -350,3 +350,31 @@ def test_a_reset_of_an_exchanges_channel_withdraws_the_member_or_means_that_its_
 def test_a_size_over_the_limit_is_refused_before_any_bytes_are_sent(world: World) -> None:
     channel = Script(world).open(f"exchange e hub,hub#2 {(16 << 20) + 1}")
     assert code(channel.message()) == "usage"
+
+
+def test_8_3_revoked_names_a_request_without_an_arrival_by_the_session_and_its_id() -> None:
+    with World(seed=3) as world:
+        script = Script(world)
+        assert script.ask("sem slots 1").startswith("ok")
+        assert script.ask("sem slots -1 Hold=1").startswith("ok")
+        taken = script.last
+        assert script.ask(f"commit {taken}") == "ok"
+        assert script.ask("reset slots").startswith("ok")
+        (note,) = [text for text in script.notes if text.startswith("revoked ")]
+        _, client, arrival, _ = note.split(" ")
+        assert client == "-" and arrival.partition("/")[2] == taken and arrival.partition("/")[0].isdigit()
+
+
+def test_8_3_a_lost_host_that_returns_in_its_session_is_up_without_another_register() -> None:
+    with World(seed=3, lease=5.0) as world:
+        host = world.agent("sut")
+        world.settle(world.idle, 10)
+        session = world.hub_peer(host).link.session
+        host.wire.pull()
+        world.pass_time(8)
+        host.wire.plug()
+        world.pass_time(8)
+        assert [event[:2] for event in world.take_events()] == [("up", "sut"), ("lost", "sut"), ("up", "sut")]
+        assert world.hub_peer(host).link.session is session
+        arrived = [line for line in world.transcript(1000).splitlines() if "hub/sut" in line and "<-" in line]
+        assert sum(" register sut " in line for line in arrived) <= 1, "the first one may precede the transcript"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import linesync
+from linesync.client.operations import CommandResult
 from tests.e2e.kit import SerialSite, serial_site
 from tests.real import require, wait_for
 
@@ -95,3 +98,24 @@ def test_a_full_screen_program_survives_a_line_that_is_cut_for_5_s_and_a_killed_
         person.type(":wq", "Enter")
         person.ended(0)
     assert (place.folder / "survivor").read_text() == "typed without a line\ntyped without a hub\n"
+
+
+def test_the_output_and_exit_status_of_many_commands_are_right(place: SerialSite) -> None:
+    """32 commands at the same time, and 128 one after the other, on one line."""
+
+    def argv(number: int) -> list[str]:
+        return ["sh", "-c", f"printf '%0{100 + 13 * number}d' {number}; echo error {number} >&2; exit {number % 256}"]
+
+    def check(number: int, result: CommandResult) -> None:
+        wanted = f"%0{100 + 13 * number}d" % number
+        assert (result.status, result.stdout.decode()) == (number % 256, wanted)
+        assert result.stderr == b"error %d\n" % number
+
+    async def work() -> None:
+        async with await linesync.connect(f"unix:{place.socket('hub')}") as client:
+            for number, result in enumerate(await asyncio.gather(*(client.run("sut", argv(n)) for n in range(32)))):
+                check(number, result)
+            for number in range(128):
+                check(number % 32, await client.run("sut", argv(number % 32)))
+
+    asyncio.run(work())

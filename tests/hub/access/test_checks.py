@@ -12,7 +12,16 @@ from linesync.model.policy import Policy
 from linesync.protocol import Message, operations
 from tests.system.world import World
 
-FIELDS: dict[str, Any] = {"argv": ("true",), "path": "/x", "name": "x", "size": 0}
+FIELDS: dict[str, Any] = {
+    "address": "localhost:80",
+    "argv": ("true",),
+    "path": "/x",
+    "paths": ("/x",),
+    "names": ("x",),
+    "name": "x",
+    "size": 0,
+    "number": 1,
+}
 """Values of the fields that have no default."""
 
 
@@ -28,6 +37,19 @@ def messages_to(host: str) -> list[Message]:
             values = {name: FIELDS[name] for name in names if name in FIELDS and name not in (field,)}
             found.append(operation.message(**values, **({field: host} if field else {})))
     return found
+
+
+def attacks_on(host: str) -> list[Message]:
+    """Messages with which a sender claims to be another client or user, or names a process that it did not start."""
+    run = protocol.Run(to=host, argv=("true",))
+    return [
+        run.but(id=7, Got=0, age=0.0),  # the id of a command of another client
+        run.but(User="root"),
+        run.but(Detach=True, User="root", id=7),
+        protocol.Attach(to=host, number=1, output=True, follow=True, stdin=True),
+        protocol.SignalProcess(to=host, number=1, signal=9),
+        protocol.SignalProcess(to=host, number=-1),
+    ]
 
 
 def refusal(world: World, peer: Any, message: Message) -> LinesyncError:
@@ -55,7 +77,7 @@ def test_nothing_that_a_host_sends_works_on_the_hub_or_on_another_host(sender: s
         peer = world.client("a")._peer if sender == "script" else agent._uplink
         messages = messages_to(target)
         assert len(messages) >= 4
-        for message in messages:
+        for message in messages + attacks_on(target):
             error = refusal(world, peer, message)
             assert isinstance(error, NotAllowed) and "may not" in error.message, message
             assert f"refused '{message.VERB}' from" in world.transcript()

@@ -32,6 +32,14 @@ def test_rules_are_read_with_patterns_permissions_users_and_groups(tmp_path: Pat
     assert policy.owners == {0, os.geteuid()} and policy.path == str(path)
 
 
+def test_rules_for_forwards_may_have_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('allow = [{do = ["forward"], connect = ["localhost:22"], listen = ["localhost:*"]}]')
+    (rule,) = read_policy(str(path), required=True).rules
+    assert (rule.connect, rule.listen) == (("localhost:22",), ("localhost:*",))
+    assert rule.text == 'allow {do = ["forward"], connect = ["localhost:22"], listen = ["localhost:*"]}'
+
+
 def test_a_group_stands_for_its_members(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('allow = [{users = ["@root"], do = ["run"]}]')
@@ -57,6 +65,9 @@ def test_a_missing_file_has_no_rules_unless_it_is_required(tmp_path: Path) -> No
         ("allow = [{do = ['rum']}]", "unknown permission 'rum' in rule 1 of 'allow' of .*; did you mean run?"),
         ("allow = [{from = 'x'}]", "invalid value of the key 'do' in rule 1 of 'allow'"),
         ("allow = [{do = []}]", "invalid value of the key 'do'"),
+        ("allow = [{do = ['run'], connect = ['*']}]", "the keys 'connect' and 'listen' .* write do = ..forward.."),
+        ("allow = [{do = ['forward'], listen = [5]}]", "invalid value of the key 'listen' .*: expected addresses"),
+        ("allow = [{do = ['forward'], connect = '*'}]", "invalid value of the key 'connect' .*: expected a list"),
         ("deny = [{do = ['run']}, {from = 5, do = ['run']}]", "invalid value of the key 'from' in rule 2 of 'deny'"),
         ("allow = [{users = [true], do = ['run']}]", "invalid value of the key 'users'"),
         ("allow = [{users = [-1], do = ['run']}]", "invalid value of the key 'users'"),

@@ -255,6 +255,18 @@ def test_channels_of_a_lane_take_turns() -> None:
     assert order[:6] == numbers * 2 or sorted(order[:3]) == numbers
 
 
+def test_a_channel_in_the_prompt_lane_is_full_after_one_kibibyte_on_a_serial_line() -> None:
+    """Output that is queued cannot be interrupted, and a person waits for it."""
+    mux, _ = _pair(limits.CREDIT_SERIAL)
+    prompt, bulk = (mux.open(lane, b"run") for lane in (Lane.PROMPT, Lane.BULK))
+    assert mux.next_payload(Lane.PROMPT, 80) and mux.next_payload(Lane.BULK, 80)  # the openings
+    assert mux.send(prompt, 1, bytes(1024)) and not mux.send(prompt, 1, b"x")
+    assert mux.send(bulk, 1, bytes(16384)) and not mux.send(bulk, 1, b"x")
+    while mux.full(prompt):
+        assert mux.next_payload(Lane.PROMPT, 80)
+    assert ChannelWritable(prompt) in mux.events
+
+
 def test_late_records_of_a_closed_channel_are_discarded_and_counted() -> None:
     a, b = _pair()
     number = a.open(Lane.BULK, b"x")

@@ -10,20 +10,19 @@ Under *bulk* (file copies in both directions), round trips also wait for bulk da
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import statistics
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import linesync
 from linesync.client.aio import Client
 
 from ..page.report import Report, percentile, progress
-from ..testbed.system import HOST, BenchError, LineSystem, cpu_seconds, linesync_command
+from ..testbed.system import HOST, LineSystem, cpu_seconds
+from .keystrokes import keystrokes
 from .physics import bare_trips, own_bytes
+from .two_way_bulk import two_way_bulk
 
 __all__ = ["latency"]
 
@@ -48,6 +47,8 @@ def latency(report: Report, *, bauds: tuple[int, ...], trips: int, bulk_seconds:
             line_time, idle = _idle(report, system, trips, main)
             _command(report, system, max(10, trips // 4), main)
             _bulk(report, system, line_time, idle, bulk_seconds)
+            if main:
+                keystrokes(report, system, keys=2 * trips, bulk_seconds=bulk_seconds)
 
 
 # -- idle --------------------------------------------------------------------------------------------------------------
@@ -208,27 +209,6 @@ async def _commands(system: LineSystem, runs: int) -> list[float]:
 # -- under bulk --------------------------------------------------------------------------------------------------------
 
 
-@contextlib.asynccontextmanager
-async def _two_way_bulk(system: LineSystem) -> AsyncIterator[None]:
-    """Copy files of random bytes in both directions while the block runs. The copies are separate processes."""
-    size = int(system.byte_rate * 120)
-    copies: list[subprocess.Popen[bytes]] = []
-    blob = Path(system.folder, "bulk")
-    blob.write_bytes(random.Random(3).randbytes(size))
-    ways = ([str(blob), f"{HOST}:{blob}.there"], [f"{HOST}:{blob}", f"{blob}.back"])
-    try:
-        for name, words in zip(("put", "get"), ways, strict=True):
-            copies.append(system.start(name, [*linesync_command(), "--hub", system.hub, "cp", *words]))
-        await asyncio.sleep(1.5)
-        yield
-        if any(copy.poll() is not None for copy in copies):
-            raise BenchError(f"a copy ended early: {system.log('put')} {system.log('get')}")
-    finally:
-        for copy in copies:
-            copy.kill()
-            copy.wait()
-
-
 async def _bulk_trips(system: LineSystem, seconds: float) -> tuple[list[float], list[float], dict[str, float]]:
     """Make trips with the asyncio client under bulk.
 
@@ -236,7 +216,7 @@ async def _bulk_trips(system: LineSystem, seconds: float) -> tuple[list[float], 
         process.
     """
     rng, times = random.Random(4), []
-    async with _two_way_bulk(system), await linesync.connect(system.agent) as client:
+    async with two_way_bulk(system), await linesync.connect(system.agent) as client:
         await client.semaphore(_SEMAPHORE, 1)
         before, began = system.passed(), time.monotonic()
         cpus = {"hub": system.hub_process.pid, "agent": system.agent_process.pid}
