@@ -268,6 +268,11 @@ class Membership:
         host = self._hosts.get(name)
         return host.capabilities if host is not None else ()
 
+    def system(self, name: str) -> str:
+        """The boot id of the system of a host; empty if it is not known."""
+        host = self._hosts.get(name)
+        return host.system if host is not None else ""
+
     def names(self) -> list[str]:
         """The hosts in the table, including lost hosts."""
         return list(self._hosts)

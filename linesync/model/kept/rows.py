@@ -38,7 +38,7 @@ from .objects import (
     KeptTime,
     KeptTopic,
 )
-from .testbus import KeptObject, KeptVariable
+from .testbus import KeptEnding, KeptObject, KeptPlaced, KeptStart, KeptVariable
 from .values import Clients
 from .waits import KeptResult, KeptWait
 
@@ -78,6 +78,9 @@ KINDS: dict[str, type[State]] = {
     "group ended": KeptEndedMember,
     "test object": KeptObject,
     "test variable": KeptVariable,
+    "test start": KeptStart,
+    "test ending": KeptEnding,
+    "test placed": KeptPlaced,
 }
 """The record of each kind of row."""
 

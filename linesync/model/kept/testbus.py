@@ -8,8 +8,12 @@ from ..state.record import State
 __all__ = [
     "KeptClaim",
     "KeptCommand",
+    "KeptEnding",
     "KeptFile",
     "KeptObject",
+    "KeptPlaced",
+    "KeptProcess",
+    "KeptStart",
     "KeptTest",
     "KeptTestHost",
     "KeptVariable",
@@ -24,6 +28,10 @@ class KeptTestHost(State):
 
     host: str
     """its name"""
+    unsure: bool = False
+    """whether processes of earlier tests may still run on it"""
+    system: str = ""
+    """the boot id of its system when it was lost with processes"""
 
 
 class KeptTest(State):
@@ -76,6 +84,74 @@ class KeptCommand(State):
     """the program and its arguments"""
 
 
+class KeptProcess(State):
+    """One run of a command on a claimed host."""
+
+    on: int
+    """the number of the claim"""
+    state: str
+    """its state"""
+    parallel: bool
+    """whether it does not wait for other processes on the host"""
+    client_host: str
+    """the host of the client that it belongs to; empty for a process in the background"""
+    client: str
+    """the number of that client's connection"""
+    created: float
+    """the time at which it was created"""
+    started: float | None
+    """the time at which it was sent to its host; ``null`` before"""
+    ended: float | None
+    """the time at which it ended; ``null`` before"""
+    status: int | None
+    """its exit status; ``null`` if it has none"""
+    signal: int | None
+    """the number of the signal that ended it; ``null`` if none did"""
+    core: bool
+    """whether it left a core dump"""
+    output: int
+    """the number of bytes of its output"""
+    why: str
+    """the reason why it could not start, or was lost"""
+    system: str
+    """the boot id of the system on which it was started"""
+
+
+class KeptStart(State):
+    """What a host needs to start a process. The key is the number of the process."""
+
+    variables: dict[str, str]
+    """its variables"""
+    files: dict[str, KeptFile]
+    """its files, by tag"""
+    user: str
+    """the user; empty for the user of the agent"""
+    terminal: bool
+    """whether it runs on a terminal"""
+    timeout: float | None
+    """its timeout in seconds; ``null`` without one"""
+    stdin: str
+    """the tag of the file that it reads as stdin; empty for none"""
+    script: str
+    """the tag of the file that it runs, whose path is the first argument; empty for none"""
+
+
+class KeptEnding(State):
+    """A deleted process whose host has not reported its end. The key is the number of the process."""
+
+    host: str
+    """the host"""
+    share: bool
+    """whether its test shared the host"""
+
+
+class KeptPlaced(State):
+    """A file on a host. The key is the host and the digest."""
+
+    arrived: bool
+    """whether the host has all of it"""
+
+
 class KeptObject(State):
     """An object of a test bus. The key is its number, which grows with each object."""
 
@@ -83,7 +159,7 @@ class KeptObject(State):
     """the number of the object above it; 0 for a root"""
     name: str
     """its name"""
-    what: KeptTestHost | KeptTest | KeptClaim | KeptFile | KeptCommand
+    what: KeptTestHost | KeptTest | KeptClaim | KeptFile | KeptCommand | KeptProcess
     """the fields that depend on its kind"""
 
 

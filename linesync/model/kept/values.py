@@ -6,7 +6,20 @@ import json
 from typing import TypeAlias
 
 from ...errors import LinesyncError, error_for
-from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Objects, Posted, Released, Token, Value
+from ..decisions import (
+    Batch,
+    Ended,
+    Exchanged,
+    Level,
+    Message,
+    Messages,
+    Names,
+    Objects,
+    Posted,
+    Released,
+    Token,
+    Value,
+)
 from ..participants import Client
 from ..state.principal import Principal
 from ..state.record import State
@@ -124,10 +137,37 @@ class KeptObjects(State):
     """for a claim, the host of each handle"""
 
 
+class KeptEnded(State):
+    """A process of the test bus has ended."""
+
+    process: str
+    """its handle"""
+    state: str
+    """how it ended"""
+    status: int | None
+    """its exit status"""
+    signal: int | None
+    """the number of the signal that ended it"""
+    core: bool
+    """whether it left a core dump"""
+    output: int
+    """the number of bytes of its output"""
+    why: str
+    """the reason why it could not start, or was lost"""
+
+
 # Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
 # its class. The reader of records does not know this alias, so KeptWait and KeptResult repeat the list.
 KeptValue: TypeAlias = (
-    KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages | KeptObjects
+    KeptReleased
+    | KeptToken
+    | KeptLevel
+    | KeptExchanged
+    | KeptNames
+    | KeptPosted
+    | KeptMessages
+    | KeptObjects
+    | KeptEnded
 )
 
 
@@ -152,6 +192,10 @@ def kept_value(value: Value) -> KeptValue:
             )
         case Objects():
             return KeptObjects(value.handles, value.hosts)
+        case Ended():
+            return KeptEnded(
+                value.process, value.state, value.status, value.signal, value.core, value.output, value.why
+            )
         case Batch():
             raise AssertionError("a batch of events is not kept")
 
@@ -185,6 +229,8 @@ def value_of(kept: KeptValue) -> Value:
             )
         case KeptObjects():
             return Objects(handles=kept.handles, hosts=kept.hosts)
+        case KeptEnded():
+            return Ended(**kept.as_dict())
 
 
 class Clients:

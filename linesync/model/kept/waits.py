@@ -8,6 +8,7 @@ from ..state.principal import Principal
 from ..state.record import State
 from ..state.testbus import Want
 from .values import (
+    KeptEnded,
     KeptError,
     KeptExchanged,
     KeptLevel,
@@ -23,11 +24,13 @@ __all__ = [
     "At",
     "AtBarrier",
     "AtClaim",
+    "AtDeletion",
     "AtEvents",
     "AtExchange",
     "AtGathering",
     "AtGroup",
     "AtLock",
+    "AtProcess",
     "AtSemaphore",
     "AtTopic",
     "KeptResult",
@@ -140,9 +143,35 @@ class AtClaim(State):
     """the numbers of the claims that it was granted; empty while it waits"""
 
 
+class AtProcess(State):
+    """A wait for the end of a process."""
+
+    process: int
+    """the number of the process"""
+
+
+class AtDeletion(State):
+    """A deletion that waits for the ends of deleted processes."""
+
+    ending: tuple[int, ...]
+    """the numbers of the processes that have not ended"""
+
+
 # Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
 # its class. The reader of records does not know this alias, so KeptWait repeats the list.
-At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup | AtClaim
+At: TypeAlias = (
+    AtBarrier
+    | AtSemaphore
+    | AtLock
+    | AtExchange
+    | AtEvents
+    | AtTopic
+    | AtGathering
+    | AtGroup
+    | AtClaim
+    | AtProcess
+    | AtDeletion
+)
 
 
 class KeptWait(State):
@@ -170,7 +199,19 @@ class KeptWait(State):
     """the value of its grant; ``null`` while it waits"""
     held: str | None
     """the holder of the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if the grant is not confirmed"""
-    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup | AtClaim
+    at: (
+        AtBarrier
+        | AtSemaphore
+        | AtLock
+        | AtExchange
+        | AtEvents
+        | AtTopic
+        | AtGathering
+        | AtGroup
+        | AtClaim
+        | AtProcess
+        | AtDeletion
+    )
     """the object at which it waits, and the fields for this kind of object"""
     lapses: float | None = None
     """the time at which the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""
@@ -194,6 +235,7 @@ class KeptResult(State):
         | KeptPosted
         | KeptMessages
         | KeptObjects
+        | KeptEnded
         | None
     )
     """the result; ``null`` for a failure"""

@@ -34,11 +34,13 @@ from ..kept.waits import (
     At,
     AtBarrier,
     AtClaim,
+    AtDeletion,
     AtEvents,
     AtExchange,
     AtGathering,
     AtGroup,
     AtLock,
+    AtProcess,
     AtSemaphore,
     AtTopic,
 )
@@ -140,6 +142,8 @@ class SyncServices:
             AtGathering: self.mailbox.place,
             AtGroup: self.groups.place,
             AtClaim: self.testbus.place,
+            AtProcess: self.testbus.place,
+            AtDeletion: self.testbus.place,
         }
         self._waits.restore(rows, lambda at: places[type(at)](at))
         self.barriers.ask_again(rows.now)
@@ -423,7 +427,7 @@ class SyncServices:
                 spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
                 why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
-                spread += self.testbus.host_gone(event.host, why, now)
+                spread += self.testbus.host_gone(event.host, cause_in_words(event.cause, event.why), now)
                 spread += self.barriers.recount(now)
         lost = {one.host: cause_in_words(one.cause, one.why) for one in events if isinstance(one, HostLost)}
         spread += self.groups.hosts_gone(lost, now)

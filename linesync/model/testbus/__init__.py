@@ -10,6 +10,9 @@
 ``request``       one request for hosts
 ``candidates``    the hosts that a request may get, and reserved hosts
 ``matching``      distinct hosts for several wants
+``processes``     processes: their states, and the queues of the hosts
+``process_waits`` waits for processes and for deletions
+``placement``     the files that hosts have
 ``owners``        the owners of tests
 ``actions``       what the hub does at a host after a change
 ``show``          the objects as records for display

@@ -9,7 +9,61 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Action", "Forget", "Release"]
+from ..kept.testbus import KeptStart
+
+__all__ = ["Action", "Drop", "Fetch", "Forget", "Kill", "Release", "Start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A host needs a file: the hub sends the data, and reports the arrival.
+
+    :ivar host: the host.
+    :ivar digest: the SHA-256 of the data.
+    """
+
+    host: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A host starts a process. It has all files that the process needs.
+
+    :ivar host: the host.
+    :ivar process: the handle of the process.
+    :ivar arguments: the program and its arguments, before the substitution.
+    :ivar start: the variables, the files and the other options.
+    """
+
+    host: str
+    process: str
+    arguments: tuple[str, ...]
+    start: KeptStart
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A host ends a process with its whole group, and reports the end.
+
+    :ivar host: the host.
+    :ivar process: the handle of the process.
+    """
+
+    host: str
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """No object needs a file on a host any more. The host may keep the data in its cache.
+
+    :ivar host: the host.
+    :ivar digest: the SHA-256 of the data.
+    """
+
+    host: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +88,4 @@ class Forget:
     digest: str
 
 
-Action: TypeAlias = Release | Forget
+Action: TypeAlias = Fetch | Start | Kill | Drop | Release | Forget

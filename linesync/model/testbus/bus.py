@@ -18,17 +18,18 @@ from ...errors import Aborted, LinesyncError, LinesyncFailed, NotAllowed, UsageE
 from ..decisions import ArrivalId, Objects, Outcome
 from ..hosts.membership import Membership
 from ..kept.rows import Rows
-from ..kept.waits import AtClaim
+from ..kept.waits import AtClaim, AtDeletion, AtProcess
 from ..participants import Cause, Client, check_host, check_name
-from ..state.testbus import BusState, ClaimingState, Want
+from ..state.testbus import BusState, ClaimingState, RunOptions, Want
 from ..sync.namespaces import Owner
 from ..sync.place import Place, Wait
 from ..sync.waits import Waits
 from .actions import Action, Forget, Release
 from .checks import FILE_BYTES, check_digest, check_tag
 from .claims import Claims
-from .objects import Claim, Command, File, Host, Node, Test, below
+from .objects import Claim, Command, File, Host, Node, Process, Test, below
 from .owners import Owners, check_owner
+from .processes import Processes
 from .scope import Scope, chain, files_of
 from .show import object_state
 from .tree import Tree
@@ -56,6 +57,9 @@ class Bus:
         self._claims.remove = self._remove
         self._owners = Owners()
         self._actions: list[Action] = []
+        self._processes = Processes(self._tree, waits, hosts, self._scope, lambda action: self._actions.append(action))
+        self._processes.settle = self._claims.settle
+        self._processes.placement.unneeded = self._forget
 
     # -- tests and hosts -----------------------------------------------------------------------------------------------
 
@@ -142,15 +146,14 @@ class Bus:
             for node in nodes:
                 if not isinstance(node, Claim):
                     raise UsageError(f"{node} cannot be released: it is not a claim; use 'linesync test delete'")
-            outcomes = self._delete(nodes, f"{client.host} released it", now)
-            return [self._waits.answer(arrival, client, Objects(), now), *outcomes]
+            return self._delete_for(arrival, client, nodes, f"{client.host} released it", now)
 
         return self._waits.admit(arrival, client, now, join)
 
     def take_back(self, taken: AtClaim, now: float) -> list[Outcome]:
         """Release the claims of a client that gave up its request after it had got them."""
         found = [self._find(f"claim{number}") for number in taken.claims]
-        return self._delete([claim for claim in found if claim is not None], "its client gave up", now)
+        return self._delete([claim for claim in found if claim is not None], "its client gave up", now)[0]
 
     # -- variables, files and commands ---------------------------------------------------------------------------------
 
@@ -243,10 +246,55 @@ class Bus:
 
         return self._waits.admit(arrival, client, now, join)
 
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        arrival: ArrivalId,
+        command: str,
+        claim: str,
+        options: RunOptions,
+        variables: Mapping[str, str],
+        client: Client,
+        now: float,
+    ) -> list[Outcome]:
+        """Create a process of a command on a claimed host.
+
+        :param variables: the variables of the process itself.
+        :returns: :class:`Objects` with its handle, also if the process could not start; or a failure: UsageError (the
+            command cannot run on this claim), MemberLost and LinesyncFailed (the host has no agent, or a limit is reached).
+        """
+
+        def join() -> list[Outcome]:
+            found, on = self._tree.get(command), self._tree.get(claim)
+            if not isinstance(found, Command) or not isinstance(on, Claim):
+                raise UsageError(f"{found} cannot run on {on}: expected a command and a claim")
+            return self._processes.run(arrival, found, on, options, variables, client, now)
+
+        return self._waits.admit(arrival, client, now, join)
+
+    def wait(
+        self, arrival: ArrivalId, handle: str, client: Client, now: float, timeout: float | None = None
+    ) -> list[Outcome]:
+        """Wait for the end of a process. The outcomes are those of :meth:`Processes.wait`."""
+
+        def process() -> Process:
+            found = self._tree.get(handle)
+            if not isinstance(found, Process):
+                raise UsageError(f"{found} is not a process; use the handle of a process")
+            return found
+
+        return self._processes.wait(arrival, process, client, now, timeout)
+
+    @property
+    def processes(self) -> Processes:
+        """The processes, for the reports of the hosts."""
+        return self._processes
+
     # -- deleting ------------------------------------------------------------------------------------------------------
 
     def delete(self, arrival: ArrivalId, handles: Iterable[str], client: Client, now: float) -> list[Outcome]:
-        """Delete objects and everything below them.
+        """Delete objects and everything below them. The answer waits until the hosts have ended all deleted processes.
 
         :returns: :class:`Objects` without handles; or its failure, and then nothing is deleted: LinesyncFailed (no such
             object), NotAllowed (a host that has an agent, or that a test uses).
@@ -256,8 +304,7 @@ class Bus:
             nodes = [self._tree.get(handle) for handle in handles]
             for node in nodes:
                 self._refuse_used_host(node)
-            outcomes = self._delete(nodes, f"{client.host} deleted it", now)
-            return [self._waits.answer(arrival, client, Objects(), now), *outcomes]
+            return self._delete_for(arrival, client, nodes, f"{client.host} deleted it", now)
 
         return self._waits.admit(arrival, client, now, join)
 
@@ -270,25 +317,55 @@ class Bus:
         if self._hosts.absent(node.name) is None:
             raise NotAllowed(f"host {node.name} cannot be deleted: it is up; stop its agent first")
 
-    def _delete(self, nodes: Iterable[Node], why: str, now: float) -> list[Outcome]:
-        """Delete objects. Return the outcomes of the requests that ended or were met by that."""
-        removed = self._remove(nodes)
+    def _delete_for(self, arrival: ArrivalId, client: Client, nodes: list[Node], why: str, now: float) -> list[Outcome]:
+        """Delete objects for a client, which gets the answer when all of their processes have ended."""
+        outcomes, ending = self._delete(nodes, why, now)
+        if not ending:
+            return [self._waits.answer(arrival, client, Objects(), now), *outcomes]
+        place = self._processes.deletion(ending)
+        place.wait = self._waits.open(arrival, client, place, client.host, now, None)
+        return outcomes
+
+    def _delete(self, nodes: Iterable[Node], why: str, now: float) -> tuple[list[Outcome], set[int]]:
+        """Delete objects.
+
+        :returns: the outcomes of the requests that ended or were met by that, and the numbers of the processes that their
+            hosts must end.
+        """
+        ending_processes: set[int] = set()
+        removed = self._remove(nodes, ending_processes)
         tests: set[Node] = {node for node in removed if isinstance(node, Test)}
-        ending: list[tuple[Wait, LinesyncError]] = [(wait, _ended(wait, why)) for wait in self._claims.of_tests(tests)]
+        ending: list[tuple[Wait, LinesyncError]] = [
+            (wait, _ended(wait, "the test was deleted", why)) for wait in self._claims.of_tests(tests)
+        ]
+        for place in self._processes.places_of(removed):
+            ending += [(wait, _ended(wait, "it was deleted", why)) for wait in place.all()]
         for node in removed:
             if isinstance(node, Test):
                 self._waits.note("test deleted", ("", node.handle), why=why)
-        outcomes = self._waits.fail(ending, Cause.RESET, now)
-        return outcomes if ending else self._claims.settle(now)
+        outcomes = self._waits.fail(ending, Cause.RESET, now) + self._claims.settle(now)
+        for host in {node.claim.host: None for node in removed if isinstance(node, Process)}:
+            outcomes += self._processes.schedule(host, now)
+        return outcomes, ending_processes
 
-    def _remove(self, nodes: Iterable[Node]) -> list[Node]:
-        """Remove objects and everything below them, the deepest first."""
+    def _remove(self, nodes: Iterable[Node], ending: set[int] | None = None) -> list[Node]:
+        """Remove objects and everything below them, the deepest first.
+
+        :param ending: gets the numbers of the processes that their hosts must end.
+        """
         removed: dict[Node, None] = {}
-        for node in nodes:
-            removed |= dict.fromkeys(one for one in below(node) if one not in removed)
+        todo = list(nodes)
+        while todo:
+            found = [one for one in below(todo.pop(0)) if one not in removed]
+            removed |= dict.fromkeys(found)
+            todo += [process for one in found if isinstance(one, Claim) for process in one.processes.values()]
         for node in sorted(removed, key=lambda one: -one.depth):
             self._tree.remove(node)
-            if isinstance(node, Claim):
+            if isinstance(node, Process):
+                number = self._processes.removed(node, node.claim.share)
+                if number is not None and ending is not None:
+                    ending.add(number)
+            elif isinstance(node, Claim):
                 self._claims.gone(node)
                 self._actions.append(Release(node.host.name, node.handle))
                 self._waits.note("host released", ("", node.test.handle), node.host.name)
@@ -300,7 +377,8 @@ class Bus:
 
     def _forget(self, digest: str) -> None:
         """The data of a file may not be needed any more."""
-        if not self._tree.has_digest(digest):
+        if not self._tree.has_digest(digest) and not self._processes.placement.needed(digest):
+            self._processes.placement.forget(digest)
             self._actions.append(Forget(digest))
 
     # -- hosts and owners come and go ----------------------------------------------------------------------------------
@@ -310,6 +388,7 @@ class Bus:
         if name not in self._tree.hosts:
             self._add_host(name)
             self._make_room()
+        self._processes.host_up(self._tree.hosts[name], self._hosts.system(name))
 
     def add_missing_hosts(self) -> None:
         """Add the live hosts that are not on the bus, after a restore from the store of an earlier version."""
@@ -329,20 +408,27 @@ class Bus:
         return self._claims.settle(now)
 
     def host_gone(self, host: str, why: str, now: float) -> list[Outcome]:
-        """A host is lost, restarted or stopped: end the tests whose owners are on it."""
-        return self._end(self._owners.of_host(host), why, now)
+        """A host is lost, restarted or stopped: its processes fail, and the tests whose owners are on it end.
+
+        :param why: the cause, in words.
+        """
+        machine = self._tree.hosts.get(host)
+        outcomes = self._processes.host_lost(machine, why, now) if machine is not None else []
+        return outcomes + self._end(self._owners.of_host(host), f"its owner's host {host} is lost: {why}", now)
 
     def client_gone(self, client: Client, now: float) -> list[Outcome]:
-        """A client is gone: end its tests."""
-        return self._end(self._owners.of_client(client), f"its owner, a script on {client.host}, has ended", now)
+        """A client is gone: end its tests and its processes in the foreground."""
+        nodes = [*self._owners.of_client(client), *self._processes.of_client(client)]
+        return self._end(nodes, f"its owner, a script on {client.host}, has ended", now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
         """A process has ended: end its tests."""
         why = f"its owner, process {pid} on {host}, has ended"
         return self._end(self._owners.of_process(host, pid, begin), why, now)
 
-    def _end(self, tests: list[Test], why: str, now: float) -> list[Outcome]:
-        return self._delete(tests, why, now) if tests else []
+    def _end(self, nodes: Iterable[Node], why: str, now: float) -> list[Outcome]:
+        nodes = list(nodes)
+        return self._delete(nodes, why, now)[0] if nodes else []
 
     def owners(self) -> list[Owner]:
         """The processes that own tests."""
@@ -389,13 +475,14 @@ class Bus:
         :raises BadRow: a row is not valid, or contradicts other rows.
         """
         self._tree.restore(rows)
+        self._processes.restore(rows)
         for node in self._tree.all():
             if isinstance(node, Test) and node.owner is not None:
                 self._owners.add(node)
 
-    def place(self, at: AtClaim) -> Place:
-        """The request of a stored wait; raises KeyError or LinesyncFailed if its test is not stored."""
-        return self._claims.place(at)
+    def place(self, at: AtClaim | AtProcess | AtDeletion) -> Place:
+        """The place of a stored wait; raises KeyError or LinesyncFailed if its objects are not stored."""
+        return self._claims.place(at) if isinstance(at, AtClaim) else self._processes.place(at)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -415,7 +502,5 @@ class Bus:
             return None
 
 
-def _ended(wait: Wait, why: str) -> LinesyncError:
-    return Aborted(
-        f"{wait.place.title} ended, because the test was deleted: {why}", details={"cause": str(Cause.RESET)}
-    )
+def _ended(wait: Wait, event: str, why: str) -> LinesyncError:
+    return Aborted(f"{wait.place.title} ended, because {event}: {why}", details={"cause": str(Cause.RESET)})

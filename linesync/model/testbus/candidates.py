@@ -119,8 +119,8 @@ class Room:
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates
         live = candidates.live()
-        self._free = {host for host in live if not host.users}
-        self._sharable = {host for host in live if not (host.users and host.exclusive)}
+        self._free = {host for host in live if host.free}
+        self._sharable = {host for host in live if host.sharable}
         self._open_free, self._open_sharable = set(self._free), set(self._sharable)
         self._reserving: list[Asking] = []
         """The requests that reserve hosts."""

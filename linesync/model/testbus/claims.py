@@ -223,10 +223,12 @@ class Claims:
                 return f"host {want.host} does not have the capabilities"
         elif not found:
             return f"no {'host' if str(want) == 'any host' else str(want).removeprefix('a ')} is up"
-        free = [host for host in found if not (host.exclusive if want.share else host.users)]
+        free = [host for host in found if (host.sharable if want.share else host.free)]
         if free:
             return f"{want} is free, but an earlier claim waits for it, or another host of this claim is missing"
         users = [str(claim.test) for host in found for claim in host.users.values()]
+        if not users:
+            return f"{want} is not free yet, because processes of an earlier test may still run there"
         return f"{want} is in use by {users[0]}" if len(found) == 1 else f"{want} is in use ({len(found)} fit)"
 
     def states(self, now: float) -> list[ClaimingState]:

@@ -20,10 +20,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..kept.testbus import KeptClaim, KeptCommand, KeptFile, KeptObject, KeptTest, KeptTestHost
+from ..kept.testbus import (
+    KeptClaim,
+    KeptCommand,
+    KeptFile,
+    KeptObject,
+    KeptProcess,
+    KeptStart,
+    KeptTest,
+    KeptTestHost,
+)
+from ..participants import Client
 from ..sync.namespaces import Owner
 
-__all__ = ["KINDS", "Claim", "Command", "File", "Host", "Node", "Test", "above", "below"]
+__all__ = ["KINDS", "STATES", "Claim", "Command", "File", "Host", "Node", "Process", "Test", "above", "below"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -70,19 +80,32 @@ class Host(Node):
     """A machine.
 
     :ivar users: the claims on it that are not released, by number.
+    :ivar ending: the deleted processes that it has not ended, by number; and whether their test shared the host.
+    :ivar unsure: whether it was lost while processes ran, and has not reported which of them still run.
+    :ivar system: the boot id of its system at that time; empty if it is not known.
     """
 
     KIND: ClassVar[str] = "host"
 
     users: dict[int, Claim] = field(default_factory=dict)
+    ending: dict[int, bool] = field(default_factory=dict)
+    unsure: bool = False
+    system: str = ""
 
     @property
-    def exclusive(self) -> bool:
-        """Whether a test uses the host alone."""
-        return any(not claim.share for claim in self.users.values())
+    def free(self) -> bool:
+        """Whether a test may use the host alone."""
+        return not (self.users or self.ending or self.unsure)
+
+    @property
+    def sharable(self) -> bool:
+        """Whether a test may use the host, and share it."""
+        if self.free:
+            return True
+        return not self.unsure and all(claim.share for claim in self.users.values()) and all(self.ending.values())
 
     def kept(self) -> KeptObject:
-        return KeptObject(0, self.name, KeptTestHost(host=self.name))
+        return KeptObject(0, self.name, KeptTestHost(host=self.name, unsure=self.unsure, system=self.system))
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -129,6 +152,7 @@ class Claim(Node):
 
     :ivar share: whether other tests may use the host at the same time.
     :ivar since: the time at which the test got the host.
+    :ivar processes: the processes on the host that run for the test, by number.
     """
 
     KIND: ClassVar[str] = "claim"
@@ -136,6 +160,7 @@ class Claim(Node):
     host: Host
     share: bool
     since: float
+    processes: dict[int, Process] = field(default_factory=dict)
 
     @property
     def test(self) -> Test:
@@ -184,7 +209,86 @@ class Command(Node):
         return KeptObject(_number(self.parent), self.name, KeptCommand(arguments=self.arguments))
 
 
-KINDS: dict[str, type[Node]] = {kind.KIND: kind for kind in (Host, Test, Claim, File, Command)}
+STATES = (
+    "waiting",
+    "fetching",
+    "running",
+    "exited",
+    "crashed",
+    "timed out",
+    "could not start",
+    "host lost",
+)
+"""The states of a process."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Process(Node):
+    """One run of a command on a claimed host. Its name is that of the command.
+
+    :ivar claim: the claim.
+    :ivar state: its state (:mod:`.processes`).
+    :ivar parallel: whether it does not wait for other processes on the host.
+    :ivar client: the client with which it ends; None for a process in the background.
+    :ivar created: the time at which it was created.
+    :ivar started: the time at which it was sent to its host; None before.
+    :ivar ended: the time at which it ended; None before.
+    :ivar status: its exit status; None if it has none.
+    :ivar signal: the number of the signal that ended it; None if none did.
+    :ivar core: whether it left a core dump.
+    :ivar output: the number of bytes of its output.
+    :ivar why: the reason why it could not start, or was lost.
+    :ivar system: the boot id of the system on which it was started.
+    :ivar start: what the host needs to start it; None after its end.
+    """
+
+    KIND: ClassVar[str] = "process"
+
+    claim: Claim
+    state: str
+    parallel: bool
+    client: Client | None
+    created: float
+    started: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    signal: int | None = None
+    core: bool = False
+    output: int = 0
+    why: str = ""
+    system: str = ""
+    start: KeptStart | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The program and its arguments, before the substitution."""
+        assert isinstance(self.parent, Command)
+        return self.parent.arguments
+
+    def kept(self) -> KeptObject:
+        return KeptObject(
+            _number(self.parent),
+            self.name,
+            KeptProcess(
+                on=self.claim.number,
+                state=self.state,
+                parallel=self.parallel,
+                client_host=self.client.host if self.client is not None else "",
+                client=self.client.number if self.client is not None else "",
+                created=self.created,
+                started=self.started,
+                ended=self.ended,
+                status=self.status,
+                signal=self.signal,
+                core=self.core,
+                output=self.output,
+                why=self.why,
+                system=self.system,
+            ),
+        )
+
+
+KINDS: dict[str, type[Node]] = {kind.KIND: kind for kind in (Host, Test, Claim, File, Command, Process)}
 """The class of each kind of object."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain as joined
 
 from .checks import RESERVED, variable_part
-from .objects import Claim, File, Host, Node, Test
+from .objects import Claim, File, Host, Node, Process, Test
 
 __all__ = ["Scope", "chain", "file_of", "files_of", "process_chain"]
 
@@ -30,6 +30,8 @@ def chain(node: Node) -> Iterator[Node]:
         if isinstance(at, Claim):
             yield at.host
         at = at.parent
+    if isinstance(node, Process):
+        yield from chain(node.claim)
 
 
 def process_chain(command: Node, claim: Claim) -> Iterator[Node]:

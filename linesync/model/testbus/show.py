@@ -6,7 +6,7 @@ from ..hosts.membership import Membership
 from ..state.namespace import OwnerState
 from ..state.testbus import ObjectState
 from ..sync.namespaces import Owner
-from .objects import Claim, Command, File, Host, Node, Test
+from .objects import Claim, Command, File, Host, Node, Process, Test
 
 __all__ = ["object_state"]
 
@@ -34,6 +34,21 @@ def object_state(node: Node, hosts: Membership, now: float) -> ObjectState:
             return ObjectState(handle, kind, name, parent, variables, digest=digest, size=size, mode=mode)
         case Command():
             return ObjectState(handle, kind, name, parent, variables, arguments=node.arguments)
+        case Process():
+            host, since = node.claim.host.name, now - node.created
+            return ObjectState(
+                handle,
+                kind,
+                name,
+                parent,
+                variables,
+                host=host,
+                since=since,
+                state=node.state,
+                status=node.status,
+                signal=node.signal,
+                why=node.why,
+            )
     raise AssertionError(f"{node} has no record")
 
 

@@ -10,6 +10,7 @@ from ..kept.testbus import (
     KeptCommand,
     KeptFile,
     KeptObject,
+    KeptProcess,
     KeptTest,
     KeptTestHost,
     KeptVariable,
@@ -29,7 +30,7 @@ from .checks import (
     check_variable,
     size_of,
 )
-from .objects import Claim, Command, File, Host, Node, Test
+from .objects import STATES, Claim, Command, File, Host, Node, Process, Test
 
 __all__ = ["Tree", "root_of"]
 
@@ -155,6 +156,8 @@ class Tree:
         elif isinstance(node, Claim):
             node.host.users[node.number] = node
             node.test.claims[node.name] = node
+        elif isinstance(node, Process):
+            node.claim.processes[node.number] = node
         elif isinstance(node, File) and parent is not None:
             parent.files[node.name] = node
             self._count(node)
@@ -180,6 +183,8 @@ class Tree:
         elif isinstance(node, Claim):
             del node.host.users[node.number]
             del node.test.claims[node.name]
+        elif isinstance(node, Process):
+            del node.claim.processes[node.number]
         elif isinstance(node, File) and node.parent is not None:
             del node.parent.files[node.name]
             self._uncount(node)
@@ -327,7 +332,7 @@ class Tree:
                 check_host(name)
                 if parent is not None or name in self.hosts or kept.what.host != name:
                     raise ValueError("it has a parent, or another host has its name")
-                return Host(number=number, name=name)
+                return Host(number=number, name=name, unsure=kept.what.unsure, system=kept.what.system)
             case KeptTest() as what:
                 check_name("test", name)
                 if parent is not None and not isinstance(parent, Test):
@@ -342,7 +347,9 @@ class Tree:
                 host = self._all[what.on]
                 if not isinstance(parent, Test) or not isinstance(host, Host):
                     raise ValueError("its parent is not a test, or its host is not a host")
-                if name in parent.claims or (host.users and (not what.share or host.exclusive)):
+                if name in parent.claims or (
+                    host.users and (not what.share or any(not claim.share for claim in host.users.values()))
+                ):
                     raise ValueError("its role or its host is taken")
                 since = what.since + rows.shift
                 return Claim(number=number, name=name, parent=parent, host=host, share=what.share, since=since)
@@ -356,6 +363,32 @@ class Tree:
                 if parent is None or not what.arguments:
                     raise ValueError("it has no parent, or no arguments")
                 return Command(number=number, name=name, parent=parent, arguments=what.arguments)
+            case KeptProcess() as what:
+                return self._made_process(number, kept, what, rows)
+
+    def _made_process(self, number: int, kept: KeptObject, what: KeptProcess, rows: Rows) -> Process:
+        claim, parent = self._all[what.on], self._all[kept.parent]
+        if not isinstance(claim, Claim) or not isinstance(parent, Command) or what.state not in STATES:
+            raise ValueError("its claim, its command or its state is not valid")
+        shift = rows.shift
+        return Process(
+            number=number,
+            name=kept.name,
+            parent=parent,
+            claim=claim,
+            state=what.state,
+            parallel=what.parallel,
+            client=rows.clients.client(what.client_host, what.client) if what.client_host else None,
+            created=what.created + shift,
+            started=what.started + shift if what.started is not None else None,
+            ended=what.ended + shift if what.ended is not None else None,
+            status=what.status,
+            signal=what.signal,
+            core=what.core,
+            output=what.output,
+            why=what.why,
+            system=what.system,
+        )
 
 
 def root_of(node: Node) -> Node:

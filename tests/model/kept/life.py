@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 from linesync.errors import LinesyncError
-from linesync.model.decisions import Failed, Granted, Objects
+from linesync.model.decisions import Ended, Failed, Granted, Objects
 from linesync.model.participants import Cause, Client
 from linesync.model.state.hosts import HostState
 from linesync.model.state.principal import Principal
-from linesync.model.state.testbus import Want
+from linesync.model.state.testbus import RunOptions, Want
 from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.deadlock import Activity, Deadlocks
 from linesync.model.sync.namespaces import Owner
@@ -106,6 +106,8 @@ class Inputs:
             *([self.claim] * 6),
             *([self.attach] * 2),
             *([self.delete] * 2),
+            *([self.run] * 4),
+            *([self.report] * 4),
         ]
 
     def next(self) -> Input:
@@ -401,7 +403,7 @@ class Inputs:
 
     def handle(self, kind: str) -> str:
         """Return one of the last handles of a kind, or another one."""
-        known = [handle for handle in self.handles[-12:] if handle.startswith(kind)]
+        known = [handle for handle in self.handles[-20:] if handle.startswith(kind)]
         return self.random.choice([*known[-3:], f"{kind}{self.random.randrange(2, 12)}"])
 
     def claim(self) -> Input:
@@ -417,9 +419,9 @@ class Inputs:
 
     def attach(self) -> Input:
         handle, digest = self.handle(self.random.choice(("test", "claim", "host"))), self.random.choice("ab") * 64
-        kind, name = self.random.randrange(4), self.random.choice("XY")
+        kind, name, value = self.random.randrange(4), self.random.choice("XY"), str(self.random.random())
         if kind == 0:
-            return lambda services, now: services.testbus.set_variables(handle, {name: str(now), "Z": ""})
+            return lambda services, now: services.testbus.set_variables(handle, {name: value, "Z": ""})
         if kind == 1:
             return lambda services, now: services.testbus.unset_variables(handle, [name])
         if kind == 2:
@@ -440,6 +442,41 @@ class Inputs:
         return self.arrive(
             lambda services, arrival, client, now: getattr(services.testbus, call)(arrival, handles, client, now)
         )
+
+    def run(self) -> Input:
+        if self.random.random() < 0.3:
+            process, timeout = self.handle("process"), self.timeout()
+            return self.arrive(
+                lambda services, arrival, client, now: services.testbus.wait(arrival, process, client, now, timeout)
+            )
+        command, claim = self.handle("command"), self.handle("claim")
+        parallel, background = self.random.random() < 0.5, self.random.random() < 0.5
+        options = RunOptions(parallel=parallel, background=background, stdin=self.random.choice(("", "X")))
+        return self.arrive(
+            lambda services, arrival, client, now: services.testbus.run(
+                arrival, command, claim, options, {"V": "1"}, client, now
+            )
+        )
+
+    def report(self) -> Input:
+        """Return a report of a host about its processes and files."""
+        host, process, digest = (
+            self.random.choice((*HOSTS, "hub")),
+            self.handle("process"),
+            self.random.choice("ab") * 64,
+        )
+        kind, state = self.random.randrange(6), self.random.choice(("exited", "exited", "crashed", "could not start"))
+        if kind == 0:
+            running = [self.handle("process") for _ in range(self.random.randrange(3))]
+            return lambda services, now: services.testbus.processes.reported(host, running, [digest], now)
+        if kind == 1:
+            return lambda services, now: services.testbus.processes.file_failed(host, digest, "full", now)
+        if kind < 4:
+            return lambda services, now: services.testbus.processes.file_arrived(host, digest, now)
+        ended = Ended(process=process, state=state, status=0)
+        return lambda services, now: [
+            event for name in (*HOSTS, "hub") for event in services.testbus.processes.ended(name, ended, now)
+        ]
 
 
 def perform(call: Input, services: SyncServices, now: float) -> Any:

@@ -15,7 +15,7 @@ from linesync.model.kept.values import KeptError
 from linesync.model.participants import Cause, Client
 from linesync.model.state.group import Announced
 from linesync.model.state.group import Terms as GroupTerms
-from linesync.model.state.testbus import Want
+from linesync.model.state.testbus import RunOptions, Want
 from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
@@ -89,7 +89,18 @@ def _test_bus(services: SyncServices) -> None:
     bus.claim("24", test, [Want("client", "c", ("nfs-client",), True)], A, 0.0, 9.0)
     bus.set_variables(test, {"X": "1"})
     bus.put_file("25", test, "conf", "0" * 64, 3, 0o644, A, 0.0)
-    bus.create_command("26", test, ["true"], A, 0.0)
+    bus.create_command("26", test, ["cat", "%{file:conf}"], A, 0.0)
+    bus.create_command("27", test, ["true"], A, 0.0)
+    bus.claim("28", test, [Want("other", "b")], A, 0.0)
+    services.commit("28", A, 0.0)
+    objects = bus.show(0.0).objects
+    (claim,) = [one.handle for one in objects if one.kind == "claim" and one.host == "b"]
+    fetching, running = [one.handle for one in objects if one.kind == "command"]
+    bus.run("29", fetching, claim, RunOptions(), {}, A, 0.0)
+    bus.run("30", running, claim, RunOptions(parallel=True, background=True), {"Y": "2"}, A, 0.0)
+    first, second = [one.handle for one in bus.show(0.0).objects if one.kind == "process"]
+    bus.wait("31", first, A, 0.0)
+    bus.delete("32", [second], A, 0.0)
 
 
 def everything() -> dict[tuple[str, str], str]:

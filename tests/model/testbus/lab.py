@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from linesync.errors import LinesyncError
-from linesync.model.decisions import Failed, Granted, Objects
+from linesync.model.decisions import Ended, Failed, Granted
 from linesync.model.participants import Cause, Client
-from linesync.model.state.testbus import ObjectState, Want
+from linesync.model.state.testbus import ObjectState, RunOptions, Want
 from linesync.model.sync.deadlock import Activity
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
@@ -56,13 +56,26 @@ class Lab:
     def session(self, host: str) -> str:
         return f"{host}.{self._lives[host]}"
 
-    def up(self, host: str, capabilities: Iterable[str] = (), published: Mapping[str, str] | None = None) -> None:
+    def up(
+        self,
+        host: str,
+        capabilities: Iterable[str] = (),
+        published: Mapping[str, str] | None = None,
+        system: str = "s1",
+    ) -> None:
         """A host registers with a new session."""
         self._lives[host] = self._lives.get(host, 0) + 1
         session = self.session(host)
         self.take(
             self.services.register(
-                host, session, session, f"line of {host}", self.now, capabilities=capabilities, published=published
+                host,
+                session,
+                session,
+                f"line of {host}",
+                self.now,
+                capabilities=capabilities,
+                published=published,
+                system=system,
             )
         )
 
@@ -115,12 +128,11 @@ class Lab:
         self.take(call(arrival, *args, self.client(who), self.now, **options))
         return arrival
 
-    def value(self, arrival: str) -> Objects:
+    def value(self, arrival: str) -> Any:
         """The result of an arrival."""
         outcome = self.outcomes[arrival]
         if isinstance(outcome, Failed):
             raise outcome.error
-        assert isinstance(outcome.value, Objects)
         return outcome.value
 
     def error(self, arrival: str) -> LinesyncError:
@@ -162,6 +174,48 @@ class Lab:
 
     def command(self, handle: str, *words: str) -> str:
         return self.value(self.arrive(self.bus.create_command, handle, words)).handles[0]
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def run(self, command: str, claim: str, *words: str, who: str = "hub", **options: Any) -> str:
+        """Run a command, and return the handle of the process.
+
+        :param words: variables of the process, as NAME=value.
+        """
+        variables = dict(word.split("=", 1) for word in words)
+        arrival = self.arrive(self.bus.run, command, claim, RunOptions(**options), variables, who=who)
+        return self.value(arrival).handles[0]
+
+    def exec(self, test: str, claim: str, *words: str, **options: Any) -> str:
+        """Run a new command of a test."""
+        return self.run(self.command(test, *words), claim, **options)
+
+    def wait_for(self, process: str, timeout: float | None = None, who: str = "hub") -> str:
+        return self.arrive(self.bus.wait, process, who=who, timeout=timeout)
+
+    def ended(self, host: str, process: str, status: int | None = 0, state: str = "exited", **more: Any) -> None:
+        """A host reports the end of a process."""
+        report = Ended(process=process, state=state, status=status, **more)
+        self.take(self.bus.processes.ended(host, report, self.now))
+
+    def arrived(self, host: str, digest: str) -> None:
+        self.take(self.bus.processes.file_arrived(host, digest * 64, self.now))
+
+    def report(self, host: str, *running: str, digests: str = "") -> None:
+        """A host that came up reports its processes and files."""
+        self.take(self.bus.processes.reported(host, running, [one * 64 for one in digests], self.now))
+
+    def actions(self) -> list[str]:
+        """The actions since the last call: the name of each, its host, and its process, claim or digest."""
+        found = []
+        for one in self.bus.take_actions():
+            what = getattr(one, "process", "") or getattr(one, "claim", "") or getattr(one, "digest", "")[:1]
+            found.append(f"{type(one).__name__.lower()} {getattr(one, 'host', '-')} {what}")
+        return found
+
+    def states(self) -> list[str | None]:
+        """The state of each process."""
+        return [one.state for one in self.objects().values() if one.kind == "process"]
 
     # -- what is there -------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,12 @@ class Thing:
     digest: str = ""
     owner: tuple[str, str] = ("", "")
     """For a test without a parent: ``client`` or ``process`` or ``host``, and which one."""
+    claim: str = ""
+    state: str = ""
+    parallel: bool = False
+    client: str = ""
+    """For a process: its claim, its state, and the client with which it ends (empty for none)."""
+    started: bool = False
 
 
 @dataclass
@@ -27,6 +33,9 @@ class Machine:
     capabilities: frozenset[str] = frozenset()
     published: dict[str, str] = field(default_factory=dict)
     up: bool = True
+    alive: set[str] = field(default_factory=set)
+    """The processes that run in reality."""
+    unsure: bool = False
 
 
 @dataclass
@@ -43,6 +52,8 @@ class Reference:
         self.things = {"host1": Thing("host", "hub")}
         self.machines = {"hub": Machine()}
         self.queue: dict[str, Ask] = {}
+        self.ending: dict[str, tuple[str, bool]] = {}
+        """The deleted processes that have not ended: host, and whether their claim was shared."""
 
     # -- trees ---------------------------------------------------------------------------------------------------------
 
@@ -51,15 +62,22 @@ class Reference:
         return self.root(parent) if parent else handle
 
     def below(self, handle: str) -> set[str]:
-        inner = [one for one, thing in self.things.items() if thing.parent == handle]
+        inner = [one for one, thing in self.things.items() if handle in (thing.parent, thing.claim)]
         return {handle}.union(*map(self.below, inner))
 
     def delete(self, handle: str) -> set[str]:
         """Delete a thing and all below it. Return the requests of deleted tests, which end."""
         gone = self.below(handle)
+        for one in gone:
+            thing = self.things[one]
+            if thing.state == "running":
+                self.ending[one] = (thing.host, self.things[thing.claim].share)
+        hosts = {self.things[one].host for one in gone if self.things[one].state}
         self.things = {one: thing for one, thing in self.things.items() if one not in gone}
         ended = {arrival for arrival, ask in self.queue.items() if ask.test in gone}
         self.queue = {arrival: ask for arrival, ask in self.queue.items() if arrival not in ended}
+        for host in hosts:
+            self.schedule(host)
         return ended
 
     def owned(self, kind: str, who: str) -> list[str]:
@@ -83,6 +101,8 @@ class Reference:
                 yield {f"host_{claim.name}_{key}": value for key, value in published.items()}
         if thing.parent:
             yield from self.layers(thing.parent)
+        if thing.claim:
+            yield from self.layers(thing.claim)
 
     def seen(self, handle: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -93,6 +113,7 @@ class Reference:
     def files(self, handle: str) -> dict[str, str]:
         thing = self.things[handle]
         found = self.files(thing.parent) if thing.parent else {}
+        found = {**(self.files(thing.claim) if thing.claim else {}), **found}
         levels = [handle]
         if thing.kind == "claim":
             levels.insert(0, next(h for h, o in self.things.items() if (o.kind, o.name) == ("host", thing.host)))
@@ -100,6 +121,54 @@ class Reference:
             own = [one for one in self.things.values() if one.kind == "file" and one.parent == level]
             found.update({one.name: one.digest for one in own})
         return found
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def processes(self, host: str) -> list[Thing]:
+        return [one for one in self.things.values() if one.kind == "process" and one.host == host]
+
+    def schedule(self, host: str) -> None:
+        """Start the processes that need not wait for others."""
+        if not self.machines[host].up:
+            return
+        for handle, thing in self.things.items():
+            if thing.kind == "process" and thing.host == host and thing.state == "waiting":
+                busy = any(one.state == "running" and not one.parallel for one in self.processes(host))
+                if thing.parallel or not busy:
+                    thing.state, thing.started = "running", True
+                    self.machines[host].alive.add(handle)
+
+    def process_ended(self, handle: str, host: str) -> None:
+        self.machines[host].alive.discard(handle)
+        self.ending.pop(handle, None)
+        thing = self.things.get(handle)
+        if thing is not None and thing.state in ("running", "host lost") and thing.started:
+            thing.state = "exited"
+        self.schedule(host)
+
+    def host_lost(self, host: str) -> set[str]:
+        """Return the deleted processes whose end is not known."""
+        machine = self.machines[host]
+        machine.up = False
+        lost = {handle for handle, (where, _) in self.ending.items() if where == host}
+        machine.unsure |= bool(lost) or any(one.state == "running" for one in self.processes(host))
+        self.ending = {handle: ending for handle, ending in self.ending.items() if handle not in lost}
+        for one in self.processes(host):
+            if one.state in ("waiting", "running"):
+                one.state = "host lost"
+        return lost
+
+    def reported(self, host: str) -> None:
+        """A host reports the processes that run in reality."""
+        machine = self.machines[host]
+        machine.unsure = False
+        for handle in machine.alive:
+            thing = self.things.get(handle)
+            if thing is None:
+                self.ending.setdefault(handle, (host, False))
+            elif thing.state == "host lost":
+                thing.state = "running"
+        self.schedule(host)
 
     # -- claims --------------------------------------------------------------------------------------------------------
 
@@ -139,6 +208,11 @@ class Reference:
         for want, host in zip(ask.wants, hosts, strict=True):
             if not self.fits(want, host):
                 return False
+            busy = self.machines[host].unsure or any(
+                where == host and not (share and want[3]) for where, share in self.ending.values()
+            )
+            if busy and not can_act:
+                return False
             for claim in self.users(host):
                 if not (want[3] and self.things[claim].share) and self.root(claim) not in can_act:
                     return False
@@ -153,7 +227,7 @@ class Reference:
         waiting = set(self.queue)
         while True:
             stuck_clients = {self.queue[arrival].client for arrival in waiting}
-            acting = {ask.client for ask in self.queue.values()} - stuck_clients
+            acting = {"a host"} | {ask.client for ask in self.queue.values()} - stuck_clients
             for handle, thing in self.things.items():
                 if thing.kind == "test" and not thing.parent:
                     kind, who = thing.owner

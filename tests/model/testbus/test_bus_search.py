@@ -7,11 +7,13 @@ end of a life, everybody who can act ends their tests; then no request waits, un
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from linesync.errors import DeadlockError
+from linesync.errors import DeadlockError, LinesyncError
 from linesync.model.decisions import Failed, Granted
 from linesync.model.participants import Cause
 
@@ -38,16 +40,22 @@ class BusSearch(RuleBasedStateMachine):
         self.lab = Lab()
         self.reference = Reference()
         self.deadlocks = 0
+        self.deletions: dict[str, set[str]] = {}
+        """The deletions that wait, and the processes that they wait for."""
         for host in HOSTS:
             self.up(host)
         for who in ("hub/1", "hub/2", "hub/3"):
-            self.reference.things[self.lab.test("nfs", who=who)] = Thing("test", "nfs", owner=("client", who))
+            test = self.lab.test("nfs", who=who)
+            self.reference.things[test] = Thing("test", "nfs", owner=("client", who))
+            if who != "hub/3":
+                self.ask(Random(1), test, who, [f"=h{who[-1]}"], int(who[-1]) - 1, None)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
     def up(self, host: str) -> None:
-        machine = Machine(frozenset(CAPABILITIES[host].split()), {"ip": f"10.{host[1]}"})
-        self.reference.machines[host] = machine
+        machine = self.reference.machines.setdefault(host, Machine())
+        machine.capabilities, machine.published = frozenset(CAPABILITIES[host].split()), {"ip": f"10.{host[1]}"}
+        machine.up = True
         self.perform(lambda: self.lab.up(host, machine.capabilities, machine.published))
         if all(one.name != host for one in self.reference.things.values() if one.kind == "host"):
             self.reference.things[self.lab.bus.handle_of("host", host)] = Thing("host", host)
@@ -63,6 +71,8 @@ class BusSearch(RuleBasedStateMachine):
 
     def perform(self, call: object, ended: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         """Perform an input. The waits ``ended`` must fail; check all grants."""
+        for waits in self.deletions.values():
+            waits &= self.reference.ending.keys()
         taken: list[object] = []
         take = self.lab.take
         self.lab.take = lambda outcomes: (taken.extend(outcomes), take(outcomes))[1]  # type: ignore[method-assign,assignment]
@@ -96,6 +106,9 @@ class BusSearch(RuleBasedStateMachine):
         ended = {arrival for arrival, ask in self.reference.queue.items() if ask.client in clients}
         for arrival in ended:
             del self.reference.queue[arrival]
+        for handle in [one for one, thing in self.reference.things.items() if thing.client in clients and thing.client]:
+            if self.reference.things[handle].state in ("waiting", "running"):
+                self.reference.delete(handle)
         for kind, who in owners:
             for test in self.reference.owned(kind, who):
                 ended |= self.reference.delete(test)
@@ -161,10 +174,20 @@ class BusSearch(RuleBasedStateMachine):
 
     @rule(draw=DRAW, who=SCRIPTS)
     def delete(self, draw: DRAW, who: str) -> None:
-        handle = self.pick(draw, "test", "claim", "claim", "file")
+        handle = self.pick(draw, "test", "claim", "claim", "file", "command", "process")
         if handle and self.idle(who):
-            ended = self.reference.delete(handle)
-            self.perform(lambda: self.lab.delete(handle), ended)
+            self.remove(handle)
+
+    def remove(self, handle: str) -> None:
+        """Delete an object. The answer waits for its processes."""
+        before = set(self.reference.ending)
+        ended = self.reference.delete(handle)
+        arrival = f"x{self.lab._arrivals + 1}"
+        waits = set(self.reference.ending) - before
+        if waits:
+            self.deletions[arrival] = waits
+        self.perform(lambda: self.lab.arrive(self.lab.bus.delete, [handle], who="hub/9"), ended)
+        assert waits or self.lab.value(arrival).handles == ()
 
     @rule(who=SCRIPTS)
     def client_dies(self, who: str) -> None:
@@ -186,9 +209,76 @@ class BusSearch(RuleBasedStateMachine):
         if not machine.up:
             self.up(host)
             return
-        machine.up = False
+        lost = self.reference.host_lost(host)
+        for arrival in [arrival for arrival, waits in self.deletions.items() if waits & lost]:
+            del self.deletions[arrival]
         who = f"{host}/1"
         self.gone([("client", who), ("process", who), ("host", host)], [who], lambda: self.lab.down(host))
+
+    @rule(draw=DRAW, name=st.sampled_from(["X", "Y", "ip"]))
+    def command(self, draw: DRAW, name: str) -> None:
+        self.new_command(self.pick(draw, "test", "claim"), name)
+
+    def new_command(self, parent: str, name: str) -> str:
+        if not parent:
+            return ""
+        handle = self.lab.command(parent, "echo", f"%{{{name}}}")
+        self.reference.things[handle] = Thing("command", "echo", parent, digest=name)
+        return handle
+
+    @rule(
+        draw=DRAW,
+        who=SCRIPTS,
+        parallel=st.booleans(),
+        background=st.booleans(),
+        named=st.sampled_from([True, True, False]),
+    )
+    def run(self, draw: DRAW, who: str, parallel: bool, background: bool, named: bool) -> None:
+        reference = self.reference
+        command, claim = self.pick(draw, "command"), self.pick(draw, "claim")
+        if claim and draw.random() < 0.7:
+            command = self.new_command(draw.choice([claim, reference.things[claim].parent]), "X")
+        if not (command and claim and self.idle(who)):
+            return
+        above, at = set(), command
+        while at:
+            above.add(at)
+            at = reference.things[at].parent
+        on = reference.things[claim]
+        variables = ["X=1", "Y=2"] if named else []
+        options = {"parallel": parallel, "background": background}
+        if not above & {claim, on.parent} or not reference.machines[on.host].up:
+            with pytest.raises(LinesyncError):
+                self.lab.run(command, claim, *variables, who=who, **options)
+            return
+        known = {**reference.seen(claim), **reference.seen(command), **dict(one.split("=") for one in variables)}
+        handle = self.lab.run(command, claim, *variables, who=who, **options)
+        state = "waiting" if reference.things[command].digest in known else "could not start"
+        client = "" if background else who
+        reference.things[handle] = Thing(
+            "process", "echo", command, host=on.host, claim=claim, state=state, parallel=parallel, client=client
+        )
+        reference.things[handle].variables = dict(one.split("=") for one in variables)
+        reference.schedule(on.host)
+
+    @rule(draw=DRAW)
+    def process_ends(self, draw: DRAW) -> None:
+        alive = [
+            (name, handle) for name, one in self.reference.machines.items() if one.up for handle in sorted(one.alive)
+        ]
+        if alive:
+            self.end_process(*draw.choice(alive))
+
+    def end_process(self, host: str, handle: str) -> None:
+        self.reference.process_ended(handle, host)
+        self.perform(lambda: self.lab.ended(host, handle))
+
+    @rule(host=st.sampled_from(HOSTS))
+    def report(self, host: str) -> None:
+        machine = self.reference.machines[host]
+        if machine.up:
+            self.reference.reported(host)
+            self.perform(lambda: self.lab.report(host, *sorted(machine.alive)))
 
     @rule(draw=DRAW, name=st.sampled_from(["X", "Y", "host_r_ip", "ip"]), value=st.sampled_from(["1", "2", ""]))
     def set_variable(self, draw: DRAW, name: str, value: str) -> None:
@@ -231,10 +321,10 @@ class BusSearch(RuleBasedStateMachine):
         lab, reference = self.lab, self.reference
         objects = {one.handle: one for one in lab.bus.show(lab.now).objects}
         assert {
-            handle: (one.kind, one.name, one.parent or "", one.variables, one.host or "")
+            handle: (one.kind, one.name, one.parent or "", one.variables, one.host or "", one.state or "")
             for handle, one in objects.items()
         } == {
-            handle: (one.kind, one.name, one.parent, one.variables, one.host)
+            handle: (one.kind, one.name, one.parent, one.variables, one.host, one.state)
             for handle, one in reference.things.items()
         }
         for handle in objects:
@@ -245,6 +335,14 @@ class BusSearch(RuleBasedStateMachine):
                 assert lab.bus.variable(handle, name) == reference.seen(handle).get(name)
 
     @invariant()
+    def deletions_wait_for_processes(self) -> None:
+        for arrival, waits in list(self.deletions.items()):
+            waits &= self.reference.ending.keys()
+            assert self.lab.waits(arrival) == bool(waits)
+            if not waits:
+                del self.deletions[arrival]
+
+    @invariant()
     def nobody_waits_who_could_be_served(self) -> None:
         reference = self.reference
         waiting = [one.test for one in self.lab.bus.claiming(self.lab.now)]
@@ -253,8 +351,19 @@ class BusSearch(RuleBasedStateMachine):
         for arrival in reference.queue:
             assert self.lab.waits(arrival)
 
+    def give_up(self, arrival: str, who: str) -> None:
+        """A client no longer waits for a host that is down."""
+        lab, client = self.lab, self.lab.client(who)
+        del self.reference.queue[arrival]
+        self.perform(lambda: lab.take(lab.services.withdraw(arrival, client, lab.now)), {arrival})
+
     def teardown(self) -> None:
-        """Nothing waits forever on a circle."""
+        """Nothing waits forever on a circle, and nothing of the tests is left."""
+        for host in HOSTS:
+            self.report(host)
+        for host, machine in self.reference.machines.items():
+            for handle in sorted(machine.alive) if machine.up else ():
+                self.end_process(host, handle)
         self.both_are_equal()  # teardown also follows a failure, which must stay visible
         progress = True
         while progress:
@@ -266,11 +375,13 @@ class BusSearch(RuleBasedStateMachine):
                     kind, who = thing.owner
                     asking = [ask for ask in self.reference.queue.values() if self.reference.root(ask.test) == handle]
                     if self.idle(who) if kind == "client" else not asking:
-                        ended = self.reference.delete(handle)
-                        self.perform(lambda handle=handle: self.lab.delete(handle), ended)
+                        self.remove(handle)
                         progress = True
-        for ask in self.reference.queue.values():
-            assert not list(self.reference.choices(ask)), "it needs a host that is down"
+            for arrival, ask in list(self.reference.queue.items()):
+                if arrival in self.reference.queue and not list(self.reference.choices(ask)):
+                    self.give_up(arrival, ask.client)
+                    progress = True
+        assert not self.reference.queue
         self.lab.check()
 
 
