@@ -16,7 +16,7 @@ from ...runtime.identity import state_folder
 from ...runtime.streams import MESSAGE, Item, Stream
 from ...store.contents import Contents
 from ...wire.channels.credit import RECORD_COST
-from .acting import as_user, home_of
+from ..acting import as_user, home_of
 from .facts import Options
 from .receiver import Receiver
 from .sender import Answers, Sender

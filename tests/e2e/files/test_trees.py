@@ -95,6 +95,15 @@ def test_a_copy_as_another_user_has_the_rights_of_that_user(pair: Site, tree: Pa
     done = pair.type("hub", "cp", "-r", "-u", "nobody", str(tree), f"a:{tmp_path}/open")
     assert done.code == 0, done
     assert (tmp_path / "open" / "tree" / "folder" / "large").stat().st_uid == nobody.pw_uid
+    (tmp_path / "big").write_bytes(random.Random(5).randbytes(400_000))
+    (tmp_path / "big").chmod(0o644)
+    words = ("cp", "-u", "nobody", str(tmp_path / "big"), f"a:{tmp_path}/open/big")
+    done = pair.type("hub", "cp", "--bwlimit", "200k", "--timeout", "1", *words[1:])
+    assert done.code == 125 and len(list((tmp_path / "open").glob(".big.*"))) == 1, done
+    again = json.loads(pair.type("hub", "--json", *words).out)
+    assert 0 < again["bytes"] < 400_000 and not list((tmp_path / "open").glob(".big.*"))
+    assert (tmp_path / "open" / "big").stat().st_uid == nobody.pw_uid
+    assert (tmp_path / "open" / "big").read_bytes() == (tmp_path / "big").read_bytes()
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "secret").chmod(0o600)
     for words in ((f"a:{tmp_path}/secret", str(tmp_path / "x")), (str(tree / "twin"), f"a:{tmp_path}/secret")):
