@@ -17,9 +17,10 @@ from ...runtime.streams import MESSAGE, Item, Stream
 from ...store.contents import Contents
 from ...wire.channels.credit import RECORD_COST
 from ..acting import as_user, home_of
+from .answers import Answers
 from .facts import Options
 from .receiver import Receiver
-from .sender import Answers, Sender
+from .sender import Sender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
