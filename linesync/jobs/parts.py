@@ -91,6 +91,9 @@ class Part:
         :raises OSError: the part cannot be created.
         """
         name = temporary_name(os.path.basename(target))
+        old = cls.find(target)
+        if old is not None:
+            old.remove()  # the caller does not continue it
         try:
             with own_rights():
                 expire()

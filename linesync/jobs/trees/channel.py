@@ -17,6 +17,7 @@ from ...runtime.streams import MESSAGE, Item, Stream
 from ...store.contents import Contents
 from ...wire.channels.credit import RECORD_COST
 from ..acting import as_user, home_of
+from ..paths import access_error
 from .answers import Answers
 from .facts import Options
 from .receiver import Receiver
@@ -299,10 +300,12 @@ def open_receiver(path: bytes, names: Sequence[str], where: str, options: Option
     """The receiver of a copy on this machine. It may block.
 
     :raises LinesyncError: the sources cannot be copied to this target.
-    :raises OSError: the system refuses.
     """
     contents = Contents(os.path.join(state_folder(), "contents"))
-    return Receiver(path, [os.fsencode(name) for name in names], where, options, into=into, contents=contents)
+    try:
+        return Receiver(path, [os.fsencode(name) for name in names], where, options, into=into, contents=contents)
+    except OSError as error:
+        raise access_error("write", where + os.fsdecode(path), error) from None
 
 
 def _expanded(path: str, home: str) -> bytes:

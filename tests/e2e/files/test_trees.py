@@ -110,5 +110,10 @@ def test_a_copy_as_another_user_has_the_rights_of_that_user(pair: Site, tree: Pa
         done = pair.type("hub", "cp", "-u", "nobody", *words)
         assert done.code == 125 and "Permission denied" in done.err, done
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    (tmp_path / "closed").mkdir(0o700)
+    done = pair.type("hub", "cp", "-u", "nobody", str(tree / "twin"), f"a:{tmp_path}/closed/x")
+    assert done.code == 125 and done.err.startswith(
+        f"linesync: cannot write a:{tmp_path}/closed/x: Permission denied"
+    ), done
     done = pair.type("hub", "cp", "-u", "nosuchuser", f"a:{tmp_path}/secret", str(tmp_path / "x"))
     assert done.code == 125 and "there is no user nosuchuser" in done.err
