@@ -340,13 +340,23 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "groups that are kept",
             "The oldest group without members is forgotten. If all have members, a further group is refused.",
         ),
-        Bound("checks.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
-        Bound("checks.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound("group_limits.MEMBERS_MAX", number, "members of one group", "A further member is refused."),
+        Bound("group_limits.SERVICES_MAX", number, "services of one member", "The member is refused."),
+        Bound(
+            "group_limits.MEMBERS_OF_HOST", number, "members of one host in all groups", "A further member is refused."
+        ),
+        Bound("group_limits.SERVICES_OF_HOST", number, "services of these members", "Further services are refused."),
         Bound(
             "messages.WINDOW",
             size,
             "messages of one member that were not sent to all members",
             "The member waits before it can send another one.",
+        ),
+        Bound(
+            "messages.ROOM_OF_LOGS",
+            size,
+            "events of all groups that were not sent to all members",
+            "Senders wait in the groups that have more than 256 KiB of events.",
         ),
         Bound(
             "messages.ROOM_OF_LOG", size, "events of one group that were not sent to all members", "All senders wait."
@@ -372,6 +382,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             seconds,
             "time that a new member waits until all members have acknowledged the present view",
             "The next view is formed.",
+        ),
+        Bound(
+            "group.SERVICES_SHOWN",
+            number,
+            "services in the shown state of a group",
+            "Services without an event are omitted, and then further ones.",
         ),
         Bound("group.MISSING_MAX", number, "members that have left and are named", "The oldest one is forgotten."),
         Bound("round.PAST_MAX", number, "earlier rounds of one group", "The oldest one is forgotten."),

@@ -157,11 +157,15 @@ def parse(
 
 
 def parse_verbatim(parser: Parser, words: Sequence[str], merged: argparse.Namespace) -> argparse.Namespace:
-    """Parse the arguments of a command whose first argument takes all following arguments, also options and ``--``.
+    """Parse the arguments of a command whose first argument takes all following arguments, also options and ``--``. Options of
+    the command itself come before its first argument.
 
     :raises UsageError: the arguments are wrong.
     """
-    first = next((position for position, word in enumerate(words, 1) if not word.startswith("-")), len(words))
+    first = 0
+    while first < len(words) and words[first].startswith("-"):
+        first += 2 if _lacks_value(parser, words[first]) else 1
+    first += 1
     return _unshielded(parser.parse_args([*words[:first], *map(_shielded, words[first:])], merged))
 
 

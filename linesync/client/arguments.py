@@ -388,6 +388,15 @@ def _one_of(*allowed: str) -> Rule:
     return rule
 
 
+def _signal(parameter: str, value: Any) -> int:
+    """The rule for the name or the number of a signal; 0 for no signal."""
+    if isinstance(value, str):
+        from ..signals import signal_number
+
+        return signal_number(value)
+    return int(_integer(0, 64)(parameter, value))
+
+
 def _services(parameter: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise _wrong_type(parameter, value, "a list of Announced")
@@ -421,7 +430,7 @@ RULES: dict[str, Rule] = {
     "process": _accepted_by(check_process),
     "since": _integer(0),
     "tail": _tail,
-    "signal": _integer(0, 64),
+    "signal": _signal,
     "output": flag,
     "on_dropped": _function,
     "count": _integer(0),

@@ -376,11 +376,11 @@ class DetachedOperations(SyncOperations):
         return KeptOutput(pieces=tuple(pieces), dropped=attachment.dropped, position=attachment.position or 0)
 
     @checked()
-    async def kill_process(self, process: str, signal: int = 0, *, timeout: float | None = None) -> None:
+    async def kill_process(self, process: str, signal: str | int = 0, *, timeout: float | None = None) -> None:
         """Send a signal to all processes of a detached process, also to those that have begun their own session.
 
-        :param signal: the number of the signal; 0 to end the processes (SIGTERM, then SIGKILL after 3 s) and to wait for
-            their end.
+        :param signal: the name (``"INT"``) or the number of the signal; 0 to end the processes (SIGTERM, then SIGKILL after
+            3 s) and to wait for their end.
         :raises UsageError: there is no such process or signal, or the process has ended and cannot get a signal.
         :raises LinesyncFailed: the processes have not ended, or the host was lost.
         """
@@ -394,7 +394,7 @@ class DetachedOperations(SyncOperations):
             )
 
         async with limit(self.peer, timeout, lambda after: failed(silence(after))):
-            request = protocol.SignalProcess(to=host, number=int(number), signal=signal)
+            request = protocol.SignalProcess(to=host, number=int(number), signal=int(signal))
             await _last_message(self.peer.open(protocol.encode(request)), failed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..frozen_record import Record
+from ..group_kinds import ENDED, ENDS, STEPS
 from ..model.state.group import NO_RING, Ring, ViewState
 from ..protocol.groups import GroupEventWords, read_data
 from .states import read_json, read_state
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupEvent", "Inbox", "Message", "Step", "View"]
 
-STEPS = ("init", "process", "activate", "stop")
-"""The kinds of steps that the hub asks for; a member reports each of them."""
 UNREAD_MAX = 1 << 20  # bytes of unread messages, above which the member gets only the end of its round
-GROUP_STOPPED, LEFT = "the group was stopped", "left"
 
 
 class View(Record):
@@ -97,7 +95,8 @@ class Inbox:
     :ivar last: the number of the last event that has arrived.
     :ivar ring: the view of the events that arrive now.
     :ivar running: the step that was delivered and has not been finished.
-    :ivar ended: the cause of the removal of the member; None while it is a member.
+    :ivar ended: the cause of the end of its membership; None while it is a member.
+    :ivar end_kind: the kind of this end: ``left``, ``ended`` or ``removed``.
     """
 
     def __init__(self, last: int) -> None:
@@ -105,6 +104,7 @@ class Inbox:
         self.ring = NO_RING
         self.running: Step | None = None
         self.ended: str | None = None
+        self.end_kind = ""
         self._void = last
         self._events: deque[GroupEvent] = deque()
         self._begun: dict[int, None] = {}
@@ -126,8 +126,8 @@ class Inbox:
         :raises LinesyncFailed: an event is malformed.
         """
         for event in events:
-            if event.kind == "end":
-                self.end(event.data)
+            if event.kind in ENDS:
+                self.end(event.kind, event.data)
             elif event.number > self.last:
                 self.last = event.number
                 self._take(event)
@@ -177,12 +177,15 @@ class Inbox:
         self._events += [Step("abort", service, self.ring, number, why) for service in reversed(self._begun)]
         self._begun.clear()
 
-    def end(self, why: str) -> None:
-        """End the events, because the member was removed or the session with the hub has ended."""
+    def end(self, kind: str, why: str) -> None:
+        """End the events.
+
+        :param kind: ``left``, ``ended`` (the group was stopped) or ``removed`` (by the group, or the session has ended).
+        """
         if self.ended is None:
-            self.ended = why
+            self.ended, self.end_kind = why, kind
             self._abort(why, self.last)
-            if why == GROUP_STOPPED and not self._stopped:
+            if kind == ENDED and not self._stopped:
                 self._events.append(Step("stopped", -1, self.ring, self.last))
 
     def next(self) -> GroupEvent | None:

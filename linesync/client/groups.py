@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 
 from .. import protocol
 from ..errors import Aborted, LinesyncError, LinesyncFailed, TimedOut, UsageError
+from ..group_kinds import LEFT, REMOVED
 from ..model.state.group import NO_RING, SEND_AGAIN, Announced, Ring
 from ..runtime.pending import Pending
 from .deadlines import remaining
-from .group_events import GROUP_STOPPED, LEFT, Inbox, Message, Step, View
+from .group_events import Inbox, Message, Step, View
 from .requests import Requests, explained
 
 TYPE_CHECKING = False
@@ -167,7 +168,7 @@ class Group:
     def _raise_end(self, why: str) -> None:
         if self._error is not None:
             raise self._error
-        if why not in (LEFT, GROUP_STOPPED):
+        if self._inbox.end_kind == REMOVED:
             raise Aborted(
                 f"{self.member} is no longer a member of group '{self.name}': {why}; join again", details={"cause": why}
             )
@@ -213,7 +214,7 @@ class Group:
             cause = str(error.details.get("cause", "")) if isinstance(error, Aborted) else ""
             if not cause:
                 self._error = self._error or error
-            self._inbox.end(cause or error.message)
+            self._inbox.end(str(error.details.get("end") or REMOVED), cause or error.message)
         if self._asked is not None:  # this was the reply to an earlier request
             self._requests.peer.wake(self._asked)
         elif self._casting is not None and self._inbox.ended is None:
@@ -311,7 +312,7 @@ class Group:
         """Leave the group. The events end."""
         tag = self.member.partition("#")[2]
         await self._ask_hub(protocol.GroupLeave(name=self.name, ns=self._namespace, tag=tag, member=self._number))
-        self._inbox.end(LEFT)
+        self._inbox.end(LEFT, LEFT)
         self._requests.groups.discard(self)
 
 

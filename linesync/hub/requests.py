@@ -128,6 +128,11 @@ class Requests:
                 self.draining.refuse()
             keep = operations.changes(message)
             reply = self._do(asked)
+            if reply is not None and len(reply) > _REPLY_MAX:
+                raise LinesyncFailed(
+                    f"the reply to '{message.VERB}' would have {len(reply):,} bytes, and a message at most {_REPLY_MAX:,};"
+                    " ask for less, for example for one group"
+                )
             if reply is None and operations.operation(message).numbered:
                 reply = protocol.encode_ok()
         except LinesyncError as error:
@@ -486,6 +491,8 @@ class Requests:
             if session.give_up is not None:
                 session.give_up.cancel()
 
+
+_REPLY_MAX = limits.MESSAGE_MAX - 64  # the id of the request needs some bytes
 
 _NEED_ROOM = (
     protocol.Reset,

@@ -8,12 +8,14 @@ grow by one; ``+N`` before an event adds N to its number. The first character of
 ``m``  a message, followed by its sender; the next word is its data. ``n``, ``o``, ``w``: the first, a further and the last
        part of one; ``g``: the group's state
 ``v``  a view as JSON
-``x``  ``abort``, followed by the reason; ``c``: ``completed``; ``f``: ``failed``; ``z``: ``stopped``; ``e``: the end
+``x``  ``abort``, followed by the reason; ``c``: ``completed``; ``f``: ``failed``; ``z``: ``stopped``
+``l``  the member has left; ``e``: the group was stopped; ``r``: the group has removed the member, followed by the cause
 ====== ==================================================================================
 """
 
 from __future__ import annotations
 
+from .. import group_kinds as kinds
 from ..errors import LinesyncFailed, UsageError
 from ..frozen_record import Record
 from .codec import Message
@@ -42,21 +44,23 @@ __all__ = [
 ]
 
 _LETTERS = {
-    "init": "i",
-    "process": "p",
-    "activate": "a",
-    "stop": "s",
-    "message": "m",
-    "first": "n",
-    "part": "o",
-    "last": "w",
-    "state": "g",
-    "view": "v",
-    "abort": "x",
-    "completed": "c",
-    "failed": "f",
-    "stopped": "z",
-    "end": "e",
+    kinds.INIT: "i",
+    kinds.PROCESS: "p",
+    kinds.ACTIVATE: "a",
+    kinds.STOP: "s",
+    kinds.MESSAGE: "m",
+    kinds.FIRST: "n",
+    kinds.PART: "o",
+    kinds.LAST: "w",
+    kinds.STATE: "g",
+    kinds.VIEW: "v",
+    kinds.ABORT: "x",
+    kinds.COMPLETED: "c",
+    kinds.FAILED: "f",
+    kinds.STOPPED: "z",
+    kinds.LEFT: "l",
+    kinds.ENDED: "e",
+    kinds.REMOVED: "r",
 }
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 _STEPS, _WITH_DATA = "ipas", "mnowg"

@@ -287,10 +287,10 @@ class Site:
     def await_waiting(self, kind: str, name: str, count: int, seconds: float = 30.0) -> None:
         self.until(lambda: self.waiting(kind, name) == count, f"{count} at {name}", seconds)
 
-    def kill_detached(self) -> list[int]:
-        """Kill the detached processes of all hosts, as the end of a system does. Returns the pids."""
-        killed = []
-        for record in self.folder.glob("*.processes/*/record"):
+    def kill_detached(self, host: str = "*") -> None:
+        """Kill the detached processes of one host or of all hosts, as the end of a system does."""
+        killed: list[int] = []
+        for record in self.folder.glob(f"{host}.sock.processes/*/record"):
             supervisor = json.loads(record.read_text())["supervisor"]
             if not (record.parent / "end").exists() and alive(supervisor):
                 os.kill(supervisor, signal.SIGSTOP)  # otherwise it would write the end of its processes
@@ -298,7 +298,6 @@ class Site:
         for pid in killed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return killed
 
     def close(self) -> None:
         for command in self._commands:

@@ -9,6 +9,7 @@ import pytest
 
 from linesync import protocol
 from linesync.errors import LinesyncFailed
+from linesync.hub import requests
 from linesync.hub.access.checks import Checks
 from linesync.hub.requests import Requests
 from linesync.hub.sessions import HubSession, Sessions
@@ -78,6 +79,14 @@ def test_an_invalid_request_gets_an_error(text: str) -> None:
     ((number, answer),) = peer.answers
     assert number == "1" and protocol.read_error(answer) is not None
     assert not logged
+
+
+def test_a_reply_that_is_longer_than_a_message_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_REPLY_MAX", 50)
+    peer, logged = handle(("1", "sem x 0"), ("2", "status"))
+    assert peer.answers[0][1] == "ok 0" and logged == []
+    error = protocol.read_error(peer.answers[1][1])
+    assert isinstance(error, LinesyncFailed) and error.message.startswith("the reply to 'status' would have ")
 
 
 def test_a_note_is_never_answered() -> None:

@@ -89,7 +89,7 @@ INVALID: dict[str, list[Any]] = {
     "process": ["", "sut", "sut/0", "sut/-1", "sut/1x", "a b/1", "sut/../1"],
     "since": [-1],
     "tail": [-1],
-    "signal": [-1, 65],
+    "signal": [-1, 65, "NOSUCH"],
     "end_after": [-1, math.nan],
 }
 """Invalid values of the right type, for the parameters that have such values."""
@@ -110,7 +110,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "device": ["no"],
     "host": [["sut"], b"sut"],
     "uid": ["root", True],
-    "signal": ["TERM", True],
+    "signal": [b"TERM", True],
     "output": [1],
     "on_output": ["text"],
 }

@@ -196,21 +196,3 @@ def test_the_error_of_a_late_step_names_it_although_the_member_has_not_reported_
         world.start(read())
         world.settle(lambda: bool(failed), limit=20.0)
         assert failed[0].startswith("hub: init of service 3 's3' was not done within ")
-
-
-def test_many_members_that_join_at_the_same_time_share_a_few_views() -> None:
-    with World(seed=16) as world:
-        for name in "abc":
-            world.agent(name)
-        world.pass_time(2.0)
-        views: list[list[View]] = [[] for _ in range(60)]
-
-        async def belong(number: int, client: Client) -> None:
-            group = await client.group("net", tag=str(number))
-            async for view in group.views():
-                views[number].append(view)
-
-        for number in range(len(views)):
-            world.start(belong(number, world.client("abc"[number % 3])))
-        world.settle(lambda: all(seen and len(seen[-1].members) == len(views) for seen in views), limit=5.0)
-        assert max(map(len, views)) <= 6

@@ -44,7 +44,8 @@ def run_on_terminal(
     :param args: the arguments of :class:`~linesync.cli.hosts.run.Job`.
     """
     env = {"TERM": os.environ.get("TERM") or "dumb"} | env
-    job = Job(client, host, list(argv), args, env, terminal=terminal_size())
+    size = terminal_size()
+    job = Job(client, host, list(argv), args, env, terminal=size)
 
     def leave() -> None:
         job.leave(_LEFT)
@@ -55,7 +56,9 @@ def run_on_terminal(
 
     escapes = Escapes({".": (f"leave {host}; the command there ends", leave)})
     with raw_terminal(), reported_resizes(client.peer, resized):
-        Feeder(client, [job], escapes.take)
+        Feeder(client, [job], escapes.take, at_end=leave)
+        if terminal_size() != size:  # it changed before its changes were reported
+            resized(*terminal_size())
         drive(client, [job])
     if job.left_early:
         print(f"linesync: left {host}, and the command there ends", file=sys.stderr)

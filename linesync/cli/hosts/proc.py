@@ -9,9 +9,10 @@ import sys
 from contextlib import suppress
 
 from ... import protocol
-from ...errors import LinesyncError, UsageError
+from ...errors import LinesyncError, LinesyncFailed, UsageError
 from ...numbers import read_whole
 from ...program import read_stdin, write_output
+from ...signals import signal_number
 from ..common import argument_type, bytes_as_json, connection, print_json, print_notice, table, timeout_option
 from .run import exit_code
 
@@ -97,23 +98,6 @@ def run(args: argparse.Namespace) -> int:
 _OPTIONS = {"stdin": "-i", "follow": "-f", "tail": "--tail", "signal": "-s"}
 
 
-def signal_number(text: str) -> int:
-    """The number of a signal.
-
-    :param text: its number, or its name with or without SIG.
-    :raises UsageError: there is no such signal.
-    """
-    if text.isdecimal() and text.isascii() and len(text) <= 2 and 1 <= int(text) <= 64:
-        return int(text)
-    name = text.upper()
-    try:
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
-    except KeyError:
-        raise UsageError(
-            f"unknown signal {text!r}: expected a name, as in TERM or SIGUSR1, or a number from 1 to 64"
-        ) from None
-
-
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
@@ -123,12 +107,15 @@ def _list(args: argparse.Namespace, client: BlockingClient) -> int:
     else:
         found = client.processes("hub", timeout=args.deadline.left)
         for host in client.hosts(timeout=args.deadline.left):
-            if host.state == "up":
-                found += client.processes(host.name, timeout=args.deadline.left)
-            else:
+            if host.state != "up":
                 print_notice(
                     f"the processes of {host.name} are not listed, because it is {host.state}", as_json=args.json
                 )
+                continue
+            try:
+                found += client.processes(host.name, timeout=args.deadline.left)
+            except LinesyncFailed as error:  # it was lost just now, or its version is too old
+                print_notice(f"the processes of {host.name} are not listed: {error.message}", as_json=args.json)
     if args.json:
         print_json([process.as_json() for process in found])
         return 0

@@ -93,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
     if not argv:
         raise UsageError("there is no remote command; write it after --, as in: linesync run sut -- uname -r")
     hosts = _hosts(args.hosts)
+    if args.terminal and args.detach:
+        raise UsageError(
+            "-t and --detach exclude each other, because a detached process has no terminal; omit one of them"
+        )
     if args.terminal:
         from .on_terminal import check_terminal
 
@@ -374,14 +378,20 @@ class Feeder:
     """Sends our stdin to the commands, at the speed of the slowest one.
 
     :param change: returns the bytes to send for the bytes that were read.
+    :param at_end: called at the end of stdin; by default, the stdin of the commands then ends.
     """
 
     def __init__(
-        self, client: BlockingClient, jobs: Sequence[Job], change: Callable[[bytes], bytes] | None = None
+        self,
+        client: BlockingClient,
+        jobs: Sequence[Job],
+        change: Callable[[bytes], bytes] | None = None,
+        at_end: Callable[[], None] | None = None,
     ) -> None:
         self._peer = client.peer
         self._jobs = jobs
         self._change = change
+        self._at_end = at_end
         self._watch()
 
     def _watch(self) -> None:
@@ -397,6 +407,8 @@ class Feeder:
             return
         if not data:
             self._peer.watch(0, None)
+            if self._at_end is not None:
+                self._at_end()
         elif self._change is not None and not (data := self._change(data)):
             return
         for stream in [job.stream for job in self._jobs if job.runs]:

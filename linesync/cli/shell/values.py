@@ -289,6 +289,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "GROUP": _named("groups"),
     "HOST": _lines,
     "HOST[,HOST...]": _host_list,
+    "[USER@]HOST": _hosts,
     "HOW": _words("cyclic", "once", "linger="),
     "ID": _named("topics"),
     "MEMBER": _hosts,
@@ -320,7 +321,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
 """The function that completes a value. The key is a metavar, or a command and a metavar."""
 NOT_COMPLETED = (
     *("ADDRESS", "B", "BOOT", "C", "COMMAND", "COUNT", "DATA", "DELTA", "DIR", "K=V", "K[=V]"),
-    *("MIB", "N", "NAME", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
+    *("MIB", "N", "NAME", "OPTION", "PID", "REASON", "S", "SERVICE", "TAG", "TOKEN"),
 )
 """The metavars without completion: numbers, free text, and values that only another host knows."""
 

@@ -146,6 +146,7 @@ def _as_json(place: Place, file: ServicesFile) -> dict[str, object]:
         "version": declared.version,
         "serialize": declared.serialize,
         "keystone": declared.keystone,
+        "on_failure": declared.on_failure or file.on_failure,
         "timeouts": {step: declared.timeout(step) for step in commands},
         "commands": commands,
     }

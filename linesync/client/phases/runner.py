@@ -209,4 +209,5 @@ def _announced(place: Place) -> Announced:
         timeout=max(map(declared.timeout, steps)) + _HANGING,
         serialize=declared.serialize and not place.gate,
         keystone=declared.keystone and not place.gate,
+        on_failure=declared.on_failure,
     )

@@ -86,6 +86,7 @@ class Service:
         check_timeout: float = CHECK_TIMEOUT,
         serialize: bool = False,
         keystone: bool = False,
+        on_failure: str = "",
     ) -> None:
         self.declaration = Declaration(
             name=name,
@@ -101,6 +102,7 @@ class Service:
             check_timeout=check_timeout,
             serialize=serialize,
             keystone=keystone,
+            on_failure=on_failure,
         )
         found = {"init": init, "process": process, "check": check, "activate": activate, "abort": abort, "stop": stop}
         self.steps: dict[str, Step] = {step: run for step, run in found.items() if run is not None}

@@ -23,7 +23,7 @@ _OF_THE_HUB = re.compile(r"[0-9]+/.*")
 """The form of the arrival ids that the hub makes: the number of the session, a slash, and the request id."""
 _RECORDED = frozenset((operations.RUN, operations.FILES, operations.FORWARD, operations.CONSOLE, operations.ADMIN))
 """The permissions whose operations are in the audit log."""
-_DETAILS = ("argv", "path", "paths", "names", "address")
+_DETAILS = ("argv", "path", "paths", "names", "address", "number", "signal")
 """The fields of messages that the audit log repeats."""
 
 

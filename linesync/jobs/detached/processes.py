@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,7 @@ _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); from linesync.jobs.detached.supervisor import main; main(sys.argv[2])"
 )
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_START = 20.0  # seconds within which a supervisor must have started its command
 _CONNECT = 5.0  # the longest time to connect to a supervisor, in seconds
 _TO_END = PATIENCE + 12.0  # seconds within which all processes of a command must end; on a busy machine it takes long
 
@@ -121,11 +123,12 @@ class DetachedProcesses:
                 seconds=seconds,
                 limit=self._runner.output_limit,
             )
+            letter, value = b"", 0
             try:
                 letter, value = _launch(job)
-            except OSError:
-                remove(self._folder, number)
-                raise
+            finally:
+                if letter != b"p":
+                    remove(self._folder, number)
             return letter, value, number
 
         async with self._starting:  # so that the limit of running processes is exact
@@ -229,7 +232,13 @@ def _launch(job: bytes) -> tuple[bytes, int]:
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    report, _ = process.communicate(job)
+    try:
+        report, _ = process.communicate(job, timeout=_START)
+    except subprocess.TimeoutExpired:  # its directory or the user database hangs
+        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+        report = b""
     if len(report) < PACKET.size:
         return b"", 0
     letter, value = PACKET.unpack(report[: PACKET.size])

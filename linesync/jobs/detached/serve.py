@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from typing import Any
 
 from ... import protocol
 from ...errors import EndOfStream, LinesyncError, LinesyncFailed, TimedOut, UsageError
@@ -18,6 +19,9 @@ from .processes import Connection, DetachedProcesses
 from .records import MESSAGE_DATA, TIMED_OUT
 
 __all__ = ["serve_detached"]
+
+_END_CHECK = 0.02  # seconds between checks whether a supervisor has ended that has closed its connection
+_END_CHECKS = 100  # the number of these checks; on a busy machine, a killed process takes a while to end
 
 
 def _processes(runner: Runner) -> DetachedProcesses:
@@ -75,6 +79,8 @@ async def _serve_attach(stream: Stream, request: Attach, runner: Runner) -> None
     :raises UsageError: there is no such process, or it has no stdin.
     :raises TimedOut, LinesyncFailed: the process ended at its time limit, or its exit status is unknown.
     """
+    if request.since < 0 or (request.tail is not None and request.tail < 0):
+        raise UsageError("invalid begin of the output: expected a position or a number of lines that is not negative")
     processes = _processes(runner)
     one = await processes.find(request.number)
     if request.stdin and not one.started.stdin:
@@ -101,24 +107,26 @@ class _Attached:
     async def serve(self) -> None:
         """Send what the client wants. Returns early if the client is gone."""
         connection = await self._processes.connect(self._request.number) if self._request.follow else None
-        sending = asyncio.create_task(self._send(connection))
-        feeding = asyncio.create_task(self._feed(connection))
+        tasks: set[asyncio.Task[Any]] = set()
         try:
+            if self._request.output:
+                await self._begin()  # before the first byte of stdin, so that the client gets all output that it causes
+            tasks.add(sending := asyncio.create_task(self._send(connection)))
+            tasks.add(feeding := asyncio.create_task(self._feed(connection)))
             await asyncio.wait({sending, feeding}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done() or not feeding.result():
                 await sending
         finally:
-            for task in (sending, feeding):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({sending, feeding})
+            if tasks:
+                await asyncio.wait(tasks)
             if connection is not None:
                 connection.close()
             if self._reader is not None:
                 await self._desk.close(self._reader.close)
 
     async def _send(self, connection: Connection | None) -> None:
-        if self._request.output:
-            await self._begin()
         while True:
             await self._send_output()
             if connection is None or not await connection.notice():
@@ -152,7 +160,13 @@ class _Attached:
                 self._sent = position + len(data)
 
     async def _send_end(self) -> None:
-        name, end = f"{self._request.to}/{self._request.number}", (await self._processes.find(self._request.number)).end
+        name = f"{self._request.to}/{self._request.number}"
+        end = (await self._processes.find(self._request.number)).end
+        for _ in range(_END_CHECKS):
+            if end is not None:
+                break
+            await asyncio.sleep(_END_CHECK)
+            end = (await self._processes.find(self._request.number)).end
         if end is None:
             raise LinesyncFailed(
                 f"too many clients are attached to process {name}; end some of them, or try again later"

@@ -6,15 +6,9 @@ from ...errors import UsageError
 from ..names import TIMEOUT_MAX
 from ..participants import check_name
 from ..state.group import Announced, Terms
-from .round import BACKOFF_MAX
+from .group_limits import BACKOFF_MAX, ID_MAX, MEMBERS_MAX, POLICIES, RETRIES_MAX, SERVICES_MAX, VERSION_CHARS
 
 __all__ = ["MEMBERS_MAX", "check_services", "check_terms"]
-
-MEMBERS_MAX = 1000  # most members of one group
-SERVICES_MAX = 1000  # most services of one member
-ID_MAX = 10**9  # the largest id of a service
-RETRIES_MAX = 10**6  # most retries of a round
-VERSION_CHARS = 200  # most characters of the version of a service
 
 
 def check_terms(terms: Terms) -> None:
@@ -22,7 +16,7 @@ def check_terms(terms: Terms) -> None:
     choices = (
         ("init", terms.init, ("first", "in-turn")),
         ("activate", terms.activate, ("after", "before")),
-        ("on_failure", terms.on_failure, ("retry", "exclude", "stop")),
+        ("on_failure", terms.on_failure, POLICIES),
     )
     for name, value, allowed in choices:
         if value not in allowed:
@@ -54,5 +48,9 @@ def check_services(services: tuple[Announced, ...], *, passive: bool = False) ->
             raise UsageError(
                 f"invalid version or timeout of service '{one.name}': expected at most {VERSION_CHARS} printable characters,"
                 f" and 0 to {TIMEOUT_MAX:.0f} seconds"
+            )
+        if one.on_failure and one.on_failure not in POLICIES:
+            raise UsageError(
+                f"invalid on_failure '{one.on_failure[:20]}' of service '{one.name}': expected {' or '.join(POLICIES)}"
             )
         seen[one.id] = one.name

@@ -16,24 +16,28 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import Aborted, LinesyncFailed, Mismatch
+from ...group_kinds import ABORT, ENDED, FAILED, LEFT, REMOVED, STATE, STOPPED, VIEW
 from ..decisions import Batch, Failed, Granted, GroupEvent, Outcome
 from ..journal import Journal
 from ..kept.groups import KeptGroup
 from ..participants import names_in_words
 from ..state.group import NO_RING, GroupMemberState, GroupState, Ring, Terms, ViewState
-from .log import ABORT, END, FAILED, STATE, STOPPED, VIEW, Log
+from .log import Log, Room
 from .member import Member
 from .messages import SLOW, Messages
-from .round import NONE, STOPPING, Round
+from .round import Round
+from .transitions import FULL_VIEW, SHORT_VIEW, STOPPING
 
-__all__ = ["Group"]
+__all__ = ["Group", "kind_of_end"]
 
 SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
 WHY_CHARS = 1000  # characters of the reason why a service has ended
+SERVICES_SHOWN = 2000  # services of all members in the state of a group; of more, only those with an event are shown
+UNEVENTFUL = ("waiting", "done", "active")  # the states of services that are omitted first
 MISSING_MAX = 100  # members that have left and are named
 
-LEFT, GAVE_UP, EXCLUDED = "left", "gave up", "excluded"
-TOO_SLOW, GROUP_STOPPED = "too slow", "the group was stopped"
+GAVE_UP, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "gave up", "excluded", "too slow", "the group was stopped"
+"""Causes of the end of a membership, besides ``left`` and the causes of lost hosts and clients."""
 
 
 class Group:
@@ -42,6 +46,7 @@ class Group:
     :param key: its namespace and name.
     :param next_ring: returns the id of the next view.
     :param note: notes a change for followers.
+    :param room: the room of the logs of all groups.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Group:
         journal: Journal,
         next_ring: Callable[[], Ring],
         note: Callable[[str, tuple[str, str], str, int | None, str], None],
+        room: Room,
     ) -> None:
         self.key = key
         self.title = f"group '{key[1]}'" + (f" of namespace '{key[0]}'" if key[0] != "default" else "")
@@ -62,7 +68,7 @@ class Group:
         self.view = 0
         """The number of the view in the log."""
         self.missing: dict[str, str] = {}
-        self.log = Log(journal, key)
+        self.log = Log(journal, key, room)
         self.round = Round(self)
         self.messages = Messages(self, journal)
         self.stale = 0
@@ -119,6 +125,9 @@ class Group:
                 f"{member.name} is already a member of {self.title}; choose another tag, or let it leave first",
                 details={"member": member.name},
             )
+        if self.members and member.passive:  # a term that it does not name is that of the group
+            named = {name: value for name, value in terms.as_dict().items() if value != Terms.FIELDS[name][1]}
+            terms = self.terms.but(**named)
         if self.members and terms != self.terms:
             mine, its = terms.as_json(), self.terms.as_json()
             parts = [f"{name} {its[name]!r}, not {mine[name]!r}" for name in mine if mine[name] != its[name]]
@@ -127,7 +136,6 @@ class Group:
             raise LinesyncFailed(f"{member.name} cannot join {self.title}: it is being stopped; join again later")
         self.terms = terms
         member.sent = self.log.last
-        member.joining = member.stateless = True
         self._add(member)
         self.touch_services(member)
         self.touch()
@@ -168,7 +176,7 @@ class Group:
             outcomes.append(Failed(arrival=member.cast, client=member.client, error=error))
         if member.poll:
             last = self.log.last_of((ABORT, FAILED, STOPPED), member.sent)
-            events = (*last, GroupEvent(self.log.last, END, data=cause))
+            events = (*last, GroupEvent(self.log.last, kind_of_end(cause), data=cause))
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=events)))
         self.removed.append((member, "" if member.poll or member.passive else cause))
         return outcomes
@@ -202,7 +210,7 @@ class Group:
         for member in self.members.values():
             member.partial, member.poster = 0, ""
         for member in joined:
-            member.joining, member.sent = False, self.log.last
+            member.sent = self.log.last
             self.missing.pop(member.name, None)
         self.touch_members(*self.members.values())
         self.short = len(self.members) < self.terms.quorum
@@ -217,8 +225,7 @@ class Group:
         )
         self.view = self.log.append(VIEW, data=json.dumps(view.as_json(), separators=(",", ":")))
         self.note("view formed", value=self.ring.epoch, why=why)
-        if not self.short:
-            self._send_state()
+        self._send_state()
         if stopping:
             self.round.advance(now)
         elif not self.short and self.members:
@@ -228,13 +235,11 @@ class Group:
         self.touch()
 
     def _send_state(self) -> None:
-        """Send the state of the group to the members that have not received it."""
-        stateless = [member for member in self.active if member.stateless]
-        if stateless and self.messages.data_sender:
-            numbers = tuple([member.number for member in stateless])
-            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=numbers)
-        for member in stateless:
-            member.stateless = False
+        """Send the state of the group to the members that get it with this view."""
+        event = SHORT_VIEW if self.short else FULL_VIEW
+        numbers = [member.number for member in self.members.values() if member.view(event) and not member.passive]
+        if numbers and self.messages.data_sender:
+            self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=tuple(numbers))
 
     def _empty(self) -> None:
         """The last member has left: the next one begins a new group, after the same rounds."""
@@ -255,8 +260,7 @@ class Group:
         """Begin to stop: run the stop steps backwards. :meth:`settle` ends the group after them."""
         if self.stopping:
             return
-        self.round.abort(GROUP_STOPPED, now)
-        self.round.stop(now)
+        self.round.stop(GROUP_STOPPED, now)
 
     # -- requests for events -------------------------------------------------------------------------------------------------
 
@@ -292,7 +296,7 @@ class Group:
         return self._after_failure(member, now)
 
     def _after_failure(self, member: Member, now: float) -> list[Outcome]:
-        if self.round.state == "failed" and self.terms.on_failure == "exclude":
+        if self.round.state == FAILED and self.round.policy == "exclude":
             return self.remove([member], f"{EXCLUDED}: {self.round.why}", now)
         return []
 
@@ -339,8 +343,8 @@ class Group:
         outcomes: list[Outcome] = []
         if self.round.state == STOPPED:
             outcomes += self.remove(list(self.members.values()), GROUP_STOPPED, now)
-            self.round.state = NONE
-            self.touch()
+            if self.round.state == STOPPED:  # there was no member, so no view has ended
+                self.round.abort(GROUP_STOPPED, now)
         if self._join_due(now):
             self._change({}, "", now)
         for member in self.active:
@@ -368,7 +372,6 @@ class Group:
     # -- state -----------------------------------------------------------------------------------------------------------------
 
     def status(self, waiting: int, now: float) -> GroupState:
-        slow = set(self.messages.slowest())
         return GroupState(
             namespace=self.key[0],
             name=self.key[1],
@@ -376,25 +379,35 @@ class Group:
             terms=self.terms,
             short=self.short,
             missing=dict(self.missing),
-            members=tuple(
-                [
-                    GroupMemberState(
-                        name=member.name,
-                        client=member.client.number,
-                        since=now - member.since,
-                        behind=0 if member.passive or member.joining else self.log.last - member.sent,
-                        slow=member in slow,
-                        services=self.round.service_states(member, now),
-                    )
-                    for member in self.members.values()
-                ]
-            ),
+            members=tuple(self._member_states(now)),
             round=self.round.status(now),
             rounds=self.round.past_states(now),
             dropped=self.messages.dropped,
             stale=self.stale,
             waiting=waiting,
         )
+
+    def _member_states(self, now: float) -> list[GroupMemberState]:
+        """The states of the members. A reply has a limited size, so of very many services only some are shown."""
+        slow = set(self.messages.slowest())
+        all_shown = sum(len(member.services) for member in self.members.values()) <= SERVICES_SHOWN
+        room, states = SERVICES_SHOWN, []
+        for member in self.members.values():
+            services = self.round.service_states(member, now)
+            if not all_shown:
+                services = tuple([one for one in services if one.state not in UNEVENTFUL])[:room]
+                room -= len(services)
+            states.append(
+                GroupMemberState(
+                    name=member.name,
+                    client=member.client.number,
+                    since=now - member.since,
+                    behind=0 if member.passive or member.joining else self.log.last - member.sent,
+                    slow=member in slow,
+                    services=services,
+                )
+            )
+        return states
 
     def kept(self) -> KeptGroup:
         return KeptGroup(
@@ -422,6 +435,11 @@ class Group:
     def put_back(self, member: Member) -> None:
         """Add a stored member. Members are added in the order in which they joined."""
         self._add(member)
+
+
+def kind_of_end(cause: str) -> str:
+    """The kind of the last event of a member that is removed for a cause."""
+    return LEFT if cause == LEFT else ENDED if cause == GROUP_STOPPED else REMOVED
 
 
 def _changed(joined: Iterable[Member], left: dict[str, str]) -> str:

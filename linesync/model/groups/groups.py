@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...errors import LinesyncFailed, NotAllowed, UsageError
+from ...group_kinds import LEFT
 from ..decisions import ArrivalId, Names, Outcome
 from ..kept.rows import Rows
 from ..kept.waits import AtGroup
@@ -22,8 +23,10 @@ from ..state.group import Announced, GroupState, Ring, Terms
 from ..sync.place import Place
 from ..sync.waits import Wait, Waits
 from ..timers import Timers
-from .checks import MEMBERS_MAX, check_services, check_terms
-from .group import GAVE_UP, LEFT, Group
+from .checks import check_services, check_terms
+from .group import GAVE_UP, Group
+from .group_limits import MEMBERS_MAX, MEMBERS_OF_HOST, SERVICES_OF_HOST
+from .log import Room
 from .member import Member
 from .members import Members
 from .members_wait import MembersPlace
@@ -50,6 +53,7 @@ class Groups:
         self._places: dict[_Key, MembersPlace] = {}
         self._timers: Timers[_Key] = Timers()
         self._epoch = 0
+        self._room = Room()
         journal = waits.journal
         self._members = Members(journal)
         self._rows = GroupRows(journal, self._groups, self._members)
@@ -95,12 +99,25 @@ class Groups:
             )
         if len(group.members) >= MEMBERS_MAX:
             raise LinesyncFailed(f"{group.title} has {MEMBERS_MAX} members, which is the limit; let some leave first")
+        self._check_host(client.host, len(services))
         by_id = {one.id: one for one in services}
         found = Member(self._members.next_number(), member, client, arrival, passive, by_id, now, 0)
         group.join(found, terms, now)
         self._keep(group)
         self._members.add(group, found)
         return found, self._settle([group], now)
+
+    def _check_host(self, host: str, services: int, members: int = 1) -> None:
+        """Refuse further members or services of a host that has too many."""
+        found = [member for _, member in self._members.of_host(host)]
+        if len(found) + members > MEMBERS_OF_HOST:
+            raise LinesyncFailed(
+                f"{host} is a member of groups {MEMBERS_OF_HOST} times, which is the limit; leave some first"
+            )
+        if services > 0 and sum(len(member.services) for member in found) + services > SERVICES_OF_HOST:
+            raise LinesyncFailed(
+                f"the members of {host} have too many services: at most {SERVICES_OF_HOST} in all groups; leave some first"
+            )
 
     def leave(
         self, namespace: str, name: str, member: str, client: Client, now: float, number: int = 0
@@ -144,7 +161,8 @@ class Groups:
         services = tuple(services)
         group, found = self._members.get(member, client)
         check_services(services)
-        found.announce(services)
+        self._check_host(client.host, len(services) - len(found.services), members=0)
+        found.announce(services, now)
         group.touch_services(found)
         group.round.advance(now)
         return self._settle([group], now)
@@ -410,7 +428,7 @@ class Groups:
         return found
 
     def _made(self, key: _Key) -> Group:
-        return Group(key, self.waits.journal, self._next_ring, self.waits.note)
+        return Group(key, self.waits.journal, self._next_ring, self.waits.note, self._room)
 
     def _keep(self, group: Group) -> None:
         """Keep a group that has its first member. Forget the oldest group without members if there are too many."""

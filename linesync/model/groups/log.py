@@ -11,28 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from ...group_kinds import MESSAGES, STEPS
 from ..decisions import GroupEvent
 from ..journal import Journal
 from ..kept.groups import KeptEntry
 
-__all__ = ["KINDS", "MESSAGES", "STEPS", "Log"]
+__all__ = ["Log", "Room"]
 
-INIT, PROCESS, ACTIVATE, STOP = "init", "process", "activate", "stop"
-STEPS = (INIT, PROCESS, ACTIVATE, STOP)
-"""The kinds of entries that ask a member to run a step of a service."""
-MESSAGE, FIRST, PART, LAST = "message", "first", "part", "last"
-MESSAGES = (MESSAGE, FIRST, PART, LAST)
-"""The kinds of entries with data of a sender: a message, or the first, a further or the last part of a message."""
-VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END = (
-    "view",
-    "state",
-    "abort",
-    "completed",
-    "failed",
-    "stopped",
-    "end",
-)
-KINDS = frozenset((*STEPS, *MESSAGES, VIEW, STATE, ABORT, COMPLETED, FAILED, STOPPED, END))
 BATCH_BYTES = 24 << 10  # the maximum size of a batch, unless its first event is larger
 BATCH_EVENTS = 256  # the maximum number of events in a batch
 ENTRY_ROOM = 64  # bytes that are counted for an entry in addition to its data
@@ -43,14 +28,26 @@ def _size(entry: GroupEvent) -> int:
     return len(entry.data) + ENTRY_ROOM
 
 
+class Room:
+    """The room that the logs of all groups use.
+
+    :ivar used: bytes.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+
+
 class Log:
     """The entries of one group that at least one member has not received.
 
     :ivar last: the number of the last entry.
     :ivar size: the bytes of all entries.
+    :ivar room: the room of all logs.
     """
 
-    def __init__(self, journal: Journal, key: tuple[str, str]) -> None:
+    def __init__(self, journal: Journal, key: tuple[str, str], room: Room) -> None:
+        self.room = room
         self._journal = journal
         self._key = key
         self._entries: dict[int, GroupEvent] = {}  # in order of their numbers
@@ -78,6 +75,7 @@ class Log:
         """Add an entry that already has a number."""
         self._entries[entry.number] = entry
         self.size += _size(entry)
+        self.room.used += _size(entry)
         if entry.kind in MESSAGES:
             self._outstanding[entry.sender] = self._outstanding.get(entry.sender, 0) + _size(entry)
 
@@ -96,6 +94,7 @@ class Log:
     def _remove(self, number: int) -> None:
         entry = self._entries.pop(number)
         self.size -= _size(entry)
+        self.room.used -= _size(entry)
         if entry.kind in MESSAGES:
             left = self._outstanding[entry.sender] - _size(entry)
             if left:

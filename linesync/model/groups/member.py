@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ...group_kinds import ACTIVATE, STEPS, STOP
 from ..kept.groups import KeptGroupMember, KeptStep
 from ..participants import Client
 from ..state.group import Announced
-from .log import ACTIVATE, STEPS, STOP
+from .transitions import JOINING, MEMBER, MEMBER_STATES
 
 __all__ = ["Member", "Step"]
 
@@ -42,8 +43,7 @@ class Member:
     :ivar services: the services that it announced, by id.
     :ivar since: when it joined.
     :ivar sent: the number of the last event that was sent to it.
-    :ivar joining: whether it is not in a view yet.
-    :ivar stateless: whether it has not received the state of the group.
+    :ivar stage: its state in the table of members.
     :ivar taking: its services that take part in the current round.
     :ivar steps: the steps that it has not reported, in order.
     :ivar began: when the first of these steps could begin.
@@ -66,8 +66,7 @@ class Member:
     services: dict[int, Announced]
     since: float
     sent: int
-    joining: bool = False
-    stateless: bool = False
+    stage: str = JOINING
     taking: set[int] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
     began: float = 0.0
@@ -81,10 +80,24 @@ class Member:
     poster: str = ""
     ended: dict[int, str] = field(default_factory=dict)
 
-    def announce(self, services: Iterable[Announced]) -> None:
+    @property
+    def joining(self) -> bool:
+        """Whether it is not in a view yet."""
+        return self.stage == JOINING
+
+    def view(self, event: str) -> bool:
+        """A view is formed. Return whether the member gets the state of the group after it."""
+        (rule,) = MEMBER[self.stage, event]
+        self.stage = rule.next
+        return "send_state" in rule.actions
+
+    def announce(self, services: Iterable[Announced], now: float) -> None:
         """Replace the services. The steps of removed services are skipped."""
+        first = self.steps[:1]
         self.services = {announced.id: announced for announced in services}
         self.steps = [step for step in self.steps if step.service in self.services]
+        if self.steps[:1] != first:
+            self.began = now
         self.active &= self.services.keys()
         self.ended = {service: why for service, why in self.ended.items() if service in self.services}
         self.taking &= self.services.keys()
@@ -131,8 +144,7 @@ class Member:
             passive=self.passive,
             since=self.since,
             sent=self.sent,
-            joining=self.joining,
-            stateless=self.stateless,
+            stage=self.stage,
             taking=tuple(sorted(self.taking)),
             steps=tuple([KeptStep(number=step.number, kind=step.kind, service=step.service) for step in self.steps]),
             began=self.began,
@@ -155,6 +167,8 @@ class Member:
         announced = {service.id: service for service in services}
         if not all(step.service in announced and step.kind in STEPS for step in kept.steps):
             raise ValueError("it has a step of a service that it has not announced")
+        if kept.stage not in MEMBER_STATES:
+            raise ValueError(f"it has the state {kept.stage!r:.20}")
         return cls(
             number=number,
             name=kept.member,
@@ -164,8 +178,7 @@ class Member:
             services=announced,
             since=kept.since + shift,
             sent=kept.sent,
-            joining=kept.joining,
-            stateless=kept.stateless,
+            stage=kept.stage,
             taking=set(kept.taking),
             steps=[Step(number=step.number, kind=step.kind, service=step.service) for step in kept.steps],
             began=kept.began + shift,

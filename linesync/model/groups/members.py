@@ -9,7 +9,7 @@ from ...errors import Aborted
 from ..journal import Journal
 from ..kept.groups import KeptEndedMember
 from ..participants import Client
-from .group import Group
+from .group import Group, kind_of_end
 from .member import Member
 
 __all__ = ["Members"]
@@ -65,7 +65,9 @@ class Members:
                 del table[owner]
         if cause:
             client = member.client
-            self.ended[member.number] = KeptEndedMember(client.host, client.number, cause, group.title)
+            self.ended[member.number] = KeptEndedMember(
+                host=client.host, client=client.number, kind=kind_of_end(cause), why=cause, group=group.title
+            )
             self._journal.mark("group ended", member.number, new=True)
             if len(self.ended) > ENDED_MAX:
                 self._forget(next(iter(self.ended)))
@@ -87,7 +89,7 @@ class Members:
             where, why = (ended.group, f": {ended.why}") if ended is not None else ("the group", "")
             raise Aborted(
                 f"this script is no longer a member of {where}{why}; join again",
-                details={"cause": ended.why if ended is not None else ""},
+                details={"cause": ended.why, "end": ended.kind} if ended is not None else {},
             )
         return group, found
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...errors import Aborted, LinesyncFailed, UsageError
+from ...group_kinds import FIRST, LAST, MESSAGE, PART
 from ..decisions import Granted, Outcome, Posted
 from ..journal import Journal
 from ..kept.groups import KeptGroupData
 from ..participants import Client, names_in_words
 from ..state.group import SEND_AGAIN, Ring, Terms
-from .log import FIRST, LAST, MESSAGE, PART, Log
+from .log import Log
 from .member import Member
 
 __all__ = ["Messages"]
@@ -28,6 +29,7 @@ WINDOW = 256 << 10  # bytes of one sender's messages that not all members have r
 SLOW = 30.0  # seconds that senders wait for a member that receives nothing
 LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
+ROOM_OF_LOGS = 64 << 20  # bytes of the logs of all groups; above that, senders wait in groups with more than WINDOW
 PART_MAX = 32 << 10  # most characters of one part of a message
 MESSAGE_BYTES = 1 << 20  # most bytes of one message
 
@@ -161,6 +163,8 @@ class Messages:
 
     def _has_room(self, member: Member) -> bool:
         log = self._board.log
+        if log.size > WINDOW and log.room.used > ROOM_OF_LOGS:
+            return False
         return log.outstanding(member.name) <= WINDOW and log.size <= ROOM_OF_LOG
 
     def _refuse_short(self) -> None:

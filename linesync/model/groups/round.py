@@ -13,6 +13,8 @@
 6. When the group is stopped, ``stop`` runs for one service after the other, in reverse order, on the members that have activated
    the service.
 
+The transitions are a table (:mod:`.transitions`), which this class runs.
+
 A member owes a report for the last step that it was asked to run: the hub and the other members wait for this report. The
 report of a step includes the steps before it. So the barrier needs no other state, and a member that has left cannot keep it
 closed.
@@ -20,23 +22,32 @@ closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from ...group_kinds import ABORT, ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOP, STOPPED
 from ..kept.groups import KeptPastRound, KeptRound
 from ..participants import names_in_words, seconds_in_words
 from ..state.group import GroupRoundState, GroupServiceState, Ring, RoundState, Terms
-from .log import ABORT, ACTIVATE, COMPLETED, FAILED, INIT, PROCESS, STOP, STOPPED, Log
+from .group_limits import BACKOFF_MAX
+from .log import Log
 from .member import Member, Step
+from .transitions import (
+    CHANGE,
+    FAILURE,
+    NONE,
+    REPORTED,
+    ROUND,
+    ROUND_STATES,
+    RUNNING,
+    STOP_GROUP,
+    STOPPING,
+    VIEW,
+)
 
 __all__ = ["Round", "merge"]
 
-NONE, STOPPING = "none", "stopping"
-RUNNING = (INIT, PROCESS, ACTIVATE)
-"""The states of a round that has begun and has not ended."""
-STATES = (NONE, *RUNNING, COMPLETED, FAILED, STOPPING, STOPPED)
 PAST_MAX = 20  # the maximum number of earlier rounds of a group that are kept
-BACKOFF_MAX = 60.0  # seconds: the longest delay before a retry
 
 
 class Board(Protocol):
@@ -74,10 +85,41 @@ class Round:
         self.mixed: tuple[str, ...] = ()
         self.only = -1
         """The only service of the round; -1 for all."""
+        self.policy = "retry"
+        """The reaction to the last failure."""
         self.attempts = 0
         self.retry_at: float | None = None
         self.past: dict[int, KeptPastRound] = {}
         """The earlier rounds by the epochs of their views, the oldest first."""
+        self._reason = ""
+        """Why the round fails or ends now."""
+        self._conditions: dict[str, Callable[[], bool]] = {
+            "empty": lambda: not self.services,
+            "init_first": lambda: board.terms.init == "first",
+            "turns_left": lambda: self._next_in_turn() is not None,
+            "services_left": lambda: self.at + 1 < len(self.services),
+            "services_before": lambda: self.at > 0,
+            "tries_left": self._tries_left,
+        }
+        self._actions: dict[str, Callable[[float], None]] = {
+            "ask_init": self._ask_init,
+            "ask_process": self._ask_process,
+            "ask_next_in_turn": self._ask_next_in_turn,
+            "ask_activate": self._ask_activate,
+            "take_next": self._take_next,
+            "forget_failures": self._forget_failures,
+            "complete": self._complete,
+            "abort": self._abort,
+            "plan_retry": self._plan_retry,
+            "forget_retry": self._forget_retry,
+            "report_failure": self._report_failure,
+            "record": self._record,
+            "begin_stop": self._begin_stop,
+            "take_previous": self._take_previous,
+            "ask_stop": self._ask_stop,
+            "skip": self._skip,
+            "stopped": self._stopped,
+        }
 
     @property
     def running(self) -> bool:
@@ -99,46 +141,45 @@ class Round:
             member.taking = set(member.services)
             board.touch_members(member)
         self.at, self.why, self.failed, self.retry_at, self.began = 0, "", ("", -1), None, now
-        if not self.services:
-            self._complete(now)
-            return
-        board.note("round begun", value=board.ring.epoch, why="; ".join(self.mixed))
-        if board.terms.init == "first":
-            self._enter(INIT, now)
-            for service in self.services:
-                self._issue(INIT, service, board.active, now)
-        else:
-            self._process(now)
+        if self.services:
+            board.note("round begun", value=board.ring.epoch, why="; ".join(self.mixed))
+        self._handle(VIEW, now)
         self.advance(now)
 
     def advance(self, now: float) -> None:
         """Continue the round until a member owes a report, or the round ends."""
-        board = self._board
-        while (self.running or self.state == STOPPING) and not any(member.steps for member in board.active):
-            if self.state == INIT:
-                self._process(now)
-            elif self.state == PROCESS:
-                service = self.services[self.at]
-                if self._next_in_turn(service, now):
-                    continue
-                if board.terms.activate == "after":
-                    self._issue(ACTIVATE, service, board.active, now)
-                self.at += 1
-                if self.at < len(self.services):
-                    self._process(now)
-                else:
-                    self._enter(ACTIVATE, now)
-            elif self.state == ACTIVATE:
-                self.attempts = 0
-                self._complete(now)
-            else:
-                self._stop_next(now)
+        while (self.state, REPORTED) in ROUND and not any(member.steps for member in self._board.active):
+            self._handle(REPORTED, now)
 
-    def _process(self, now: float) -> None:
-        """Begin ``process`` of the current service."""
+    def _handle(self, event: str, now: float) -> None:
+        """Apply the rule of the table for an event."""
+        before = (self.state, self.at)
+        rule = next(rule for rule in ROUND[self.state, event] if not rule.when or self._conditions[rule.when]())
+        self.state = rule.next
+        for action in rule.actions:
+            self._actions[action](now)
+        if (self.state, self.at) != before:
+            self.since = now
+        self._board.touch()
+
+    # -- the conditions and actions of the table -----------------------------------------------------------------------------
+
+    def _next_in_turn(self) -> Member | None:
+        """With ``serialize``: the next member that runs the current service, or None."""
+        service = self.services[self.at]
+        waiting = (one for one in self._board.active if service in one.taking and one.number not in self.ran)
+        return next(waiting, None) if self.ran else None
+
+    def _tries_left(self) -> bool:
+        return self.policy == "retry" and self.attempts <= self._board.terms.retries
+
+    def _ask_init(self, now: float) -> None:
+        for service in self.services:
+            self._issue(INIT, service, self._board.active, now)
+
+    def _ask_process(self, now: float) -> None:
         board, service = self._board, self.services[self.at]
         self.ran = set()
-        self._enter(PROCESS, now)
         owners = [member for member in board.active if service in member.taking]
         if board.terms.init != "first":
             self._issue(INIT, service, owners, now)
@@ -147,18 +188,76 @@ class Round:
             self.ran = {member.number for member in owners}
         self._issue(PROCESS, service, owners, now)
 
-    def _next_in_turn(self, service: int, now: float) -> bool:
-        """With ``serialize``: ask the next member to run the service. Return False if there is no further member."""
+    def _ask_next_in_turn(self, now: float) -> None:
+        member = self._next_in_turn()
+        assert member is not None
+        self.ran.add(member.number)
+        self._issue(PROCESS, self.services[self.at], [member], now)
+
+    def _ask_activate(self, now: float) -> None:
+        if self._board.terms.activate == "after":
+            self._issue(ACTIVATE, self.services[self.at], self._board.active, now)
+
+    def _take_next(self, now: float) -> None:
+        self.at += 1
+
+    def _forget_failures(self, now: float) -> None:
+        self.attempts = 0
+
+    def _complete(self, now: float) -> None:
+        self._board.log.append(COMPLETED, data="; ".join(self.mixed))
+        self._end("completed", "", now)
+
+    def _abort(self, now: float) -> None:
         board = self._board
-        if not self.ran:
-            return False
+        board.log.drop_steps()
+        board.log.append(ABORT, data=self._reason)
         for member in board.active:
-            if service in member.taking and member.number not in self.ran:
-                self.ran.add(member.number)
-                board.touch()
-                self._issue(PROCESS, service, [member], now)
-                return True
-        return False
+            if member.steps:
+                member.steps.clear()
+                board.touch_members(member)
+
+    def _plan_retry(self, now: float) -> None:
+        self.retry_at = now + min(self._board.terms.backoff * 2 ** min(self.attempts - 1, 16), BACKOFF_MAX)
+
+    def _forget_retry(self, now: float) -> None:
+        self.retry_at = None
+
+    def _report_failure(self, now: float) -> None:
+        self.why = self._reason
+        retry = (
+            f"the next try begins in {self.retry_at - now:g} s"
+            if self.retry_at is not None
+            else "no further try follows"
+        )
+        after = {"retry": retry, "exclude": f"{self.failed[0]} is excluded", "stop": "the round stops here"}[
+            self.policy
+        ]
+        self._board.log.append(FAILED, data=f"{self.why}; {after}")
+
+    def _record(self, now: float) -> None:
+        self._end("failed" if self.state == FAILED else "aborted", self._reason, now)
+
+    def _begin_stop(self, now: float) -> None:
+        ids, _ = merge(self._board.active)
+        self.services, self.at, self.began = tuple(ids), len(ids), now
+
+    def _take_previous(self, now: float) -> None:
+        self.at -= 1
+
+    def _ask_stop(self, now: float) -> None:
+        service = self.services[self.at]
+        self._issue(STOP, service, [member for member in self._board.active if service in member.active], now)
+
+    def _skip(self, now: float) -> None:
+        member = next(member for member in self._board.active if member.name == self.failed[0])
+        self._board.note("round failed", member.name, self._reason)
+        if member.steps:
+            member.done(member.steps[-1].number, now)
+        self._board.touch_members(member)
+
+    def _stopped(self, now: float) -> None:
+        self._board.log.append(STOPPED)
 
     def _issue(self, kind: str, service: int, members: Iterable[Member], now: float) -> None:
         """Ask the members that have a service to run a step of it."""
@@ -171,15 +270,6 @@ class Round:
         for member in targets:
             member.owe(Step(number, kind, service), now)
         board.touch_members(*targets)
-
-    def _enter(self, state: str, now: float) -> None:
-        self.state, self.since = state, now
-        self._board.touch()
-
-    def _complete(self, now: float) -> None:
-        self._enter(COMPLETED, now)
-        self._board.log.append(COMPLETED, data="; ".join(self.mixed))
-        self._end("completed", "", now)
 
     def _end(self, outcome: str, why: str, now: float) -> None:
         board = self._board
@@ -245,67 +335,23 @@ class Round:
         return f"service {service} '{member.services[service].name}'"
 
     def _fail(self, member: Member, service: int, why: str, now: float) -> None:
-        """Handle a failed or late step of a member: abort the round on all members, and react as the terms say."""
-        board = self._board
-        if self.state == STOPPING:
-            board.note("round failed", member.name, why)
-            if member.steps:
-                member.done(member.steps[-1].number, now)
-            board.touch_members(member)
-            self.advance(now)
-            return
-        self.attempts += 1
-        retries = board.terms.on_failure == "retry" and self.attempts <= board.terms.retries
-        delay = min(board.terms.backoff * 2 ** min(self.attempts - 1, 16), BACKOFF_MAX)
-        self._void(why, now)
-        self.retry_at = now + delay if retries else None
-        self.why, self.failed = why, (member.name, service)
-        self._enter(FAILED, now)
-        after = {
-            "retry": f"the next try begins in {delay:g} s" if retries else "no further try follows",
-            "exclude": f"{member.name} is excluded",
-            "stop": "the round stops here",
-        }[board.terms.on_failure]
-        board.log.append(FAILED, data=f"{why}; {after}")
-        self._end("failed", why, now)
-
-    def abort(self, why: str, now: float) -> None:
-        """End the round, because the view changes or the group is stopped."""
-        if self.running:
-            self._void(why, now)
-            self._end("aborted", why, now)
-        self._enter(NONE, now)
-        self.retry_at = None
-
-    def _void(self, why: str, now: float) -> None:
-        board = self._board
-        board.log.drop_steps()
-        board.log.append(ABORT, data=why)
-        for member in board.active:
-            if member.steps:
-                member.steps.clear()
-                board.touch_members(member)
-        board.touch()
-
-    # -- stopping -----------------------------------------------------------------------------------------------------------
-
-    def stop(self, now: float) -> None:
-        """Begin to run the ``stop`` steps, the last service first."""
-        ids, _ = merge(self._board.active)
-        self.services, self.at, self.began = tuple(ids), len(ids), now
-        self._enter(STOPPING, now)
+        """Handle a failed or late step of a member: abort the round on all members, and react as the policy says."""
+        self._reason, self.failed = why, (member.name, service)
+        self.policy = member.services[service].on_failure or self._board.terms.on_failure
+        self.attempts += self.running
+        self._handle(FAILURE, now)
         self.advance(now)
 
-    def _stop_next(self, now: float) -> None:
-        self.at -= 1
-        if self.at < 0:
-            self.at = 0
-            self._board.log.append(STOPPED)
-            self._enter(STOPPED, now)
-            return
-        service = self.services[self.at]
-        self._issue(STOP, service, [member for member in self._board.active if service in member.active], now)
-        self._board.touch()
+    def abort(self, why: str, now: float) -> None:
+        """End the round, because the view changes."""
+        self._reason = why
+        self._handle(CHANGE, now)
+
+    def stop(self, why: str, now: float) -> None:
+        """End the round, and run the ``stop`` steps, the last service first."""
+        self._reason = why
+        self._handle(STOP_GROUP, now)
+        self.advance(now)
 
     # -- state ---------------------------------------------------------------------------------------------------------------
 
@@ -341,20 +387,21 @@ class Round:
     def service_states(self, member: Member, now: float) -> tuple[GroupServiceState, ...]:
         """The states of the services of a member, in order."""
         steps = {step.service: step.kind for step in member.steps}
+        places = {service: place for place, service in enumerate(self.services)}
         states = []
         for service, announced in sorted(member.services.items()):
-            state = steps.get(service) or self._service_state(member, service)
+            state = steps.get(service) or self._service_state(member, service, places)
             seconds = now - member.began if service in steps else None
             why = self.why if state == FAILED else member.ended.get(service, "")
             states.append(GroupServiceState(service, announced.name, announced.version, state, seconds, why))
         return tuple(states)
 
-    def _service_state(self, member: Member, service: int) -> str:
+    def _service_state(self, member: Member, service: int, places: Mapping[int, int]) -> str:
         if service in member.ended:
             return "ended"
-        if service not in self.services:
+        if service not in places:
             return "active" if service in member.active else "waiting"
-        place = self.services.index(service)
+        place = places[service]
         if self.state in (NONE, INIT) or member.joining:
             return "waiting"
         if self.state == FAILED:
@@ -385,7 +432,7 @@ class Round:
     def restore(self, kept: KeptRound, shift: float) -> None:
         """Continue a stored round; raises ValueError."""
         most = len(kept.services) - (kept.state == PROCESS)
-        if kept.state not in STATES or not 0 <= kept.at <= most:
+        if kept.state not in ROUND_STATES or not 0 <= kept.at <= most:
             raise ValueError(f"its round has the state {kept.state!r:.20} at service {kept.at} of {len(kept.services)}")
         self.state, self.services, self.at = kept.state, kept.services, kept.at
         self.ran, self.since, self.began = set(kept.ran), kept.since + shift, kept.began + shift

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ...errors import UsageError
 from ...frozen_record import Record
 from ...numbers import SECONDS_MAX
+from .group_limits import ID_MAX, POLICIES, VERSION_CHARS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPLETED",
     "HEALTHY",
-    "ID_MAX",
     "STARTED",
     "STATES",
     "STEPS",
@@ -34,9 +34,7 @@ HEALTHY: Final = "healthy"
 """After that, ``check`` has also succeeded on every host that has the service."""
 STATES: Final = (STARTED, COMPLETED, HEALTHY)
 
-ID_MAX = 1_000_000
 NAME_CHARS = 64  # short, because every announcement contains the names, also on a slow line
-VERSION_CHARS = 64
 TIMEOUT = 300.0  # seconds for each step, unless the declaration has another timeout
 INTERVAL = 1.0  # seconds between two checks
 CHECK_TIMEOUT = 10.0  # seconds for one check
@@ -71,6 +69,8 @@ class Declaration(Record):
     """Whether ``process`` runs on one host at a time, in the order of the view."""
     keystone: bool = False
     """Whether the end of this service on a host ends the services of the whole group."""
+    on_failure: str = ""
+    """The reaction to a failed step of this service: ``retry``, ``exclude`` or ``stop``; empty for that of the group."""
 
     def timeout(self, step: str) -> float:
         """The timeout of a step in seconds."""
@@ -101,6 +101,8 @@ def check_declaration(declaration: Declaration) -> None:
         raise _invalid(declaration, "id", declaration.id, f"0 to {ID_MAX}")
     if len(declaration.version) > VERSION_CHARS or not declaration.version.isprintable():
         raise _invalid(declaration, "version", declaration.version, f"at most {VERSION_CHARS} printable characters")
+    if declaration.on_failure and declaration.on_failure not in POLICIES:
+        raise _invalid(declaration, "on_failure", declaration.on_failure, "retry, exclude or stop")
     for other, state in declaration.needs.items():
         if state not in STATES:
             raise _invalid(declaration, f"needs.{other}", state, "started, completed or healthy")

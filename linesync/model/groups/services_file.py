@@ -4,14 +4,16 @@ is ignored silently. The error names the file, the key and the expected value.""
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import UsageError
 from ...frozen_record import Record
 from ..hosts.members import unfold
 from ..names import check_name
-from .order import in_order, places
-from .services import ID_MAX, STARTED, STEPS, Declaration
+from .group_limits import BACKOFF_MAX, ID_MAX, MEMBERS_MAX, POLICIES, RETRIES_MAX, SERVICES_MAX
+from .order import Place, in_order, places
+from .services import STARTED, STEPS, Declaration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVICE", "TOP", "ServicesFile", "read_services"]
 
-QUORUM_MAX = 10_000
-RETRIES_MAX = 1_000_000
 _SHELL: Final = ("/bin/sh", "-c")
 _SHOWN = 64  # the maximum number of characters of a wrong value in an error
 
@@ -74,11 +74,19 @@ def read_services(text: str, path: str) -> ServicesFile:
     try:
         check_name("group", top.values.get("group", "services"))
         services = tuple(in_order(declared))
-        places(services)
+        _check_count(places(services))
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}") from None
     terms = {key.replace("-", "_"): value for key, value in top.values.items() if key not in ("group", "service")}
     return ServicesFile(top.values.get("group", "services"), services, commands, **terms)
+
+
+def _check_count(found: Iterable[Place]) -> None:
+    """Refuse more services of one host, with their gates, than a member may have; raises UsageError."""
+    counts = Counter(host for place in found for host in place.declaration.hosts or ("",))
+    most = counts.pop("", 0) + max(counts.values(), default=0)
+    if most > SERVICES_MAX:
+        raise UsageError(f"a host has {most} services with their gates; it may have {SERVICES_MAX}, so declare fewer")
 
 
 def _declaration(name: str, table: _Table) -> Declaration:
@@ -182,6 +190,13 @@ def _hosts(value: object) -> tuple[str, ...]:
     return tuple({name: None for text in names for name in unfold(_text(text))})
 
 
+def _backoff(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds > BACKOFF_MAX:
+        raise ValueError
+    return seconds
+
+
 def _needs(value: object) -> dict[str, str]:
     if isinstance(value, list):
         return dict.fromkeys(_names(value), STARTED)
@@ -213,14 +228,15 @@ _LIST = 'a list of services, as in ["network"]'
 _SECONDS: _Rule = (_seconds, "more than 0 seconds")
 _FLAG: _Rule = (_flag, "true or false")
 _COMMAND: _Rule = (_command, 'a command: a list of words, as in ["mount", "/srv"], or a text for /bin/sh')
+_POLICY: _Rule = (_one_of(*POLICIES), '"retry", "exclude" or "stop"')
 TOP: dict[str, _Rule] = {
     "group": (_text, 'a text, as in group = "storage"'),
-    "quorum": (_whole(QUORUM_MAX), f"a number of members from 0 to {QUORUM_MAX}"),
+    "quorum": (_whole(MEMBERS_MAX), f"a number of members from 0 to {MEMBERS_MAX}"),
     "init": (_one_of("first", "in-turn"), '"first" or "in-turn"'),
     "activate": (_one_of("after", "before"), '"after" or "before"'),
-    "on-failure": (_one_of("retry", "exclude", "stop"), '"retry", "exclude" or "stop"'),
+    "on-failure": _POLICY,
     "retries": (_whole(RETRIES_MAX), f"a whole number from 0 to {RETRIES_MAX}"),
-    "backoff": _SECONDS,
+    "backoff": (_backoff, f"more than 0 and at most {BACKOFF_MAX:g} seconds"),
     "service": (_table, "tables of services, as in [service.network]"),
 }
 """The keys at the top of the file, each with its rule."""
@@ -237,6 +253,7 @@ SERVICE: dict[str, _Rule] = {
     "check-timeout": _SECONDS,
     "serialize": _FLAG,
     "keystone": _FLAG,
+    "on-failure": _POLICY,
     **dict.fromkeys(STEPS, _COMMAND),
 }
 """The keys of the table of a service, each with its rule."""
@@ -251,5 +268,6 @@ _FIELDS = {
     "check-timeout": "check_timeout",
     "serialize": "serialize",
     "keystone": "keystone",
+    "on-failure": "on_failure",
 }
 """The keys of a service whose values become fields of the declaration without a change, each with the name of the field."""

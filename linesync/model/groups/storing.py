@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ...group_kinds import KINDS
 from ..decisions import GroupEvent
 from ..journal import Journal
 from ..kept.groups import (
@@ -21,7 +22,6 @@ from ..kept.groups import (
 )
 from ..kept.rows import Rows, by_key, by_number
 from .group import Group
-from .log import KINDS
 from .member import Member
 from .members import Members
 

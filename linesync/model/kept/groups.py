@@ -49,10 +49,8 @@ class KeptGroupMember(State):
     """when it joined"""
     sent: int
     """the number of the last event that was sent to it"""
-    joining: bool
-    """whether it is not in a view yet"""
-    stateless: bool
-    """whether it has not received the state of the group, which it gets with its first view that has the quorum"""
+    stage: str
+    """its state: ``joining``, ``newcomer`` or ``synced``"""
     taking: tuple[int, ...]
     """its services that take part in the present round"""
     steps: tuple[KeptStep, ...]
@@ -194,6 +192,8 @@ class KeptEndedMember(State):
     """the host of its client"""
     client: str
     """the number of its client's connection on its host"""
+    kind: str
+    """the kind of its end: ``left``, ``ended`` or ``removed``"""
     why: str
     """the cause"""
     group: str

@@ -74,6 +74,8 @@ class Announced(State):
     """whether its ``process`` runs on one member at a time"""
     keystone: bool = False
     """whether the group stops when it ends"""
+    on_failure: str = ""
+    """the reaction to a failed step of this service; empty for the term of the group"""
 
 
 class ViewState(State):
@@ -127,7 +129,8 @@ class GroupMemberState(State):
     slow: bool
     """whether senders wait for it"""
     services: tuple[GroupServiceState, ...]
-    """its [services](#services-of-a-member) in order"""
+    """its [services](#services-of-a-member) in order. If the members have more than 2000 services, only services that run a
+    step, have failed or have ended, and at most 2000"""
 
 
 class RoundState(State):

@@ -1,4 +1,5 @@
-"""A program that uses most file operations of the asyncio client: copies in both directions, exchanges with files, a command.
+"""A program that uses most file operations of the asyncio client: copies in both directions, exchanges with files, a command,
+detached processes.
 
 Its arguments are the report file of the loop guard, the hub's endpoint, and a folder.
 """
@@ -32,6 +33,14 @@ async def tour(endpoint: str, folder: str) -> None:
                 copied = await client.copy([source], target, recursive=True, preserve=True)
                 assert not copied.failures, copied
             assert (await client.run(host, ["cat"], stdin=b"text")).stdout == b"text"
+            process = await client.start_detached(host, ["head", "-n", "1"], stdin=True)
+            attachment = client.attach_process(process, stdin=True)
+            attachment.stream.send_nowait(0, b"text\n")
+            assert (await client.follow_process(attachment)).exit_code == 0
+            assert (await client.process_log(process, tail=1)).stdout == b"text\n"
+            process = await client.start_detached(host, ["sleep", "300"])
+            await client.kill_process(process)
+            assert (await client.processes(host))[-1].signal == 15
             for name in ("fifo", "nothing", "empty/nothing"):
                 for work in (
                     client.get_file(host, path(name), path("back")),

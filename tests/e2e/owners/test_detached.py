@@ -208,6 +208,7 @@ ERRORS = [
     (["run", "sut", "--detach", "-u", "nosuch", "--", "true"], 126, "there is no user nosuch on sut"),
     (["run", "sut", "--detach", "--", "/etc"], 126, "cannot be executed on sut: Permission denied"),
     (["run", "nosuch", "--detach", "--", "true"], 125, "there is no host nosuch"),
+    (["run", "sut", "-t", "--detach", "--", "true"], 2, "-t and --detach exclude each other"),
     (["proc", "ls", "nosuch"], 125, "there is no host nosuch"),
     (["proc", "wait", "nosuch/1"], 125, "there is no host nosuch"),
     (["proc", "wait", "sut/99999"], 2, "there is no process sut/99999"),

@@ -54,10 +54,19 @@ def audit(place: Site) -> list[dict[str, Any]]:
 
 def test_a_host_may_not_work_on_other_hosts_without_a_rule(place: Site) -> None:
     set_policy(place, "")
-    for words in (["run", "hub", "--", "true"], ["run", "build", "--", "true"]):
+    process = place.type("hub", "run", "build", "--detach", "--", "sleep", "300").text.strip()
+    for words in (
+        ["run", "hub", "--", "true"],
+        ["run", "build", "--", "true"],
+        ["run", "build", "--detach", "--", "true"],
+        ["proc", "wait", process],
+        ["proc", "attach", process],
+    ):
         done = place.type("sut", *words)
         assert (done.code, done.out) == (126, b"") and "not allowed: a script on sut may not run" in done.err
     for words in (
+        ["proc", "kill", process],
+        ["proc", "log", process],
         ["cp", "build:/etc/hostname", "copy"],
         ["cp", "/etc/hostname", "hub:copy"],
         ["trace", "build"],
@@ -65,6 +74,10 @@ def test_a_host_may_not_work_on_other_hosts_without_a_rule(place: Site) -> None:
     ):
         done = place.type("sut", *words)
         assert done.code == 7 and "not allowed: a script on sut may not" in done.err, (words, done)
+    assert "running" in place.type("sut", "proc", "ls", "build").text, (
+        "looking is allowed, and nothing ended the process"
+    )
+    assert place.type("hub", "proc", "kill", process).code == 0
     assert not (place.folder / "copy").exists()
     assert place.type("sut", "run", "sut", "--", "echo", "own").text == "own\n"
     assert place.type("sut", "sem", "x", "0").code == 0
@@ -131,8 +144,13 @@ def test_the_audit_log_has_each_operation_with_its_principal_and_its_result(plac
 def test_an_agent_with_no_run_refuses_commands_of_everybody(place: Site) -> None:
     place.agent("--port", f"unix:{place.folder}/line.sock", "--no-run", name="board")
     place.await_host("board")
-    done = place.type("hub", "run", "board", "--", "true")
-    assert done.code == 126 and "its agent was started with --no-run" in done.err
+    for words in (
+        ["run", "board", "--", "true"],
+        ["run", "board", "--detach", "--", "true"],
+        ["proc", "wait", "board/1"],
+    ):
+        done = place.type("hub", *words)
+        assert done.code == 126 and "its agent was started with --no-run" in done.err
     assert place.type("hub", "cp", "board:/etc/hostname", "name").code == 0
 
 
@@ -142,6 +160,8 @@ def test_an_agent_runs_commands_only_as_allowed_users(place: Site) -> None:
     place.await_host("lab")
     refused = place.type("hub", "run", "lab", "--", "id", "-un")
     assert refused.code == 126 and "runs commands only as nobody, not as root" in refused.err
+    detached = place.type("hub", "run", "lab", "--detach", "--", "id", "-un")
+    assert detached.code == 126 and "runs commands only as nobody, not as root" in detached.err
     place.env["GIVEN"] = "here"
     ran = place.type(
         "hub", "run", "lab", "-u", "nobody", "-e", "GIVEN", "-e", "MISSING", "--", "sh", "-c", "id -un; echo $GIVEN"

@@ -39,6 +39,19 @@ def messages_to(host: str) -> list[Message]:
     return found
 
 
+def attacks_on(host: str) -> list[Message]:
+    """Messages with which a sender claims to be another client or user, or names a process that it did not start."""
+    run = protocol.Run(to=host, argv=("true",))
+    return [
+        run.but(id=7, Got=0, age=0.0),  # the id of a command of another client
+        run.but(User="root"),
+        run.but(Detach=True, User="root", id=7),
+        protocol.Attach(to=host, number=1, output=True, follow=True, stdin=True),
+        protocol.SignalProcess(to=host, number=1, signal=9),
+        protocol.SignalProcess(to=host, number=-1),
+    ]
+
+
 def refusal(world: World, peer: Any, message: Message) -> LinesyncError:
     """The error of the hub for a message."""
     text = protocol.encode(message)
@@ -64,7 +77,7 @@ def test_nothing_that_a_host_sends_works_on_the_hub_or_on_another_host(sender: s
         peer = world.client("a")._peer if sender == "script" else agent._uplink
         messages = messages_to(target)
         assert len(messages) >= 4
-        for message in messages:
+        for message in messages + attacks_on(target):
             error = refusal(world, peer, message)
             assert isinstance(error, NotAllowed) and "may not" in error.message, message
             assert f"refused '{message.VERB}' from" in world.transcript()

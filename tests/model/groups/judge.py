@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -18,12 +19,15 @@ class MemberLog:
     """The log of one life of a member.
 
     :ivar entries: in order: ``(clock, "view", View)``, ``(clock, "message", Message)``, ``(clock, "step", Step)`` when it begins,
-        ``(clock, "done", Step)`` when it was reported as done, ``(clock, "cast", ring, data)``. The clock grows over all logs.
+        ``(clock, "done", Step)`` when it was reported as done, ``(clock, "cast", ring, data)``, and then ``(clock, "posted",
+        data)`` or ``(clock, "refused", data)``. The clock grows over all logs.
     :ivar services: the ids of its services.
     :ivar over: whether the member has ended.
+    :ivar first, last: the epochs of the views when it joined and when the hub removed it; None if they are not known.
     """
 
-    def __init__(self, member: str, services: Iterable[int]) -> None:
+    def __init__(self, member: str, services: Iterable[int], first: int | None = None) -> None:
+        self.first, self.last = first, None if first is None else sys.maxsize
         self.member = member
         self.services = tuple(sorted(services))
         self.entries: list[tuple[Any, ...]] = []
@@ -39,8 +43,11 @@ class MemberLog:
         return "\n".join([f"{self.member} {self.services}", *(f"  {entry}" for entry in self.entries)])
 
 
-def check_all(logs: list[MemberLog]) -> None:
-    """Check all guarantees that hold at every moment."""
+def check_all(logs: list[MemberLog], *, init: str = "") -> None:
+    """Check all guarantees that hold at every moment.
+
+    :param init: the term of the group; empty if it is not known.
+    """
     _views(logs)
     _messages(logs)
     _total_order(logs)
@@ -48,6 +55,10 @@ def check_all(logs: list[MemberLog]) -> None:
     for log in logs:
         _callbacks(log)
     _order_of_services(logs)
+    _answered_messages(logs)
+    _no_ghosts(logs)
+    if init == "first":
+        _init_first(logs)
 
 
 def _views(logs: list[MemberLog]) -> None:
@@ -67,10 +78,64 @@ def _messages(logs: list[MemberLog]) -> None:
         for _, what, event, *_ in log.entries:
             if what == "view":
                 ring = str(event.ring)
-            elif what == "message" and not event.state:
+                assert "too slow" not in dict(event.left).values(), f"all members read\n{log}"
+            elif what == "message" and event.state:
+                assert not seen, f"the state comes before the first message\n{log}"
+            elif what == "message":
                 assert event.data not in seen, f"a message is delivered once\n{log}"
                 seen.add(event.data)
                 assert sent[event.data] == ring == str(event.ring), f"it is delivered in the view it was sent in\n{log}"
+
+
+def _answered_messages(logs: list[MemberLog]) -> None:
+    """All members that go on to another view have got the answered messages of a view. No member gets a refused message."""
+    posted, refused = _answered(logs)
+    for log in logs:
+        views, got = [str(view.ring) for view in log.of("view")], _got(log)
+        for ring in views[:-1]:
+            assert posted.get(ring, set()) <= got, f"an answered message of {ring} is delivered\n{log}"
+        assert not refused & got, f"a refused message is not delivered\n{log}"
+
+
+def _answered(logs: list[MemberLog]) -> tuple[dict[str, set[bytes]], set[bytes]]:
+    """The answered messages by ring, and the refused messages."""
+    rings = {entry[3]: str(entry[2]) for log in logs for entry in log.entries if entry[1] == "cast"}
+    posted: dict[str, set[bytes]] = defaultdict(set)
+    for log in logs:
+        for data in log.of("posted"):
+            posted[rings[data]].add(data)
+    return posted, {data for log in logs for data in log.of("refused")}
+
+
+def _got(log: MemberLog) -> set[bytes]:
+    return {message.data for message in log.of("message") if not message.state}
+
+
+def _no_ghosts(logs: list[MemberLog]) -> None:
+    """Each member of a view has joined before the view, and was not removed before it."""
+    lives = defaultdict(list)
+    for log in logs:
+        if log.first is not None and log.last is not None:
+            lives[log.member].append((log.first, log.last))
+    for log in logs:
+        for view in log.of("view") if lives else ():
+            for member in view.members:
+                assert any(first < view.ring.epoch <= last for first, last in lives[member]), (
+                    f"{member} is not a ghost in {view.ring}\n{log}"
+                )
+
+
+def _init_first(logs: list[MemberLog]) -> None:
+    """No member of a view begins a process before all of them have finished each init."""
+    inits: dict[str, int] = defaultdict(int)
+    for log in logs:
+        for clock, what, event, *_ in log.entries:
+            if what in ("step", "done") and event.kind == "init":
+                inits[str(event.ring)] = max(inits[str(event.ring)], clock)
+    for log in logs:
+        for clock, what, event, *_ in log.entries:
+            if what == "step" and event.kind == "process":
+                assert inits[str(event.ring)] < clock, f"all init steps come first\n{log}"
 
 
 def _order(log: MemberLog) -> list[Any]:
@@ -179,8 +244,10 @@ def check_stable(logs: list[MemberLog]) -> None:
     last = {str(log.of("view")[-1].ring) for log in alive}
     assert len(last) == 1, f"the members are in one view: {last}\n" + "\n".join(map(repr, alive))
     (ring,) = last
+    posted, _ = _answered(logs)
     for log in alive:
         assert set(log.of("view")[-1].members) == {one.member for one in alive}, f"the view has all members\n{log}"
+        assert posted.get(ring, set()) <= _got(log), f"answered messages are delivered\n{log}"
         steps = [step for step in log.of("step") if str(step.ring) == ring]
         assert steps and steps[-1].kind == "completed", f"the round is completed\n{log}"
         assert tuple(step.service for step in steps if step.kind == "activate") == log.services, f"in order\n{log}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from random import Random
 from typing import Any
@@ -49,6 +50,8 @@ class Actor:
         """The number of a step whose report goes with that of a later one."""
         self.deaf = False
         """It asks for nothing."""
+        self.arriving: deque[tuple[str, Iterable[Any]]] = deque()
+        """The batches that have not arrived yet."""
         self._asks = 0
         self.open = ""
         self.error: LinesyncError | None = None
@@ -77,11 +80,19 @@ class Actor:
             )
         except LinesyncError as error:
             self.open, self.error = "", error
-            self.inbox.end(str(error.details.get("cause", "")))
+            self.inbox.end(str(error.details.get("end", "removed")), str(error.details.get("cause", "")))
             return
         play.tell(outcomes)
 
     def take(self, arrival: str, events: Iterable[Any]) -> None:
+        """The hub has sent a batch."""
+        self.arriving.append((arrival, events))
+        if not self.play.delays:
+            self.receive()
+
+    def receive(self) -> None:
+        """The next batch arrives."""
+        arrival, events = self.arriving.popleft()
         words = event_words([(one.number, one.kind, one.service, one.sender, one.data) for one in events])
         self.inbox.take(read_event_words(words))
         if arrival == self.open:
@@ -155,6 +166,8 @@ class Play:
         self.store = Store()
         self.now = 100.0
         self.actors: dict[int, Actor] = {}
+        self.delays = False
+        """Whether batches arrive only with :meth:`Actor.receive`."""
         self.posted: list[str] = []
         """The arrival ids of messages that were answered."""
         self.names: list[tuple[str, ...]] = []

@@ -33,6 +33,7 @@ class Life:
             on_failure=random.choice(["retry", "retry", "exclude"]),
             retries=100,
         )
+        self.play.delays = random.random() < 0.5
         self.logs: dict[Actor, MemberLog] = {}
         self.failing = True
         self.clock = 0
@@ -48,11 +49,18 @@ class Life:
         name = self.random.choice([host, f"{host}#x"])
         ids = [one for one in (1, 2, 3) if self.random.random() < 0.6]
         announced = [services(one, serialize=one == 2)[0] for one in ids]
+        first = self.epoch
         try:
             actor = self.play.join(name, *announced, act=False)
         except LinesyncError:
             return
-        self.logs[actor] = MemberLog(name, ids)
+        self.logs[actor] = MemberLog(name, ids, first)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last view."""
+        epoch: int = self.play.groups._epoch
+        return epoch
 
     def act(self) -> None:
         """One member does one thing."""
@@ -63,6 +71,9 @@ class Life:
         step = self.running.get(actor)
         if step is not None and self.random.random() < 0.4:
             self.finish(actor, step)
+            return
+        if actor.arriving and self.random.random() < 0.5:
+            actor.receive()
             return
         event = actor.inbox.next()
         if event is not None:
@@ -114,17 +125,29 @@ class Life:
         actor = self.random.choice(actors)
         self.sent += 1
         assert actor.view is not None
-        self.logs[actor].add(self.tick(), "cast", actor.view.ring, str(self.sent).encode())
-        try:
-            actor.cast(str(self.sent))
-        except LinesyncError:
-            pass
+        log, ring = self.logs[actor], actor.view.ring
+        parts = [f"{self.sent}{part}" for part in "abc"[: self.random.choice([1, 1, 2, 3])]]
+        data = "".join(parts).encode()
+        state = len(parts) == 1 and self.random.random() < 0.2
+        log.add(self.tick(), "cast", ring, data)
+        for number, part in enumerate(parts):
+            if log.over:
+                return
+            try:
+                actor.cast(part, ring.epoch, part=number > 0, more=number + 1 < len(parts), state=state)
+            except LinesyncError:
+                log.add(self.tick(), "refused", data)
+                return
+            for _ in range(self.random.choice([0, 3]) if number + 1 < len(parts) else 0):
+                self.random.choice([self.act, self.act, self.act, self.join, self.die])()
+        log.add(self.tick(), "posted", data)
 
     def die(self) -> None:
         alive = [actor for actor in self.logs if not self.logs[actor].over]
         if not alive:
             return
         actor = self.random.choice(alive)
+        epoch = self.epoch
         if self.random.random() < 0.5:
             self.play.end_client(actor)
             gone = [actor]
@@ -134,10 +157,12 @@ class Life:
             self.play.lose(host, self.random.choice([Cause.RESTARTED, Cause.STOPPED]))
         for one in gone:
             self.logs[one].over = True
+            self.logs[one].last = min(self.logs[one].last or 0, epoch)
             self.running.pop(one, None)
 
-    def run(self) -> None:
-        for _ in range(self.random.randrange(50, 400)):
+    def live(self, steps: int) -> None:
+        """Do some random things."""
+        for _ in range(steps):
             chance = self.random.random()
             if chance < 0.05:
                 self.join()
@@ -151,9 +176,12 @@ class Life:
                 self.pass_time(self.random.choice([0.1, 1.0, 3.0]))
             else:
                 self.act()
-        check_all(list(self.logs.values()))
+
+    def run(self) -> None:
+        self.live(self.random.randrange(50, 400))
+        check_all(list(self.logs.values()), init=self.play.terms.init)
         self.settle()
-        check_all(list(self.logs.values()))
+        check_all(list(self.logs.values()), init=self.play.terms.init)
         if len([log for log in self.logs.values() if not log.over]) >= self.play.terms.quorum:
             check_stable(list(self.logs.values()))
 

@@ -72,6 +72,11 @@ def test_an_empty_file_declares_a_group_without_services() -> None:
     assert read("") == ServicesFile(group="services", services=(), commands={})
 
 
+def test_a_host_may_have_as_many_services_as_the_hub_accepts_and_all_hosts_together_more() -> None:
+    most = "".join(f"[service.s{n}]\nhosts = ['sut{n % 2}']\n" for n in range(2000))
+    assert len(read_services(most, "nfs.toml").services) == 2000
+
+
 def test_needs_may_be_a_list_of_services_that_must_have_started() -> None:
     client = read('[service.a]\n[service.b]\nneeds = ["a"]').services[1]
     assert client.needs == {"a": "started"}
@@ -113,6 +118,22 @@ def test_needs_may_be_a_list_of_services_that_must_have_started() -> None:
         (
             "[service.a]\nkeystone = true",
             "invalid value True of the key 'service.a.keystone' in nfs.toml: expected a check in",
+        ),
+        (
+            "backoff = 61",
+            "invalid value 61 of the key 'backoff' in nfs.toml: expected more than 0 and at most 60 seconds",
+        ),
+        (
+            "quorum = 1001",
+            "invalid value 1001 of the key 'quorum' in nfs.toml: expected a number of members from 0 to 1000",
+        ),
+        (
+            "[service.a]\non-failure = 'no'",
+            'invalid value \'no\' of the key \'service.a.on-failure\' in nfs.toml: expected "retry", "exclude" or "stop"',
+        ),
+        (
+            "".join(f"[service.s{n}]\n" for n in range(1001)),
+            "nfs.toml: a host has 1001 services with their gates; it may have 1000, so declare fewer",
         ),
         ("[service.a]\nneeds = {b = 1}", "invalid value {'b': 1} of the key 'service.a.needs' in nfs.toml"),
         ("[service.a]\nafter = ['b']", "nfs.toml: the service a names b in after, which is not declared"),

@@ -10,7 +10,7 @@ import pytest
 
 from linesync.client.aio import Client
 from linesync.client.groups import Announced, Group, Message, Step, View
-from linesync.errors import LinesyncError
+from linesync.errors import Aborted, LinesyncError
 from linesync.testing.faults import Faults
 from tests.effort import lives
 from tests.model.groups.judge import MemberLog, check_all, check_stable
@@ -83,8 +83,12 @@ class Script:
         self.note("cast", group.view.ring, data)
         try:
             await group.cast(data)
+            self.note("posted", data)
+        except Aborted as error:
+            if error.details.get("cause") == "view ended":
+                self.note("refused", data)
         except LinesyncError:
-            pass  # the view has ended, or the group is short
+            pass  # the group is short, or the hub was lost
 
 
 class Life:
@@ -126,10 +130,10 @@ class Life:
                 )
                 step()
                 world.pass_time(self.random.choice([0.0, 0.02, 0.1, 0.5, 1.5, 4.0]))
-            check_all([script.log for script in self.scripts])
+            check_all([script.log for script in self.scripts], init=self.terms["init"])
             self.settle()
             logs = [script.log for script in self.scripts if script.group is not None]
-            check_all(logs)
+            check_all(logs, init=self.terms["init"])
             check_stable(logs)
 
     def join(self) -> None:
