@@ -103,7 +103,7 @@ async def send_files(
         while answers.done is None and (item := stream.receive_nowait()) is not None:
             _take(item, answers.feed)
         if progress is not None and sender.files:
-            progress(answers.got, sender.total)
+            progress(answers.got if answers.done is None else sender.total, sender.total)
 
     try:
         out = await desk.do(sender.first_round)
@@ -261,7 +261,7 @@ class _Relay:
         while self.answers.done is None and (item := self._target.receive_nowait()) is not None:
             self._pass_back(item)
         if self._progress is not None and self._total:
-            self._progress(self.answers.got, self._total)
+            self._progress(self.answers.got if self.answers.done is None else self._total, self._total)
 
     async def data(self, rate: Rate) -> None:
         """Pass the data until the receiver is done."""
