@@ -159,7 +159,7 @@ class Receiver:
         if entry.kind == FOLDER:
             if verdict == verdicts.ALL:
                 make_folder(node, folder)
-            node.is_open = verdict != verdicts.SAME
+            node.has_arrived = True
             return verdicts.SAME if verdict == verdicts.ALL and node.parent.is_new else verdict
         if entry.kind == LINK and verdict == verdicts.ALL:
             make_link(node, folder, self._options, self._owners)
@@ -182,7 +182,7 @@ class Receiver:
 
     def _keep(self, node: Node, folder: int) -> None:
         """The file has the same contents already; with -p, it gets the attributes of the source."""
-        if self._options.preserve and not node.follows:
+        if self._options.preserve:
             set_attributes(node, folder, self._owners)
 
     def _copy_known(self, node: Node, folder: int) -> bool:
@@ -326,7 +326,7 @@ class Receiver:
             if node.kind == HARD_LINK and not node.failed:
                 self._attempt(node, lambda node: make_twin(node, self._folders, self._nodes, self._where))
         for node in reversed(self._nodes[1:]):
-            if node.kind == FOLDER and node.is_open and not node.failed and (node.is_new or self._options.preserve):
+            if node.kind == FOLDER and node.has_arrived and not node.failed and (node.is_new or self._options.preserve):
                 self._attempt(node, lambda node: self._folders.finish(node, self._options, self._owners))
         self._disks.sync()
         self._out += record(tree_records.DONE, self.files, self.received)
