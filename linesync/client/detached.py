@@ -329,7 +329,9 @@ class DetachedOperations(SyncOperations):
         """
 
         def late(_: float) -> LinesyncError:
-            return TimedOut(f"process {attachment.process} still runs after {timeout:g} s, and continues")
+            return TimedOut(
+                f"timed out after {timeout:g} s: no end of process {attachment.process} was reported; nothing was changed"
+            )
 
         try:
             async with limit(self.peer, timeout, late, 0.0):
