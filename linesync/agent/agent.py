@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
-from ..jobs.process import Runner
-from ..jobs.resuming import Resuming
+from ..jobs.commands.process import Runner
+from ..jobs.commands.resuming import Resuming
 from ..jobs.serve import Services, Tasks, addressee, answered, is_command, serve
 from ..protocol import (
     Activity,
@@ -27,13 +27,13 @@ from ..protocol import (
     operations,
 )
 from ..protocol.ids import NOTE
+from ..runtime.channels.relay import splice
+from ..runtime.channels.streams import Stream
 from ..runtime.identity import BOOT
 from ..runtime.listening.entrance import Entrance
 from ..runtime.listening.reports import Reports
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
-from ..runtime.relay import splice
-from ..runtime.streams import Stream
 from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello

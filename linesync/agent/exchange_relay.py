@@ -14,9 +14,9 @@ from .. import protocol
 from ..errors import LinesyncFailed, TimedOut
 from ..protocol import ExchangeOpen
 from ..protocol.ids import NOTE
+from ..runtime.channels.relay import splice
+from ..runtime.channels.streams import MESSAGE, Item, Stream
 from ..runtime.peer import Peer
-from ..runtime.relay import splice
-from ..runtime.streams import MESSAGE, Item, Stream
 from .relayed import GRACE, Relayed, Script, no_reply_reason
 
 __all__ = ["relay_exchange"]

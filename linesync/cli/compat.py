@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UsageError
-from ..jobs.leftovers import replace_file
+from ..jobs.files.leftovers import replace_file
 from .common import print_json
 
 HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker, restraint and testbus"

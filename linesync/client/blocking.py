@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
     from ..model.state.change import Change
-    from .blocking_connection import BlockingConnection
-    from .blocking_group import BlockingGroup
-    from .blocking_process import BlockingProcess
     from .changes import Following
+    from .groups.blocking import BlockingGroup
+    from .jobs.blocking_connection import BlockingConnection
+    from .jobs.blocking_process import BlockingProcess
 
     T = TypeVar("T")
     P = ParamSpec("P")
@@ -190,14 +190,14 @@ class BlockingClient:
     namespace = _block(Operations.namespace)
 
     def _join(self, *args: Any, **named: Any) -> BlockingGroup:
-        from .blocking_group import BlockingGroup
+        from .groups.blocking import BlockingGroup
 
         return BlockingGroup(self, self._run(self.operations.group(*args, **named), named.get("timeout")))
 
     group = _documented(_join, Operations.group)
 
     def _create(self, *args: Any, **named: Any) -> BlockingProcess:
-        from .blocking_process import BlockingProcess
+        from .jobs.blocking_process import BlockingProcess
 
         self._begin_again()
         return BlockingProcess(self, self.operations.create_process(*args, **named))
@@ -205,7 +205,7 @@ class BlockingClient:
     create_process = _documented(_create, Operations.create_process)
 
     def _connect(self, *args: Any, **named: Any) -> BlockingConnection:
-        from .blocking_connection import BlockingConnection
+        from .jobs.blocking_connection import BlockingConnection
 
         work = self.operations.open_connection(*args, **named)
         return BlockingConnection(self, self._run(work, named.get("timeout")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import protocol
 from ..errors import BrokenError, EndOfStream
 from ..model.state.change import Change
-from ..runtime.streams import MESSAGE, Item, Stream
+from ..runtime.channels.streams import MESSAGE, Item, Stream
 from .states import read_json, read_state
 
 TYPE_CHECKING = False

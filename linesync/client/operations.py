@@ -11,18 +11,18 @@ from .. import protocol
 from ..errors import BrokenError, CommandFailed, EndOfStream, LinesyncError, LinesyncFailed
 from ..protocol import Message
 from ..protocol.operations import given_up
+from ..runtime.channels.streams import MESSAGE, Stream
 from ..runtime.identity import token
-from ..runtime.streams import MESSAGE, Stream
 from ..wire.framing.frames import Lane
 from .arguments import an_instance, checked, flag, name_of, optional_bytes, text
 from .deadlines import limit, silence
-from .detached import DetachedOperations
-from .exchange_operations import ExchangeOperations
-from .group_operations import GroupOperations
+from .exchange.operations import ExchangeOperations
+from .groups.operations import GroupOperations
+from .jobs.detached import DetachedOperations
+from .jobs.sockets import SocketOperations
+from .jobs.trees import TreeOperations
 from .results import CommandResult, OutputCallback
-from .sockets import SocketOperations
 from .states import read_each, read_json, read_state
-from .trees import TreeOperations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..model.state.status import Status
     from ..runtime.lines.link_state import LinkState
     from .changes import Following
-    from .process import Process
+    from .jobs.process import Process
 
 __all__ = ["REBOOT", "CommandResult", "Operations", "OutputCallback", "Running", "command_line"]
 
@@ -325,7 +325,7 @@ class Operations(ExchangeOperations, TreeOperations, SocketOperations, GroupOper
                 result = await process.communicate(b"three")
                 print(result.stdout, result.status)  # b'two\\nthree' 0
         """
-        from .process import Process
+        from .jobs.process import Process
 
         stream = self.start(
             host,

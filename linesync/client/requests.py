@@ -12,7 +12,7 @@ from .deadlines import limit, silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .groups import Group
+    from .groups.group import Group
     from .validity import Validity
 
 __all__ = ["Requests", "explained"]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .. import limits, protocol
 from ..errors import LinesyncError
-from ..jobs.handover import boottime
+from ..jobs.commands.handover import boottime
 from ..runtime.conversation import Conversation
 from ..runtime.pending import Pending
 

@@ -17,7 +17,7 @@ from .program import options, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..jobs.bus_proxy import BusProxy
+    from ..jobs.sockets.bus_proxy import BusProxy
 
 __all__ = ["main", "nearest_rate", "read_place"]
 
@@ -178,7 +178,7 @@ def _run(
     import asyncio
     import signal
 
-    from ..jobs.bus_proxy import BusProxy
+    from ..jobs.sockets.bus_proxy import BusProxy
 
     async def work() -> None:
         stop = asyncio.Event()

@@ -109,7 +109,7 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
             mode = os.lstat(path).st_mode
             # A symbolic link is replaced, not followed: every user knows this name in /tmp.
             if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-                from ..jobs.paths import kind_of
+                from ..jobs.files.paths import kind_of
 
                 raise UsageError(
                     f"cannot write the cache file {path}: it is {kind_of(mode)}; set LAVA_MULTI_NODE_CACHE to another path"
@@ -119,7 +119,7 @@ def write_cache(path: str, lines: Sequence[str]) -> None:
         if not lines:
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        from ..jobs.leftovers import replace_file
+        from ..jobs.files.leftovers import replace_file
 
         replace_file(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:

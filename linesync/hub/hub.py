@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import limits, protocol
 from ..errors import LinesyncError, LinesyncFailed, UsageError
-from ..jobs.process import Runner
-from ..jobs.resuming import Resuming
+from ..jobs.commands.process import Runner
+from ..jobs.commands.resuming import Resuming
 from ..jobs.serve import Services, Tasks, addressee, answered, is_command, serve
 from ..model.decisions import HostLost, HostUp
 from ..model.participants import HUB, Cause
@@ -20,6 +20,8 @@ from ..model.sync.exchange import EXCHANGE_BYTES
 from ..model.sync.services import SyncServices
 from ..protocol import ChangesOpen, ClientGone, ConsoleOpen, ExchangeOpen, Run, TraceOpen, operations
 from ..protocol.ids import NOTE, Id
+from ..runtime.channels.relay import splice
+from ..runtime.channels.streams import Stream
 from ..runtime.identity import BOOT
 from ..runtime.lines.link_state import LinkState
 from ..runtime.lines.link_status import link_state
@@ -27,8 +29,6 @@ from ..runtime.listening.entrance import Entrance
 from ..runtime.listening.reports import Reports
 from ..runtime.peer import Peer
 from ..runtime.reconnect import keep_connected
-from ..runtime.relay import splice
-from ..runtime.streams import Stream
 from ..runtime.user import User
 from ..transports import Listener, listen
 from ..wire.framing.frames import Hello

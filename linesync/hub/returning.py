@@ -9,7 +9,7 @@ from .. import protocol
 from ..errors import LinesyncFailed
 from ..model.participants import Cause
 from ..protocol import Run
-from ..runtime.streams import Stream
+from ..runtime.channels.streams import Stream
 from .sessions import HubSession
 
 __all__ = ["Returning"]

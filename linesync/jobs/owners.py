@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 
 from ..errors import LinesyncFailed, UsageError
-from .handover import begin_of
+from .commands.handover import begin_of
 
 __all__ = ["Owners"]
 

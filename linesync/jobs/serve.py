@@ -24,12 +24,12 @@ from ..protocol import (
     Wide,
     operations,
 )
-from ..runtime.streams import Stream
+from ..runtime.channels.streams import Stream
 
 if TYPE_CHECKING:
-    from ..jobs.forwarding import Sockets
-    from ..jobs.process import Runner
-    from ..jobs.resuming import Resuming
+    from .commands.process import Runner
+    from .commands.resuming import Resuming
+    from .sockets.forwarding import Sockets
 
 __all__ = [
     "CONNECTIONS",
@@ -129,7 +129,7 @@ class Services:
     def sockets(self) -> Sockets:
         """The sockets of this host that clients use."""
         if self._sockets is None:
-            from .forwarding import Sockets  # most hosts forward no connections
+            from .sockets.forwarding import Sockets  # most hosts forward no connections
 
             self._sockets = Sockets(self.runner.name)
         return self._sockets
@@ -200,7 +200,7 @@ def _cancel_reason(error: asyncio.CancelledError, runner: Runner) -> str:
 
 def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any, Any, None]:
     if isinstance(request, Run) and not request.Detach:
-        from .command import serve_run
+        from .commands.command import serve_run
 
         return serve_run(stream, request, services.runner)
     if isinstance(request, Run | Processes | Attach | SignalProcess):
@@ -213,7 +213,7 @@ def _job(stream: Stream, request: Message, services: Services) -> Coroutine[Any,
         from .trees.channel import serve_files  # imported late, because only copies of trees need it
 
         return serve_files(stream, request)
-    from .files import serve_read, serve_write
+    from .files.single import serve_read, serve_write
 
     if isinstance(request, FileRead):
         return serve_read(stream, request)

@@ -18,11 +18,11 @@ from ..errors import BrokenError, LinesyncError, LinesyncFailed
 from ..transports.fd_pair import FdPair, not_answered, open_fd_pair
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
+from .channels.streams import Stream
 from .conversation import Conversation
 from .driver import Timeout
 from .identity import local_end, token
 from .pending import Pending
-from .streams import Stream
 from .user import User
 
 TYPE_CHECKING = False

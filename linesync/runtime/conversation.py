@@ -36,11 +36,11 @@ from ..wire.events import (
 from ..wire.framing import hello_flags
 from ..wire.framing.frames import Hello, Lane
 from ..wire.link import Link
+from .channels.open_streams import OpenStreams
+from .channels.streams import Stream
 from .driver import Driver
-from .open_streams import OpenStreams
 from .pending import Done, Pending, PendingRequests
 from .refusal import REFUSAL_MOST, read_refusal
-from .streams import Stream
 from .user import User
 
 TYPE_CHECKING = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from .channels.streams import Stream
 from .pending import Pending
-from .streams import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

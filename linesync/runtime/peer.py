@@ -14,11 +14,11 @@ from ..wire.events import Event
 from ..wire.framing.frames import Hello
 from ..wire.link import Link
 from ..wire.reliability.pacing import SLICE
+from .channels.streams import Stream
 from .conversation import Conversation
 from .identity import BOOT, local_end, token
 from .lines.symptoms import Symptoms
 from .pending import Pending
-from .streams import Stream
 from .user import User
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import LinesyncError
 from ..protocol import Reply
 from ..wire.framing.frames import Hello
-from .streams import Stream
+from .channels.streams import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

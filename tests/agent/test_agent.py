@@ -14,11 +14,11 @@ import pytest
 from linesync import protocol
 from linesync.agent.agent import Agent
 from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, MemberLost, NotAllowed, UsageError
-from linesync.jobs.resuming import Resuming
+from linesync.jobs.commands.resuming import Resuming
 from linesync.jobs.serve import Services, serve
 from linesync.protocol import FileRead
 from linesync.runtime import identity
-from linesync.runtime.streams import Stream
+from linesync.runtime.channels.streams import Stream
 from tests.runtime.peers import Pair, pause, play, stubborn
 from tests.system.world import Host, World
 
@@ -298,7 +298,7 @@ def test_a_job_that_ends_because_the_agent_stops_reports_the_name_of_the_host() 
     async def test() -> None:
         pair = await Pair.joined()
         client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
-        with patch("linesync.jobs.files.serve_read", lambda *_: asyncio.sleep(60.0)):
+        with patch("linesync.jobs.files.single.serve_read", lambda *_: asyncio.sleep(60.0)):
             job = served_by("a", agent_end)
             await pause()
             job.cancel()
@@ -313,7 +313,7 @@ def test_an_error_of_the_operating_system_under_a_job_reports_the_name_of_the_ho
     async def test() -> None:
         pair = await Pair.joined()
         client_end, agent_end = await pair.channel(protocol.encode(FileRead(to="a", path="/x")))
-        with patch("linesync.jobs.files.serve_read", side_effect=OSError(errno.EMFILE, "Too many open files")):
+        with patch("linesync.jobs.files.single.serve_read", side_effect=OSError(errno.EMFILE, "Too many open files")):
             job = served_by("a", agent_end)
             await pause()
         error = protocol.read_error((await client_end.receive()).data.decode())

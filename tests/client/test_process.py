@@ -121,7 +121,7 @@ def test_several_tasks_use_one_process(pair: Site) -> None:
                     await process.write(f"{number}\n".encode())
                 process.write_eof()
 
-            async def lines(output: linesync.client.process.ProcessOutput) -> list[bytes]:  # type: ignore[name-defined]
+            async def lines(output: linesync.client.jobs.process.ProcessOutput) -> list[bytes]:  # type: ignore[name-defined]
                 return [line async for line in output]
 
             out, err, _ = await asyncio.gather(lines(process.stdout), lines(process.stderr), feed())

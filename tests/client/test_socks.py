@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linesync.client.socks import SocksServer
+from linesync.client.jobs.socks import SocksServer
 
 GREETING = b"\x05\x02\x00\x02"
 ADDRESSES = {

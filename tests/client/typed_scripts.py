@@ -10,7 +10,7 @@ from typing import assert_type
 
 import linesync.client.aio
 import linesync.client.blocking
-from linesync.client.detached import KeptOutput
+from linesync.client.jobs.detached import KeptOutput
 from linesync.client.results import CommandResult
 from linesync.client.sync import BarrierResult, Held, TopicMessage
 from linesync.model.state.hosts import HostState

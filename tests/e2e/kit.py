@@ -19,7 +19,7 @@ from typing import Any
 
 from linesync import connect_blocking
 from linesync.errors import LinesyncError
-from linesync.jobs.tree import below
+from linesync.jobs.commands.tree import below
 from linesync.testing.faults import Faults
 from linesync.testing.nullmodem import NullModem
 from tests.real import wait_for

@@ -16,8 +16,8 @@ from linesync.client.aio import Client
 from linesync.errors import LinesyncError, LinesyncFailed, NotAllowed, UsageError
 from linesync.hub.waiting import _REPEATS
 from linesync.jobs.serve import JOBS
+from linesync.runtime.channels.streams import Stream
 from linesync.runtime.peer import Peer
-from linesync.runtime.streams import Stream
 from linesync.runtime.user import User
 from linesync.testing.recorder import Recorder
 from linesync.wire.framing.frames import HELLO, Hello, encode
@@ -283,7 +283,7 @@ async def _hang(stream: Stream, *_: Any) -> None:
 @pytest.mark.parametrize("host", ["hub", "h1", "h2"])
 def test_the_jobs_of_one_script_on_one_host_are_bounded(world: World, side: str, host: str) -> None:
     first, second = (RawSession(world, "unix:/hub" if side == "hub" else world.hosts["h1"].socket) for _ in range(2))
-    with patch("linesync.jobs.command.serve_run", _hang):
+    with patch("linesync.jobs.commands.command.serve_run", _hang):
         running = [first.peer.open(f"run {host} true") for _ in range(JOBS)]
         world.pass_time(2.0)
         error = protocol.read_error(world.run(first.peer.open(f"run {host} true").receive()).data.decode())

@@ -15,7 +15,7 @@ from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, NotAllow
 from linesync.limits import CREDIT_PIPE, CREDIT_SERIAL
 from linesync.protocol import FileRead
 from linesync.runtime import identity
-from linesync.runtime.streams import Item, Stream
+from linesync.runtime.channels.streams import Item, Stream
 from linesync.testing.memory_lines import MemoryLine, SerialWire
 from tests.runtime.peers import stubborn
 from tests.system.world import World

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from linesync.jobs.command import serve_run
-from linesync.jobs.process import Runner
+from linesync.jobs.commands.command import serve_run
+from linesync.jobs.commands.process import Runner
 from linesync.protocol import Run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from linesync.jobs import leftovers
+from linesync.jobs.files import leftovers
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import CannotExecute, CommandNotFound, NotAllowed
-from linesync.jobs.process import Runner
+from linesync.jobs.commands.process import Runner
 
 from .test_process import _output, _with_runner
 

@@ -11,7 +11,7 @@ import pytest
 
 from linesync.errors import LinesyncFailed, UsageError
 from linesync.jobs import owners
-from linesync.jobs.handover import begin_of
+from linesync.jobs.commands.handover import begin_of
 from linesync.jobs.owners import Owners
 
 Gone = list[tuple[int, str]]

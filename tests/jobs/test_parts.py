@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from linesync.jobs import parts
-from linesync.jobs.parts import Part
+from linesync.jobs.files import parts
+from linesync.jobs.files.parts import Part
 
 
 @pytest.fixture(autouse=True)

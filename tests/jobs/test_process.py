@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import CannotExecute, CommandNotFound, LinesyncFailed
-from linesync.jobs.process import Process, Runner
-from linesync.jobs.tree import below
+from linesync.jobs.commands.process import Process, Runner
+from linesync.jobs.commands.tree import below
 from tests.real import wait_for
 
 
@@ -218,7 +218,7 @@ def _runs(pid: int) -> bool:
 
 def test_a_supervisor_ends_its_command_when_the_owner_is_killed() -> None:
     program = (
-        "import asyncio, sys\nfrom linesync.jobs.process import Runner\n"
+        "import asyncio, sys\nfrom linesync.jobs.commands.process import Runner\n"
         "async def main():\n"
         "    process = await Runner('here', print).start(['sh', '-c', 'setsid sleep 300 & wait'])\n"
         "    print(process.pid, flush=True)\n    await asyncio.sleep(300)\n"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import LinesyncFailed
-from linesync.jobs import devices, leftovers, targets
-from linesync.jobs.devices import InPlace
-from linesync.jobs.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source
-from linesync.jobs.targets import Intermediate, NewFile, open_target
+from linesync.jobs.files import devices, leftovers, targets
+from linesync.jobs.files.devices import InPlace
+from linesync.jobs.files.paths import MAY_BE_DEVICE, MUST_BE_DEVICE, Source
+from linesync.jobs.files.targets import Intermediate, NewFile, open_target
 from tests.real import loop_device
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import CannotExecute, UsageError
-from linesync.jobs.process import Process, Runner
-from linesync.jobs.terminal import read_size
+from linesync.jobs.commands.process import Process, Runner
+from linesync.jobs.commands.terminal import read_size
 
 from .test_process import _with_runner
 

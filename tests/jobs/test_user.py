@@ -6,7 +6,7 @@ import pwd
 from types import SimpleNamespace
 from typing import Any
 
-from linesync.jobs.user import fill_environment
+from linesync.jobs.commands.user import fill_environment
 
 
 def _user(number: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linesync import limits
-from linesync.jobs.window import CONFIRM_AFTER, SendWindow
+from linesync.jobs.sockets.window import CONFIRM_AFTER, SendWindow
 
 
 def transfer(rate: float, delay: float, seconds: float) -> tuple[float, SendWindow]:

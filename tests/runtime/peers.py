@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from linesync.runtime.channels.streams import Stream
 from linesync.runtime.conversation import Conversation
 from linesync.runtime.identity import token
 from linesync.runtime.peer import Peer
-from linesync.runtime.streams import Stream
 from linesync.runtime.user import User
 from linesync.testing.memory_lines import Pipe
 from linesync.testing.virtual_loop import VirtualLoop

@@ -10,8 +10,8 @@ import pytest
 
 from linesync.errors import BrokenError, EndOfStream
 from linesync.limits import CREDIT_PIPE
-from linesync.runtime.relay import splice
-from linesync.runtime.streams import MESSAGE, Item, Stream
+from linesync.runtime.channels.relay import splice
+from linesync.runtime.channels.streams import MESSAGE, Item, Stream
 
 from .peers import Pair, pause, play
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from linesync.jobs.process import Runner
+from linesync.jobs.commands.process import Runner
 
 __all__ = ["BIG", "Program", "programs"]
 

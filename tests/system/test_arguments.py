@@ -15,11 +15,11 @@ import pytest
 
 from linesync.client import aio, blocking
 from linesync.client.blocking import BlockingClient
-from linesync.client.detached import Attachment
+from linesync.client.jobs.detached import Attachment
 from linesync.client.operations import Operations
 from linesync.client.sync import Held, TopicMessage
 from linesync.errors import UsageError
-from linesync.runtime.streams import Stream
+from linesync.runtime.channels.streams import Stream
 
 from .world import World
 

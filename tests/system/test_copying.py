@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linesync.errors import LinesyncFailed
-from linesync.jobs.targets import NewFile
+from linesync.jobs.files.targets import NewFile
 
 from .world import World
 

@@ -12,7 +12,7 @@ import pytest
 from linesync.errors import LinesyncFailed
 from linesync.jobs.detached.processes import DetachedProcesses
 
-from .test_run_resume import SIDES, Make, nothing_is_left, settled
+from .restarts.test_run_resume import SIDES, Make, nothing_is_left, settled
 
 START = 0.3  # seconds until a process has started
 

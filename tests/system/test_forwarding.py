@@ -13,8 +13,8 @@ import pytest
 from linesync import limits, protocol
 from linesync.client.aio import Client
 from linesync.errors import BrokenError, LinesyncError, LinesyncFailed, NotAllowed, TimedOut, UsageError
-from linesync.jobs.connection import Connection
-from linesync.jobs.sockets import ByteEnd
+from linesync.jobs.sockets.connection import Connection
+from linesync.jobs.sockets.sockets import ByteEnd
 from linesync.model.policy import Policy, Rule
 from linesync.protocol.addresses import TcpAddress
 from linesync.testing.faults import Faults
@@ -96,8 +96,8 @@ def programs() -> Iterator[list[Program]]:
             raise LinesyncFailed(f"{host} cannot connect to {address}: the connection was refused")
         return waiting.pop(0)
 
-    with patch("linesync.jobs.forwarding.open_socket", connect):
-        with patch("linesync.jobs.forwarding.SocketEnd", lambda program: program):
+    with patch("linesync.jobs.sockets.forwarding.open_socket", connect):
+        with patch("linesync.jobs.sockets.forwarding.SocketEnd", lambda program: program):
             yield waiting
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from linesync import protocol
-from linesync.client.trees import NotKnown
+from linesync.client.jobs.trees import NotKnown
 from linesync.errors import LinesyncFailed, NotAllowed, UsageError
 from linesync.jobs import serve
 from linesync.jobs.trees.channel import Copied

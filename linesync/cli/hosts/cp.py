@@ -126,7 +126,7 @@ def _copy_file(
         sys.stdout.flush()
         return client.get_stream(*source, 1, progress, timeout=timeout)
     if not args.device and _resumable(source, target):
-        from ...client.trees import NotKnown
+        from ...client.jobs.trees import NotKnown
 
         try:
             copied = client.copy([source], target, progress, timeout=timeout)
@@ -149,7 +149,7 @@ def _resumable(source: tuple[str, str], target: tuple[str, str]) -> bool:
 
     The first copy from a host needs nothing for that, and is faster without it.
     """
-    from ...jobs.parts import LEAST, Part
+    from ...jobs.files.parts import LEAST, Part
 
     if not target[0]:
         path = target[1]

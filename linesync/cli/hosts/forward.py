@@ -119,8 +119,8 @@ def _run(args: argparse.Namespace, work: Callable[[Client, Deadline], Coroutine[
 
 
 async def _stdio(client: Client, args: argparse.Namespace, deadline: Deadline) -> None:
-    from ...jobs.descriptors import standard_streams
-    from ...jobs.sockets import carry
+    from ...jobs.sockets.descriptors import standard_streams
+    from ...jobs.sockets.sockets import carry
 
     connection = await client.open_connection(args.host, args.target, timeout=deadline.left)
     await carry(standard_streams(), connection)
@@ -129,7 +129,7 @@ async def _stdio(client: Client, args: argparse.Namespace, deadline: Deadline) -
 async def _forward(
     client: Client, args: argparse.Namespace, pairs: list[tuple[str, str, str]], deadline: Deadline
 ) -> None:
-    from ...client.forwarding import Forwarding
+    from ...client.jobs.forwarding import Forwarding
 
     def report(sentence: str) -> None:
         print_notice(sentence, as_json=args.json)

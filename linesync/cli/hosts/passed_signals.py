@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from ...runtime.blocking import BlockingPeer
-    from ...runtime.streams import Stream
+    from ...runtime.channels.streams import Stream
 
 __all__ = ["PassedSignals"]
 

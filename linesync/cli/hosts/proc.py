@@ -19,7 +19,7 @@ from .run import exit_code
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
-    from ...client.detached import Attachment
+    from ...client.jobs.detached import Attachment
     from ...model.state.process import ProcessState
 
 HELP = "list the detached processes of hosts, attach to one, wait for one, show its output, or end it"

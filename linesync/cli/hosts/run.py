@@ -292,7 +292,7 @@ class Job:
 
     def advance(self) -> bool:
         """Handle the output and messages that have arrived. Returns True when the command has ended."""
-        from ...runtime.streams import MESSAGE
+        from ...runtime.channels.streams import MESSAGE
 
         try:
             while not self._over and (item := self.stream.receive_nowait()) is not None:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...client.blocking import BlockingClient
     from ...client.deadlines import Deadline
-    from ...runtime.streams import Stream
+    from ...runtime.channels.streams import Stream
 
 HELP = "show the console log of a host's line: kernel messages, prompts and boot loaders"
 EXAMPLES = """\
@@ -90,7 +90,7 @@ def copy_out(
     :raises BrokenError: the hub, the host or the line to it was lost.
     """
     from ... import protocol
-    from ...runtime.streams import MESSAGE
+    from ...runtime.channels.streams import MESSAGE
 
     show = show or partial(write_output, 1)
     try:

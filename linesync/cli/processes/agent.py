@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ...agent.agent import Agent
     from ...agent.shutdown import system_goes_down
-    from ...jobs.user import own_name
+    from ...jobs.commands.user import own_name
     from ...model.names import check_host
     from ...runtime.identity import system_boot
     from ...transports import parse_endpoint

@@ -18,7 +18,7 @@ from ..common import argument_type, option
 if TYPE_CHECKING:
     import asyncio  # loaded only when a process runs
 
-    from ...jobs.process import Runner
+    from ...jobs.commands.process import Runner
 
 __all__ = [
     "log",
@@ -187,8 +187,8 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def _remove_leftovers() -> None:
-    from ...jobs.leftovers import remove_leftovers
-    from ...jobs.parts import expire
+    from ...jobs.files.leftovers import remove_leftovers
+    from ...jobs.files.parts import expire
 
     remove_leftovers()
     expire()

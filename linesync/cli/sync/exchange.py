@@ -13,8 +13,8 @@ from ..common import bytes_as_json, connection, member_option, namespace_option,
 if TYPE_CHECKING:
     from typing import IO, Any
 
-    from ...client.exchanging import Data
-    from ...jobs.targets import NewFile
+    from ...client.exchange.exchanging import Data
+    from ...jobs.files.targets import NewFile
     from ..progress import Progress
 
 HELP = "give data, wait until every member in the list has given its data, and get the data of all members"
@@ -148,7 +148,7 @@ class _Folder:
     """
 
     def __init__(self, path: str, hosts: str) -> None:
-        from ...jobs.targets import check_file
+        from ...jobs.files.targets import check_file
         from ...model.hosts.members import unfold
 
         self._path = path
@@ -169,7 +169,7 @@ class _Folder:
 
     def file(self, member: str) -> IO[bytes]:
         """The file for a member's data. It gets its name only in :meth:`commit`."""
-        from ...jobs.targets import NewFile
+        from ...jobs.files.targets import NewFile
 
         path = os.path.join(self._path, member)
         self._files[path] = file = NewFile(path, 0o666, path)

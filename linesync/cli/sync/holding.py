@@ -25,9 +25,9 @@ from ...client.blocking import BlockingClient
 from ...client.sync import Held
 from ...client.validity import Validity
 from ...errors import CannotExecute, CommandNotFound, LinesyncError, LinesyncFailed
-from ...jobs.handover import PACKET, PATIENCE
-from ...jobs.supervisor import NO_LIMIT, fork_supervisor
-from ...jobs.tree import Ending, become_subreaper, below
+from ...jobs.commands.handover import PACKET, PATIENCE
+from ...jobs.commands.supervisor import NO_LIMIT, fork_supervisor
+from ...jobs.commands.tree import Ending, become_subreaper, below
 from ...runtime.pending import Pending
 from ...transports.endpoint import absolute
 from ..common import print_notice
@@ -203,7 +203,7 @@ class _Command:
             self.ask(b"u", int(self._until * 1000))
 
     def ask(self, letter: bytes, number: int = 0) -> None:
-        """Send the supervisor a request (:mod:`linesync.jobs.supervisor`)."""
+        """Send the supervisor a request (:mod:`linesync.jobs.commands.supervisor`)."""
         try:
             self.sock.send(PACKET.pack(letter, number), socket.MSG_NOSIGNAL)
         except OSError:

@@ -8,7 +8,7 @@ import stat
 
 from ...client.settings.places import setting
 from ...errors import LinesyncError, UsageError
-from ...jobs.handover import begin_of, stat_of
+from ...jobs.commands.handover import begin_of, stat_of
 from ...numbers import read_whole
 from ..common import connection, print_json, print_notice, table, timeout_option
 

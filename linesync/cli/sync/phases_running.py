@@ -96,7 +96,7 @@ async def _run_here(client: Client, args: argparse.Namespace, file: ServicesFile
     from ...client.aio import connect
     from ...client.phases.commands import local_services
     from ...client.phases.runner import own_host
-    from ...jobs.process import Runner
+    from ...jobs.commands.process import Runner
     from ...transports.endpoint import absolute
 
     host = await own_host(client)

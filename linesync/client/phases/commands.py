@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from ... import protocol
 from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
-from ...jobs.process import Output, Runner
+from ...jobs.commands.process import Output, Runner
 from ...model.groups.declarations_file import ServicesFile
-from ...runtime.streams import MESSAGE
+from ...runtime.channels.streams import MESSAGE
 from ..aio import Client
 from ..operations import CommandResult, Running, command_line
 from .service import AGAIN, Round, Service, Step

@@ -12,12 +12,12 @@ from ...errors import LinesyncError
 from ...frozen_record import Record
 from ...model.groups.declarations import HEALTHY, Declaration
 from ...model.groups.order import Place, needing
-from ..group_events import Message, Step, View
+from ..groups.events import Message, Step, View
 from .service import Round, Service
 from .steps import StepFailed, run_step, watch_health
 
 if TYPE_CHECKING:
-    from ..group_events import GroupEvent
+    from ..groups.events import GroupEvent
 
 __all__ = ["Member", "Membership"]
 
@@ -27,7 +27,7 @@ _CUT = ("init", "process")
 
 
 class Membership(Protocol):
-    """The part of :class:`~linesync.client.groups.Group` that a member uses."""
+    """The part of :class:`~linesync.client.groups.group.Group` that a member uses."""
 
     name: str
     member: str

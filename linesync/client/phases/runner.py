@@ -10,7 +10,7 @@ from ...errors import Aborted, LinesyncError, LinesyncFailed, Mismatch, NotAllow
 from ...model.groups.order import Place, in_order, places
 from ...model.state.group import Announced, Terms
 from ..aio import Client
-from ..groups import Group
+from ..groups.group import Group
 from .member import Member
 from .service import Service
 

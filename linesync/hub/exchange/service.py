@@ -24,7 +24,7 @@ from ...model.decisions import Exchanged, Failed, Granted, Outcome
 from ...model.hosts.members import unfold
 from ...model.participants import HUB, Cause, Client
 from ...protocol import ExchangeOpen, ExchangePart, FileEnd
-from ...runtime.streams import Stream
+from ...runtime.channels.streams import Stream
 from ...store.blobs import Blob, Blobs
 from ...store.state import State
 from ...workers import SPOOL

@@ -12,8 +12,8 @@ from ... import protocol
 from ...errors import EndOfStream, LinesyncError, LinesyncFailed
 from ...jobs.serve import refuse
 from ...protocol import ConsoleOpen
+from ...runtime.channels.streams import MESSAGE, Stream
 from ...runtime.peer import Peer
-from ...runtime.streams import MESSAGE, Stream
 from ...timestamps import utc
 from ...wire.framing.frames import describe
 from ...wire.link import Link, Trace

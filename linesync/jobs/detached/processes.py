@@ -21,14 +21,14 @@ from ... import open_files
 from ...errors import LinesyncFailed, UsageError
 from ...runtime import identity
 from ...workers import run_blocking
-from ..handover import PACKET, PATIENCE, SIGNALS
+from ..commands.handover import PACKET, PATIENCE, SIGNALS
 from .output import bounds
 from .records import KILLED, RUNNING, SOCKET, Known, allocate, known, path_of, prune, read_known, remove
 
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from ..process import Runner
+    from ..commands.process import Runner
 
     T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class DetachedProcesses:
         :raises CommandNotFound, CannotExecute: the process was not started.
         :raises LinesyncFailed: too many detached processes run, or the files cannot be used.
         """
-        from ..process import check_texts, start_error
+        from ..commands.process import check_texts, start_error
         from .supervisor import pack
 
         variables = {**self._runner.extra, **env}

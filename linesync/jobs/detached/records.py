@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 
 from ...frozen_record import Record
-from ..handover import begin_of
+from ..commands.handover import begin_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 from ... import protocol
 from ...errors import EndOfStream, LinesyncError, LinesyncFailed, TimedOut, UsageError
 from ...protocol import At, Attach, DataEnd, Detached, Exited, Kill, Processes, Run, SignalProcess
-from ...runtime.streams import MESSAGE, Item, Stream
-from ..command import variables_of
-from ..handover import SIGNALS
-from ..process import Runner
+from ...runtime.channels.streams import MESSAGE, Item, Stream
+from ..commands.command import variables_of
+from ..commands.handover import SIGNALS
+from ..commands.process import Runner
 from .output import OutputReader, bounds, line_position
 from .processes import Connection, DetachedProcesses
 from .records import MESSAGE_DATA, TIMED_OUT

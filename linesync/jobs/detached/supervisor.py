@@ -32,11 +32,11 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from ..handover import MARK, PACKET, PATIENCE, begin_of, boottime, mark_of
-from ..login import StartError
-from ..supervisor import NO_LIMIT, Spec, ignore_signals, spawn, wakeup
-from ..tree import SUPERVISOR, Ending, become_subreaper, below, set_name
-from ..user import BASIC, fill_environment
+from ..commands.handover import MARK, PACKET, PATIENCE, begin_of, boottime, mark_of
+from ..commands.login import StartError
+from ..commands.supervisor import NO_LIMIT, Spec, ignore_signals, spawn, wakeup
+from ..commands.tree import SUPERVISOR, Ending, become_subreaper, below, set_name
+from ..commands.user import BASIC, fill_environment
 from .output import OutputWriter
 from .records import MESSAGE_DATA, SOCKET, TIMED_OUT, Ended, Started, path_of, remove, write
 

@@ -11,13 +11,13 @@ from ...errors import BrokenError, LinesyncFailed
 from ...frozen_record import Record
 from ...protocol import FilesRead, FilesWrite, tree_records
 from ...protocol.tree_records import RecordReader, record
+from ...runtime.channels.streams import MESSAGE, Item, Stream
 from ...runtime.desk import Desk
 from ...runtime.identity import state_folder
-from ...runtime.streams import MESSAGE, Item, Stream
 from ...store.contents import Contents
 from ...wire.channels.credit import RECORD_COST
-from ..acting import as_user, home_of
-from ..paths import access_error
+from ..files.acting import as_user, home_of
+from ..files.paths import access_error
 from .answers import Answers
 from .facts import Options
 from .receiver import Receiver
@@ -25,7 +25,7 @@ from .sender import Sender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..files import Progress
+    from ..files.single import Progress
 
 __all__ = ["Copied", "Rate", "receive_files", "relay_files", "send_files", "serve_files"]
 

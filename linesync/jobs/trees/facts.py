@@ -10,7 +10,7 @@ from functools import lru_cache
 from ...errors import LinesyncFailed
 from ...model.trees.entries import DIGEST_BYTES as DIGEST_BYTES
 from ...model.trees.entries import FILE, FOLDER, LINK, Summary, digest_of_folder, digest_of_link
-from ..paths import sha256
+from ..files.paths import sha256
 
 __all__ = ["Options", "Stopped", "Tree", "group_name", "hash_file", "kind_of_entry", "own_groups", "user_name"]
 

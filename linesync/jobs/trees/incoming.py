@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from ...errors import LinesyncFailed
-from .. import parts
-from ..paths import sha256
-from ..targets import NewFile
+from ..files import parts
+from ..files.paths import sha256
+from ..files.targets import NewFile
 from .facts import READ_FLAGS, Options
 from .placing import Node, Owners
 from .syncing import Disks

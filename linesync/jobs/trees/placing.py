@@ -15,9 +15,9 @@ from ...model.trees.entries import FILE, FOLDER, LINK, Entry, kept_mode
 from ...model.trees.names import HERE
 from ...model.trees.verdicts import Found
 from ...protocol.tree_records import Fields
-from ..leftovers import temporary_name
-from ..parts import LEAST, Part
-from ..paths import kind_of, status_of
+from ..files.leftovers import temporary_name
+from ..files.parts import LEAST, Part
+from ..files.paths import kind_of, status_of
 from .facts import Options, kind_of_entry, own_groups
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ...errors import LinesyncFailed
 from ...protocol import tree_records
 from ...protocol.tree_records import record
-from ..paths import access_error, sha256
+from ..files.paths import access_error, sha256
 from .answers import Answers
 from .facts import READ_FLAGS, Stopped
 

@@ -18,7 +18,7 @@ from ...model.trees.names import HERE, check_name, places
 from ...protocol import tree_records
 from ...protocol.tree_records import Fields, RecordReader, record
 from ...store.contents import Contents
-from ..paths import access_error, sha256
+from ..files.paths import access_error, sha256
 from .facts import Options, Stopped, Tree, read_tree
 from .incoming import Incoming
 from .placing import Folders, Node, Owners, find, make_folder, make_link, make_twin, set_attributes

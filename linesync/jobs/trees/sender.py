@@ -16,7 +16,7 @@ from ...model.trees.entries import DIGEST_BYTES, FILE, FOLDER, HARD_LINK, LINK, 
 from ...model.trees.names import HERE, name_of_source
 from ...protocol import tree_records
 from ...protocol.tree_records import record
-from ..paths import access_error, kind_of
+from ..files.paths import access_error, kind_of
 from .answers import Answers
 from .facts import READ_FLAGS, Options, Stopped, Tree, group_name, hash_file, kind_of_entry, read_tree, user_name
 from .reading import Reading

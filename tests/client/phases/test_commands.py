@@ -11,7 +11,7 @@ import pytest
 from linesync.client.phases.commands import local_services
 from linesync.client.phases.service import AGAIN, Round
 from linesync.errors import CommandNotFound, LinesyncFailed
-from linesync.jobs.process import Runner
+from linesync.jobs.commands.process import Runner
 from linesync.model.groups.declarations_file import read_services
 from tests.e2e.kit import alive
 

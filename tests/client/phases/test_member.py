@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from linesync.client.group_events import Message, Step, View
+from linesync.client.groups.events import Message, Step, View
 from linesync.client.phases import runner
 from linesync.client.phases.member import Member
 from linesync.client.phases.runner import Phases

@@ -12,9 +12,9 @@ import pytest
 from linesync.client import aio
 from linesync.errors import LinesyncError
 from linesync.protocol import escaping
+from linesync.runtime.channels.streams import MESSAGE, Stream
 from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
-from linesync.runtime.streams import MESSAGE, Stream
 from linesync.runtime.user import User
 from tests.system.world import World
 

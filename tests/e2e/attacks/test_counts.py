@@ -15,7 +15,7 @@ import pytest
 from linesync import protocol
 from linesync.client.aio import Client, connect
 from linesync.errors import LinesyncError
-from linesync.runtime.streams import MESSAGE, Stream
+from linesync.runtime.channels.streams import MESSAGE, Stream
 from tests.e2e.attacks.inside import Inside, inside
 from tests.e2e.kit import alive
 from tests.effort import lives

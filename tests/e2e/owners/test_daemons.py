@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from linesync.jobs.tree import below
+from linesync.jobs.commands.tree import below
 from linesync.testing.nullmodem import NullModem
 from tests.e2e.kit import Daemon, Scenes, Site, serial_site, site
 from tests.e2e.owners.jobs import OPERATIONS, PATIENCE, SIGNALS, Job, resources

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from linesync import connect_blocking
-from linesync.jobs.tree import below
+from linesync.jobs.commands.tree import below
 from tests.e2e.kit import Daemon, Site, alive, site
 from tests.real import wait_for
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from linesync import connect_blocking
-from linesync.client.groups import Announced, Message, Step, View
+from linesync.client.groups.group import Announced, Message, Step, View
 from tests.e2e.kit import SerialSite, serial_site
 
 

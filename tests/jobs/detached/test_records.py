@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from linesync.jobs.commands.handover import begin_of
 from linesync.jobs.detached import records
 from linesync.jobs.detached.records import Ended, Started, allocate, known, numbers, path_of, prune, read_known, write
-from linesync.jobs.handover import begin_of
 
 BOOT = "the boot id"
 DAY = 86400.0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from linesync.errors import LinesyncFailed, UsageError
-from linesync.jobs.hashed import Hashed
+from linesync.jobs.files.hashed import Hashed
 from linesync.jobs.trees import receiver
 from linesync.jobs.trees.facts import Options
 from linesync.jobs.trees.placing import Node, Owners

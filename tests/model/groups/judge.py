@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from linesync.client.group_events import Message, Step, View
+from linesync.client.groups.events import Message, Step, View
 
 __all__ = ["MemberLog", "check_all", "check_stable"]
 

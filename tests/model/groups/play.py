@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from linesync.client.group_events import Inbox, Message, Step, View
+from linesync.client.groups.events import Inbox, Message, Step, View
 from linesync.errors import LinesyncError
 from linesync.model.decisions import Batch, Failed, Granted, Names, Posted
 from linesync.model.groups.member import Member

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from linesync.client.group_events import Message, Step, View
+from linesync.client.groups.events import Message, Step, View
 from linesync.errors import LinesyncError
 from linesync.model.participants import Cause
 from tests.effort import lives

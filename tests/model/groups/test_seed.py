@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from linesync.client.group_events import Step
+from linesync.client.groups.events import Step
 from tests.effort import lives
 
 from .play import Actor, Play

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linesync.client.group_events import GroupEvent, Message, Step, View
+from linesync.client.groups.events import GroupEvent, Message, Step, View
 from linesync.client.phases.member import Member
 from linesync.client.phases.service import AGAIN, Round, Service
 from linesync.errors import Aborted, LinesyncFailed

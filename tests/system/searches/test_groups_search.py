@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from linesync.client.aio import Client
-from linesync.client.groups import Announced, Group, Message, Step, View
+from linesync.client.groups.group import Announced, Group, Message, Step, View
 from linesync.errors import Aborted, LinesyncError
 from linesync.testing.faults import Faults
 from tests.effort import lives

@@ -12,9 +12,9 @@ import signal
 import sys
 
 from linesync.errors import EndOfStream, LinesyncError
+from linesync.runtime.channels.streams import Stream
 from linesync.runtime.conversation import Conversation
 from linesync.runtime.peer import Peer
-from linesync.runtime.streams import Stream
 from linesync.runtime.user import User
 from linesync.transports import listen
 

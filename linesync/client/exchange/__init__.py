@@ -1,0 +1,1 @@
+"""Exchanges, as their members use them."""

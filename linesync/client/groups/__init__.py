@@ -1,0 +1,1 @@
+"""Groups, as their members use them."""

@@ -1,0 +1,1 @@
+"""The operations of clients on hosts: commands, detached processes, files and sockets."""

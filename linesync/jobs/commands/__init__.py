@@ -1,0 +1,1 @@
+"""Commands on a host: their processes, users and terminals."""

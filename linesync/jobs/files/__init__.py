@@ -1,0 +1,1 @@
+"""Files of a host: copies in both directions, and writing in place."""

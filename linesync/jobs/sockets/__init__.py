@@ -1,0 +1,1 @@
+"""Sockets of a host, joined with channels."""

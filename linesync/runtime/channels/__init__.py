@@ -1,0 +1,1 @@
+"""Channels as streams: open, interrupted and joined ones."""

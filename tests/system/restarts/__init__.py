@@ -1,0 +1,1 @@
+"""Restarts of the hub on virtual time: sessions, exchanges and commands continue."""
