@@ -408,13 +408,14 @@ class Bus:
         return self._claims.settle(now)
 
     def host_gone(self, host: str, why: str, now: float) -> list[Outcome]:
-        """A host is lost, restarted or stopped: its processes fail, and the tests whose owners are on it end.
+        """A host is lost, restarted or stopped: its processes fail, and everything that its clients own ends.
 
         :param why: the cause, in words.
         """
         machine = self._tree.hosts.get(host)
         outcomes = self._processes.host_lost(machine, why, now) if machine is not None else []
-        return outcomes + self._end(self._owners.of_host(host), f"its owner's host {host} is lost: {why}", now)
+        nodes = [*self._owners.of_host(host), *self._processes.of_host(host)]
+        return outcomes + self._end(nodes, f"its owner's host {host} is lost: {why}", now)
 
     def client_gone(self, client: Client, now: float) -> list[Outcome]:
         """A client is gone: end its tests and its processes in the foreground."""

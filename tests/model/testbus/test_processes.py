@@ -242,6 +242,16 @@ def test_a_process_in_the_foreground_ends_with_its_client(background: bool) -> N
     lab.check()
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_a_process_in_the_foreground_ends_with_the_host_of_its_client(background: bool) -> None:
+    lab, test, claim = lab_with_claim()
+    process = lab.run(lab.command(test, "sleep", "9"), claim, who="h2/7", background=background)
+    lab.actions()
+    lab.down("h2")
+    assert lab.actions() == ([] if background else [f"kill h1 {process}"])
+    lab.check()
+
+
 # -- lost hosts --------------------------------------------------------------------------------------------------------
 
 
