@@ -293,6 +293,20 @@ def test_a_host_that_comes_back_without_a_process_fails_it() -> None:
     lab.check()
 
 
+def test_a_process_that_was_sent_after_the_question_is_not_expected_in_the_report() -> None:
+    lab, test, claim = lab_with_claim()
+    old = lab.exec(test, claim, "true", parallel=True)
+    lab.bus.processes.ask("h1")
+    new = lab.exec(test, claim, "true", parallel=True)
+    lab.take(lab.bus.processes.reported("h1", [], [], lab.now))
+    assert {one.handle: one.state for one in lab.objects().values() if one.kind == "process"} == {
+        old: "host lost",
+        new: "running",
+    }
+    lab.take(lab.bus.processes.reported("h1", [], [], lab.now))
+    assert lab.states()[1] == "running", "a report without a question loses no process"
+
+
 def test_a_host_is_not_granted_before_it_has_reported_what_still_runs() -> None:
     lab, test, claim = lab_with_claim()
     process = lab.exec(test, claim, "sleep", "9", background=True)
