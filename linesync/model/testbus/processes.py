@@ -287,6 +287,10 @@ class Processes:
         """The processes in the foreground of a client."""
         return list(self._foreground.get(client, ()))
 
+    def clients(self) -> list[Client]:
+        """The clients that have processes in the foreground."""
+        return list(self._foreground)
+
     def of_host(self, host: str) -> list[Process]:
         """The processes in the foreground of all clients on a host."""
         return [process for client, found in self._foreground.items() if client.host == host for process in found]

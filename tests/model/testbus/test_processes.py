@@ -237,6 +237,9 @@ def test_a_process_in_the_foreground_ends_with_its_client(background: bool) -> N
     lab, test, claim = lab_with_claim()
     process = lab.run(lab.command(test, "sleep", "9"), claim, who="hub/7", background=background)
     lab.actions()
+    client = lab.client("hub/7")
+    assert lab.services.keeps_for(client) != background
+    assert (client in [owner.client for owner in lab.bus.owners()]) != background
     lab.take(lab.services.client_gone(lab.client("hub/7"), lab.now))
     assert lab.actions() == ([] if background else [f"kill h1 {process}"])
     lab.check()
