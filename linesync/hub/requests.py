@@ -259,9 +259,10 @@ class Requests:
         self._finish()
 
     def _end_forgotten(self, now: float) -> None:
-        """End the clients that ended with the earlier hub process: scripts that cannot continue, and owners of namespaces."""
+        """End the clients that ended with the earlier hub process: scripts that cannot continue, and the owners of
+        namespaces and tests."""
         clients = list(self._services.waits_by_client())
-        for owner in self._services.namespaces.owners():
+        for owner in [*self._services.namespaces.owners(), *self._services.testbus.owners()]:
             if owner.pid and owner.host == HUB:
                 self._watch(owner)
             elif not owner.pid:
@@ -276,7 +277,7 @@ class Requests:
                 self.tell(self._services.client_gone(client, now, Cause.CLIENT_GONE, _RESTARTED))
 
     def _watch(self, owner: Owner) -> None:
-        """Watch a process on this machine that owns a namespace."""
+        """Watch a process on this machine that owns a namespace or a test."""
         try:
             self.owners.watch(owner.pid, owner.begin)
         except LinesyncError:  # the process has ended in the meantime

@@ -401,20 +401,21 @@ class Bus:
         if len(self._tree.hosts) <= HOSTS_MAX:
             return
         hosts = self._tree.hosts.values()
-        self._remove([host for host in hosts if not host.users and self._hosts.absent(host.name) is not None])
+        self._remove([host for host in hosts if host.free and self._hosts.absent(host.name) is not None])
 
     def hosts_changed(self, now: float) -> list[Outcome]:
         """Hosts came, went, or published other values: serve the requests for hosts."""
         return self._claims.settle(now)
 
     def host_gone(self, host: str, why: str, now: float) -> list[Outcome]:
-        """A host is lost, restarted or stopped: its processes fail, and the tests whose owners are on it end.
+        """A host is lost, restarted or stopped: its processes fail, and everything that its clients own ends.
 
         :param why: the cause, in words.
         """
         machine = self._tree.hosts.get(host)
         outcomes = self._processes.host_lost(machine, why, now) if machine is not None else []
-        return outcomes + self._end(self._owners.of_host(host), f"its owner's host {host} is lost: {why}", now)
+        nodes = [*self._owners.of_host(host), *self._processes.of_host(host)]
+        return outcomes + self._end(nodes, f"its owner's host {host} is lost: {why}", now)
 
     def client_gone(self, client: Client, now: float) -> list[Outcome]:
         """A client is gone: end its tests and its processes in the foreground."""
@@ -431,12 +432,12 @@ class Bus:
         return self._delete(nodes, why, now)[0] if nodes else []
 
     def owners(self) -> list[Owner]:
-        """The processes that own tests."""
-        return self._owners.processes()
+        """The owners of tests and of processes in the foreground: clients, and processes of the system."""
+        return [*self._owners.all(), *[Owner(client) for client in self._processes.clients()]]
 
     def owns(self, client: Client) -> bool:
-        """Whether a client owns a test."""
-        return bool(self._owners.of_client(client))
+        """Whether a client owns a test, or a process in the foreground."""
+        return bool(self._owners.of_client(client) or self._processes.of_client(client))
 
     # -- for the hub ---------------------------------------------------------------------------------------------------
 

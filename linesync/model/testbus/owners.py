@@ -69,10 +69,9 @@ class Owners:
         """The tests whose owners are on a host, or which the host owns."""
         return list(self._by_host.get(host, ()))
 
-    def processes(self) -> list[Owner]:
-        """The owner of each test that a process owns."""
-        tests = [test for key, tests in self._by_owner.items() if not isinstance(key, Client) for test in tests]
-        return [test.owner for test in tests if test.owner is not None]
+    def all(self) -> list[Owner]:
+        """The owner of each test that a client or a process owns."""
+        return [test.owner for tests in self._by_owner.values() for test in tests if test.owner is not None]
 
 
 def _drop(table: dict[_Key, dict[Test, None]] | dict[str, dict[Test, None]], key: object, test: Test) -> None:

@@ -82,6 +82,8 @@ class Processes:
         self._places: dict[int, ProcessPlace] = {}
         self._deletions: dict[DeletionPlace, None] = {}
         self._ending: dict[int, Host] = {}
+        self._asked: dict[str, set[int]] = {}
+        """For each host that the hub has asked, the processes that it may name in its report."""
         waits.journal.source("test start", self._kept_start, self._start_keys)
         waits.journal.source("test ending", self._kept_ending, lambda: self._ending)
 
@@ -210,8 +212,15 @@ class Processes:
         process.output, process.why = report.output, report.why[:WHY_CHARS]
         return outcomes + self._input(process, event, now)
 
+    def ask(self, host: str) -> None:
+        """The hub now asks a host for its processes and files. The report does not name processes that are sent later."""
+        machine = self._tree.hosts.get(host)
+        if machine is not None:
+            live = {process.number for process in self._live.get(machine, ()) if process.state == RUNNING}
+            self._asked[host] = live | machine.ending.keys()
+
     def reported(self, host: str, running: Iterable[str], digests: Iterable[str], now: float) -> list[Outcome]:
-        """A host that came up reports what it has.
+        """A host reports what it has, after :meth:`ask`.
 
         :param running: the handles of the processes that run.
         :param digests: the files.
@@ -221,6 +230,7 @@ class Processes:
             return []
         outcomes: list[Outcome] = []
         handles = dict.fromkeys(running)
+        asked = self._asked.pop(host, set())
         for handle in handles:
             process = self._find(handle)
             if process is not None and process.claim.host is machine and process.started is not None:
@@ -231,10 +241,10 @@ class Processes:
                     self._end(number, machine, share=False)
                 self._act(Kill(host, handle))
         for process in list(self._live.get(machine, ())):
-            if process.state == RUNNING and process.handle not in handles:
+            if process.state == RUNNING and process.number in asked and process.handle not in handles:
                 process.why = f"host {host} came back without it"
                 outcomes += self._input(process, "lose", now)
-        for number in [number for number, where in self._ending.items() if where is machine]:
+        for number in [number for number in machine.ending if number in asked]:
             if f"process{number}" not in handles:
                 outcomes += self._gone(host, f"process{number}", now)
         self.placement.reported(host, digests, self._tree.has_digest)
@@ -270,11 +280,20 @@ class Processes:
         for number in list(host.ending):
             outcomes += self._gone(host.name, f"process{number}", now, lost=why)
         self.placement.lost(host.name)
+        self._asked.pop(host.name, None)
         return outcomes
 
     def of_client(self, client: Client) -> list[Process]:
         """The processes in the foreground of a client."""
         return list(self._foreground.get(client, ()))
+
+    def clients(self) -> list[Client]:
+        """The clients that have processes in the foreground."""
+        return list(self._foreground)
+
+    def of_host(self, host: str) -> list[Process]:
+        """The processes in the foreground of all clients on a host."""
+        return [process for client, found in self._foreground.items() if client.host == host for process in found]
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 

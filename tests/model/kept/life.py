@@ -468,7 +468,12 @@ class Inputs:
         kind, state = self.random.randrange(6), self.random.choice(("exited", "exited", "crashed", "could not start"))
         if kind == 0:
             running = [self.handle("process") for _ in range(self.random.randrange(3))]
-            return lambda services, now: services.testbus.processes.reported(host, running, [digest], now)
+
+            def reported(services: SyncServices, now: float) -> Any:
+                services.testbus.processes.ask(host)
+                return services.testbus.processes.reported(host, running, [digest], now)
+
+            return reported
         if kind == 1:
             return lambda services, now: services.testbus.processes.file_failed(host, digest, "full", now)
         if kind < 4:

@@ -202,7 +202,8 @@ class Lab:
         self.take(self.bus.processes.file_arrived(host, digest * 64, self.now))
 
     def report(self, host: str, *running: str, digests: str = "") -> None:
-        """A host that came up reports its processes and files."""
+        """The hub asks a host, which reports its processes and files."""
+        self.bus.processes.ask(host)
         self.take(self.bus.processes.reported(host, running, [one * 64 for one in digests], self.now))
 
     def actions(self) -> list[str]:

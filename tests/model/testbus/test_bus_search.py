@@ -189,8 +189,11 @@ class BusSearch(RuleBasedStateMachine):
         self.perform(lambda: self.lab.arrive(self.lab.bus.delete, [handle], who="hub/9"), ended)
         assert waits or self.lab.value(arrival).handles == ()
 
-    @rule(who=SCRIPTS)
-    def client_dies(self, who: str) -> None:
+    @rule(draw=DRAW, who=SCRIPTS)
+    def client_dies(self, draw: DRAW, who: str) -> None:
+        busy = sorted({one.client for one in self.reference.things.values() if one.client and one.state == "running"})
+        if busy and draw.random() < 0.7:
+            who = draw.choice(busy)
         if self.reference.machines[who.partition("/")[0]].up:
             client = self.lab.client(who)
             lab = self.lab
@@ -214,6 +217,20 @@ class BusSearch(RuleBasedStateMachine):
             del self.deletions[arrival]
         who = f"{host}/1"
         self.gone([("client", who), ("process", who), ("host", host)], [who], lambda: self.lab.down(host))
+
+    @rule(draw=DRAW)
+    def host_of_a_deleted_process_is_lost(self, draw: DRAW) -> None:
+        """A host is lost while it runs processes, their tests are deleted, and the host comes back."""
+        used = [handle for handle, one in self.reference.things.items() if one.state == "running"]
+        if not used:
+            return
+        process = self.reference.things[draw.choice(used)]
+        host, claim = process.host, process.claim
+        if host in HOSTS:
+            self.host_changes(host)
+            if claim in self.reference.things:
+                self.remove(claim)
+            self.host_changes(host)
 
     @rule(draw=DRAW, name=st.sampled_from(["X", "Y", "ip"]))
     def command(self, draw: DRAW, name: str) -> None:
@@ -359,14 +376,14 @@ class BusSearch(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nothing waits forever on a circle, and nothing of the tests is left."""
-        for host in HOSTS:
-            self.report(host)
-        for host, machine in self.reference.machines.items():
-            for handle in sorted(machine.alive) if machine.up else ():
-                self.end_process(host, handle)
         self.both_are_equal()  # teardown also follows a failure, which must stay visible
         progress = True
         while progress:
+            for host, machine in self.reference.machines.items():
+                if machine.up:
+                    self.report(host)
+                while machine.up and machine.alive:
+                    self.end_process(host, min(machine.alive))
             self.pass_time(6.0)
             assert not self.reference.stuck()
             progress = False

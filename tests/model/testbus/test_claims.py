@@ -195,7 +195,8 @@ def test_a_test_ends_with_its_owner(end: str) -> None:
     later = lab.ask(lab.test("later"), "a=h1")
     client = lab.client("sut/1")
     assert lab.bus.owns(client) == (end == "client")
-    assert [owner.pid for owner in lab.bus.owners()] == ([7] if end == "process" else [])
+    owners = [(owner.host, owner.pid) for owner in lab.bus.owners() if owner.host == "sut"]
+    assert owners == {"client": [("sut", 0)], "process": [("sut", 7)], "host": []}[end]
     lab.check()
     ends = {
         "client": lambda: lab.take(lab.services.client_gone(client, lab.now)),

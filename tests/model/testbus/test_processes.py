@@ -237,7 +237,20 @@ def test_a_process_in_the_foreground_ends_with_its_client(background: bool) -> N
     lab, test, claim = lab_with_claim()
     process = lab.run(lab.command(test, "sleep", "9"), claim, who="hub/7", background=background)
     lab.actions()
+    client = lab.client("hub/7")
+    assert lab.services.keeps_for(client) != background
+    assert (client in [owner.client for owner in lab.bus.owners()]) != background
     lab.take(lab.services.client_gone(lab.client("hub/7"), lab.now))
+    assert lab.actions() == ([] if background else [f"kill h1 {process}"])
+    lab.check()
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_process_in_the_foreground_ends_with_the_host_of_its_client(background: bool) -> None:
+    lab, test, claim = lab_with_claim()
+    process = lab.run(lab.command(test, "sleep", "9"), claim, who="h2/7", background=background)
+    lab.actions()
+    lab.down("h2")
     assert lab.actions() == ([] if background else [f"kill h1 {process}"])
     lab.check()
 
@@ -281,6 +294,20 @@ def test_a_host_that_comes_back_without_a_process_fails_it() -> None:
     lab.report("h1")
     assert lab.states() == ["host lost"]
     lab.check()
+
+
+def test_a_process_that_was_sent_after_the_question_is_not_expected_in_the_report() -> None:
+    lab, test, claim = lab_with_claim()
+    old = lab.exec(test, claim, "true", parallel=True)
+    lab.bus.processes.ask("h1")
+    new = lab.exec(test, claim, "true", parallel=True)
+    lab.take(lab.bus.processes.reported("h1", [], [], lab.now))
+    assert {one.handle: one.state for one in lab.objects().values() if one.kind == "process"} == {
+        old: "host lost",
+        new: "running",
+    }
+    lab.take(lab.bus.processes.reported("h1", [], [], lab.now))
+    assert lab.states()[1] == "running", "a report without a question loses no process"
 
 
 def test_a_host_is_not_granted_before_it_has_reported_what_still_runs() -> None:
