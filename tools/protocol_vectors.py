@@ -37,6 +37,7 @@ from linesync.wire.framing import check, digits, frames, payload, transparency
 from linesync.wire.framing.decoder import Decoder
 from linesync.wire.framing.frames import Ack, Hello, Lane
 from linesync.wire.framing.payload import MaskedForm
+from tools.protocol_conversations import conversations_file
 from tools.protocol_examples import AGENT, HUB, SHORT_FORMS, TO_AGENT, TO_HUB
 
 __all__ = ["FILES", "FOLDER", "OPERATIONS", "decoded", "fields_of", "mux_events"]
@@ -566,6 +567,17 @@ _MESSAGES = (
     "file 3 384 device=1",
     "done ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "done %.",
+    "post cluster thello tag=2",
+    "connect sut localhost:22",
+    "connected",
+    "listen sut unix:/run/test/bus",
+    "listening x3Gh_9aZ unix:/run/test/bus",
+    "accepted 1",
+    "accept sut x3Gh_9aZ 1",
+    "refuse 2",
+    "widen key=Qm4-7bTs",
+    "wide sut Qm4-7bTs",
+    "turn",
 )
 _LOOSE = {
     "sem ready 1 colour=blue": "a reader ignores an option that it does not know",
@@ -840,6 +852,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "messages": messages_file,
     "members": members_file,
     "streams": streams_file,
+    "conversations": conversations_file,
 }
 
 

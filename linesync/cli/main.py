@@ -50,6 +50,7 @@ COMMANDS = {
     "links": "show each line with its state and traffic",
     "console": "show the console log of a host's line",
     "trace": "show the frames on a host's line as they pass",
+    "conform": "check whether an endpoint follows the rules of the protocol",
     "compat": "run or install commands that replace commands of other tools",
     "completion": "print a shell's completion script",
 }
@@ -84,6 +85,7 @@ _FOLDERS = {
     "links": "look",
     "console": "look",
     "trace": "look",
+    "conform": "look",
     "completion": "shell",
 }
 """The subfolder of each command's module. A module that is not listed is in this folder."""

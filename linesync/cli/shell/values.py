@@ -264,6 +264,12 @@ def _unix_groups(query: Query) -> Found:
     return Found((group.gr_name, "") for group in getgrall())
 
 
+def _rules(query: Query) -> Found:
+    from ...testing.conform import RULES, WATCHED
+
+    return Found((rule.id, rule.does) for rule in (*RULES, *WATCHED))
+
+
 def _drop_in(query: Query) -> Found:
     from ..compat import MODULES
 
@@ -295,6 +301,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "MEMBER": _hosts,
     "NS": _namespaces,
     "PATH": _files,
+    "PORT": _endpoint,
     "PROC": _processes,
     "ROLE": _roles,
     "SIG": _signals,
@@ -307,6 +314,7 @@ VALUES: dict[str | tuple[str, str], Kind] = {
     "check|run|status|log|rerun|stop": _words("check", "run", "status", "log", "rerun", "stop"),
     "install|NAME": _drop_in,
     ("barrier", "NAME"): _named("barriers"),
+    ("conform", "ID"): _rules,
     ("event", "NAME"): _named("events"),
     ("exchange", "NAME"): _named("exchanges"),
     ("lock", "NAME"): _named("locks"),

@@ -38,7 +38,7 @@ def words(*line: str) -> list[str]:
     [
         (["ba"], ["barrier"]),
         (["wait"], ["wait", "wait-all"]),
-        (["--json", "co"], ["console", "compat", "completion"]),
+        (["--json", "co"], ["console", "conform", "compat", "completion"]),
         (["--", "ba"], ["barrier"]),
         (["--h"], ["--help", "--hub"]),
         (["barrier", "x", "2", "--t"], ["--timeout", "--tolerate-loss"]),
@@ -49,6 +49,7 @@ def words(*line: str) -> list[str]:
         (["barrier", "x", "2", "--reuse=l"], ["--reuse=linger="]),
         (["barrier", "x", "2", "--timeout", ""], []),
         (["barrier", ""], ["barriers 1"]),
+        (["conform", "x", "--rule", "answers-"], ["answers-polls"]),
         (["sem", ""], ["semaphores 1"]),
         (["lock", ""], ["locks 1"]),
         (["lock", "--namespace", "ns", ""], ["l2", "l3"]),

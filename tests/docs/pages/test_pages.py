@@ -11,7 +11,8 @@ import pytest
 from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
-from linesync.model.groups import services_file
+from linesync.model.groups import declarations_file
+from linesync.testing import conform
 from tests.docs.pages.examples import (
     LANGUAGES,
     ROOT,
@@ -22,13 +23,14 @@ from tests.docs.pages.examples import (
     differences,
 )
 from tests.real import require
-from tools import command_pages
+from tools import command_pages, conform_rules
 
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]
 EXECUTED = (
     "README.md",
     *("docs/tour.md", "docs/sync.md", "docs/operations.md", "docs/policy.md", "docs/phases.md", "docs/commands.md"),
+    "docs/conform.md",
     "docs/sockets.md",
     "docs/files.md",
 )
@@ -72,6 +74,19 @@ def test_the_examples_do_what_the_page_about_services_says(tmp_path: Path) -> No
 
 
 @pytest.mark.real
+def test_the_examples_do_what_the_page_about_checking_an_endpoint_says(tmp_path: Path) -> None:
+    require("bash")
+    found = differences("docs/conform.md", text_of("docs/conform.md"), tmp_path)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_page_about_checking_an_endpoint_has_every_rule() -> None:
+    text = text_of("docs/conform.md")
+    assert conform_rules.page(text) == text, "run python -m tools.conform_rules --write"
+    assert all(f"| `{rule.id}` | {rule.section} |" in text for rule in (*conform.RULES, *conform.WATCHED))
+
+
+@pytest.mark.real
 def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
     require("bash")
     found = differences("docs/files.md", text_of("docs/files.md"), tmp_path)
@@ -81,7 +96,7 @@ def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
     rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
     named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
-    assert named == {*services_file.TOP, *services_file.SERVICE}
+    assert named == {*declarations_file.TOP, *declarations_file.SERVICE}
 
 
 @pytest.mark.real

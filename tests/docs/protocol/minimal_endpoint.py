@@ -67,6 +67,16 @@ def read_credit(body):
         return 0
 
 
+def read_ack(body):
+    """The number of the poll, and the next number of each lane; None if the ack is malformed or has ranges."""
+    lanes = re.fullmatch(rb"([\w-]{2,5})([\w-]{2})A([\w-]{2})A", body)  # ranges need more than one frame in flight
+    try:
+        _, poll, end = read_counted(lanes[1] if lanes else b"", 2)
+    except (ValueError, IndexError):
+        return None
+    return (poll, read_fixed(lanes[2], 0), read_fixed(lanes[3], 0)) if end == len(lanes[1]) else None
+
+
 def base64(data):
     return binascii.b2a_base64(data, newline=False).translate(bytes.maketrans(b"+/", b"-_")).rstrip(b"=")
 
@@ -179,7 +189,7 @@ class Endpoint:
         except (ValueError, IndexError):
             return
         sizes_right = len(nonce) == len(boot) == 8 and longest >= 127 and credit >= 64 and oldest <= newest
-        if role != "l" or peer != self.nonce or not sizes_right:
+        if role != "l" or peer != self.nonce or nonce == self.nonce or not sizes_right:
             return
         if not oldest <= 1 <= newest or any(flag.isupper() for flag in flags):
             self.problem = (
@@ -198,10 +208,10 @@ class Endpoint:
             self.peer_poll = digit if len(body) == 1 and 1 <= digit <= 31 else self.peer_poll
             self.ack()
         elif kind == b"A":
-            lanes = re.fullmatch(rb"(.*)(..)A(..)A", body)  # this endpoint sends one frame at a time: no ranges
-            if lanes is None or len(numbers := read_counted(lanes[1], 2)) != 3 or numbers[2] != len(lanes[1]):
-                return
-            poll, expected = numbers[1], read_fixed(lanes[2], 0)
+            ack = read_ack(body)
+            if ack is None:
+                return  # a malformed ack is ignored
+            poll, expected, _ = ack
             self.receive_ack(expected)
             if poll == self.poll and self.polled_at is not None:
                 if self.sent_at is not None and self.sent_at <= self.polled_at:
@@ -299,7 +309,8 @@ def main(path, name, *requests):
     def run_until(done):
         while not done():
             if end.problem:
-                sys.exit(end.problem)
+                print(end.problem, file=sys.stderr)
+                end.problem = ""
             end.tick()
             if select.select([line], [], [], 0.02)[0]:
                 end.receive(os.read(line, 4096) or sys.exit("the line was closed"))

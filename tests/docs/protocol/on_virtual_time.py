@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,15 +13,16 @@ from linesync.errors import LinesyncError
 from linesync.transports.interface import Line
 from tests.system.world import World
 
-__all__ = ["VirtualEndpoint", "load"]
+__all__ = ["ENDPOINT", "VirtualEndpoint", "load"]
+
+ENDPOINT = Path(__file__).with_name("minimal_endpoint.py")
 
 _TICK = 0.02  # seconds between two ticks of the endpoint
 
 
 def load() -> ModuleType:
     """Import minimal_endpoint.py from its file, because it is a program of its own."""
-    path = Path(__file__).with_name("minimal_endpoint.py")
-    spec = importlib.util.spec_from_file_location("minimal_endpoint", path)
+    spec = importlib.util.spec_from_file_location("minimal_endpoint", ENDPOINT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -52,12 +54,15 @@ class VirtualEndpoint:
     """The endpoint at the far end of a new serial line of the world's hub.
 
     :param name: the host name of the endpoint.
+    :param make: makes the class of the endpoint from the module of the minimal endpoint.
     """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(
+        self, world: World, name: str, make: Callable[[ModuleType], Any] = lambda module: module.Endpoint
+    ) -> None:
         self.line: Line | None = None
         self._loop = world.loop
-        self.endpoint: Any = load().Endpoint(self._write, name, clock=world.loop.time, random=world.random.randbytes)
+        self.endpoint: Any = make(load())(self._write, name, clock=world.loop.time, random=world.random.randbytes)
         host = world.hosts[name] = world.run(world._wire(name))
         world.run(self._open(host.wire, host.port))
         self._timer: asyncio.TimerHandle = self._loop.call_soon(self._tick)  # type: ignore[assignment]
