@@ -17,6 +17,7 @@ from types import FrameType
 
 from linesync.errors import LinesyncError
 
+from .measure.forwarding import forwarding
 from .measure.goodput import WHO, goodput
 from .measure.hub import hub
 from .measure.latency import latency
@@ -34,16 +35,16 @@ from .testbed.system import BenchError
 
 __all__ = ["main", "quick"]
 
-PARTS = ("latency", "goodput", "fast", "trees", "members", "tcp", "hub", "startup")
-_ON_A_LINE = ("latency", "goodput", "fast", "trees", "members")
-_QUICK = ("latency", "goodput", "trees", "members", "tcp", "startup")  # the parts that --quick measures
+PARTS = ("latency", "goodput", "fast", "trees", "forwarding", "members", "tcp", "hub", "startup")
+_ON_A_LINE = ("latency", "goodput", "fast", "trees", "forwarding", "members")
+_QUICK = ("latency", "goodput", "trees", "forwarding", "members", "tcp", "startup")  # the parts that --quick measures
 _BAUDS = (115200, 9600, 19200, 57600, 230400, 460800, 921600)
 _QUICK_LIMIT = 100  # seconds after which a run with --quick ends and prints its results so far
 _LIMIT = 4 * 3600  # the same in seconds for a full run
 _EPILOG = """\
 parts: latency (control messages on a line, idle and under bulk), goodput (files at 115200 baud, and the rivals), fast (the
-same at 921600), trees (small files, and tar z | sz), members (a thousand members at a barrier), tcp and hub (without a
-serial line), startup; all by default.
+same at 921600), trees (small files, and tar z | sz), forwarding (sockets, and rsync over rsh), members (a thousand members
+at a barrier), tcp and hub (without a serial line), startup; all by default.
 figures: draw docs/measurements/*.svg and fill in docs/performance.md from the stored results, without measuring (with
 --check: only report whether they agree).
 """
@@ -87,6 +88,7 @@ def quick(report: Report, parts: tuple[str, ...] = _QUICK) -> None:
         "latency": lambda found: latency(found, bauds=(115200,), trips=20, bulk_seconds=4.0),
         "goodput": lambda found: goodput(found, baud=115200, size=64 << 10, works=works, programs=programs, at_once=3),
         "trees": lambda found: trees(found, files=200),
+        "forwarding": lambda found: forwarding(found, trips=20, bulk_seconds=3.0, connections=30, size=64 << 10),
         "members": lambda found: members(found, count=200, lines=2, rounds=1),
         "tcp": lambda found: sockets(found, seconds=0.6, file_size=16 << 20, clients=100),
         "startup": lambda found: startup(found, runs=5),
@@ -108,6 +110,7 @@ def _full(report: Report, args: argparse.Namespace, parts: tuple[str, ...]) -> N
         "goodput": lambda found: files(found, 115200, 256, tuple(work.name for work in WORKLOADS), args.at_once),
         "fast": lambda found: files(found, 921600, 1024, FAST, 1),
         "trees": lambda found: trees(found, files=1000),
+        "forwarding": lambda found: forwarding(found, trips=60, bulk_seconds=30.0, connections=100, size=1 << 20),
         "members": lambda found: members(found, count=1000, lines=8, rounds=3),
         "tcp": lambda found: sockets(found, seconds=3.0, file_size=128 << 20, clients=1000),
         "hub": hub,

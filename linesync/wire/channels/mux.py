@@ -7,7 +7,7 @@ and the body. Compressed records are explained in :mod:`linesync.wire.channels.c
 Channel 0 always exists and carries requests and replies. The side with the greater nonce opens channels with odd numbers,
 the other side opens channels with even numbers. No number is used twice in a session. All records of a channel are sent
 in the lane of the channel and arrive in order, except grants of credit, which are sent in the prompt lane. The channels
-of a lane take turns, one frame each.
+of a lane take turns, one frame each. Channel 0 is next when it gets records; if it has more than one frame, it then takes turns.
 """
 
 from __future__ import annotations
@@ -281,7 +281,10 @@ class Mux:
     def _make_ready(self, channel: Channel) -> None:
         if not channel.ready and channel.sendable:
             channel.ready = True
-            self._rounds[channel.lane].append(channel)
+            if channel.number:
+                self._rounds[channel.lane].append(channel)
+            else:
+                self._rounds[channel.lane].appendleft(channel)  # a request does not wait for a hundred busy channels
 
     def _user_put(self, number: int, kind: bytes, body: bytes | bytearray | memoryview) -> bool:
         channel = self._channels.get(number)

@@ -255,6 +255,19 @@ def test_channels_of_a_lane_take_turns() -> None:
     assert order[:6] == numbers * 2 or sorted(order[:3]) == numbers
 
 
+def test_channel_0_does_not_wait_for_other_channels_but_takes_turns_with_them() -> None:
+    a, b = _pair(10_000)
+    busy = [a.open(Lane.PROMPT, b"busy") for _ in range(20)]
+    _carry(a, b)
+    for number in busy:
+        a.send(number, 0, b"x" * 200)
+    for _ in range(3):
+        a.send_message(0, b"r" * 100)
+    found = [event.channel for event in _carry(a, b, room=110) if isinstance(event, ChannelData | ChannelMessage)]
+    assert found[0] == 0, "a request does not wait for twenty frames"
+    assert found.index(busy[0]) < 4, "the other channels do not wait for all requests"
+
+
 def test_a_channel_in_the_prompt_lane_is_full_after_one_kibibyte_on_a_serial_line() -> None:
     """Output that is queued cannot be interrupted, and a person waits for it."""
     mux, _ = _pair(limits.CREDIT_SERIAL)
