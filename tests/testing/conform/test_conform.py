@@ -81,12 +81,15 @@ def test_the_mutants_break_most_rules() -> None:
     assert len(broken) > 0.75 * len(_CALLER), {rule.id for rule in _CALLER} - broken
 
 
-def test_an_endpoint_that_sends_nothing_fails_every_rule_and_does_not_stop_the_run() -> None:
+@pytest.mark.parametrize(("role", "failed"), [("caller", "calls"), ("listener", "answers")])
+def test_an_endpoint_that_sends_nothing_fails_one_rule_and_the_others_are_skipped(role: str, failed: str) -> None:
     wire = MinimalWire(load())
     wire.endpoint.write = lambda data: None
-    results = list(run(wire))
-    outcomes = Counter(result.outcome for result in results)
-    assert outcomes[PASSED] == 0 and outcomes[FAILED] > 40 and not conforms(results)
+    begun = wire.now()
+    results = list(run(wire, role=role))
+    assert [result.rule.id for result in results if result.outcome == FAILED] == [failed]
+    assert not conforms(results) and wire.now() - begun < 30
+    assert {result.outcome for result in results if result.rule.id not in (failed, "silent-first")} == {SKIPPED}
 
 
 def test_one_rule_can_be_checked_alone() -> None:
