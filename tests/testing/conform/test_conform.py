@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from unittest.mock import patch
 
 import pytest
 
 from linesync.testing.conform import FAILED, PASSED, RULES, SKIPPED, Result, conforms, run
 from linesync.testing.conform.monitor import WATCHED
+from linesync.wire.reliability import handshake
+from linesync.wire.reliability.liveness import Liveness
 from tests.docs.protocol.on_virtual_time import load
 from tests.docs.protocol.run_endpoint import make
 
@@ -73,6 +76,31 @@ def test_a_mutant_is_rejected_by_the_rule_that_it_breaks(mutant: Mutant) -> None
     assert result.reason.startswith(("the ", "a ", "payload ", "poll ", "channel "))
     assert conforms([result]) is (result.rule.level == "SHOULD")
     assert result.as_json()["observed"] == result.observed
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize(
+    ("rule", "state", "event", "then"),
+    [
+        ("needs-proof", handshake.STANDING, handshake.UNKNOWN, (handshake.STANDING, handshake.ESTABLISH)),
+        ("refuses-version", handshake.IDLE, handshake.INCOMPATIBLE, (handshake.OFFERED, handshake.OFFER)),
+        ("refuses-capital-flag", handshake.IDLE, handshake.INCOMPATIBLE, (handshake.OFFERED, handshake.OFFER)),
+        ("resumes", handshake.STANDING, handshake.SAME, (handshake.STANDING, handshake.ANSWER)),
+        ("unknown-session", handshake.IDLE, handshake.STALE, (handshake.IDLE, "")),
+        ("second-listener", handshake.STANDING, handshake.OTHER_STATION, (handshake.STANDING, handshake.OFFER)),
+    ],
+)
+def test_a_hub_with_another_handshake_is_rejected(rule: str, state: str, event: str, then: tuple[str, str]) -> None:
+    with patch.dict(handshake.TRANSITIONS, {(state, event): then}), hub_wire(shared=True) as wire:
+        (result,) = run(wire, role="listener", only={rule})
+    assert result.outcome == FAILED, result
+
+
+@pytest.mark.interpreted
+def test_a_hub_that_speaks_without_being_called_is_rejected() -> None:
+    with patch.object(Liveness, "may_speak", lambda *_: True), hub_wire(shared=True) as wire:
+        (result,) = run(wire, role="listener", only={"silence"})
+    assert result.outcome == FAILED and "more than 3 s after" in result.reason
 
 
 def test_the_mutants_break_most_rules() -> None:
