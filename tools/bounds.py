@@ -466,6 +466,9 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "A further client is refused.",
         ),
         Bound("desk._HELD", size, "received data of one file that waits for the disk", "The sender waits."),
+        Bound("limits.COPY_ENTRIES", number, "files and folders of one copy", "The copy fails."),
+        Bound("contents.BOUND", number, "contents that a host remembers", "It forgets the oldest ones."),
+        Bound("parts.KEPT", seconds, "age of an unused part of a file", "The part is removed."),
     ),
     "agents": (
         Bound(

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..jobs.leftovers import replace_file
 from .common import print_json
 
-HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker and restraint"
+HELP = "run or install drop-in commands for tests that were written for dissem, LAVA, beaker, restraint and testbus"
 EXAMPLES = """\
   linesync compat install /usr/local/bin     install all commands there
   linesync compat lava-send booted ip=10.1   run a command without installing it
@@ -36,6 +36,7 @@ MODULES = {
     "rhts-sync-block": "beaker",
     "rstrnt-sync-set": "beaker",
     "rstrnt-sync-block": "beaker",
+    "dbus-proxy": "dbus_proxy",
 }
 """The module in linesync.compat of each command."""
 

@@ -433,6 +433,7 @@ RULES: dict[str, Rule] = {
     "signal": _signal,
     "output": flag,
     "on_dropped": _function,
+    "on_lost": _function,
     "count": _integer(0),
     "pid": _integer(0),
     "delta": _integer(-_INTEGER_MAX),

@@ -54,7 +54,7 @@ class Attachment:
     """A channel to a detached process.
 
     :param open: opens the channel from a position of the output on; None for the first position that the caller wants.
-    :param on_dropped: as for :meth:`DetachedOperations.attach_process`.
+    :param on_dropped: as for :meth:`DetachedOperations.attach_process`, also ``on_lost``.
     :ivar process: the handle of the process.
     :ivar host: its host.
     :ivar stdin: whether the stdin of the process gets stream 0.
@@ -67,7 +67,8 @@ class Attachment:
         self,
         process: str,
         open: Callable[[int | None], Stream],
-        on_dropped: Callable[[int], None] | None,
+        on_dropped: Callable[[int], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
         *,
         stdin: bool = False,
     ) -> None:
@@ -78,6 +79,7 @@ class Attachment:
         self.dropped = 0
         self._open = open
         self._on_dropped = on_dropped
+        self.on_lost = on_lost
         self.stream = open(None)
 
     def reopen(self) -> None:
@@ -121,8 +123,8 @@ class Attachment:
     def lost(self, why: str) -> LinesyncFailed:
         """The error if the channel cannot continue."""
         return LinesyncFailed(
-            f"the connection to process {self.process} was lost: {why}; the process continues on {self.host}, so attach to it"
-            " again"
+            f"the connection to process {self.process} was lost: {why}; the process may continue on {self.host}, so attach"
+            " to it again"
         )
 
 
@@ -279,6 +281,7 @@ class DetachedOperations(SyncOperations):
         output: bool = True,
         stdin: bool = False,
         on_dropped: Callable[[int], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ) -> Attachment:
         """Attach to a detached process without waiting. Its output arrives on streams 1 and 2 of the channel.
 
@@ -293,7 +296,8 @@ class DetachedOperations(SyncOperations):
 
         :param output: whether the host sends the output.
         :param stdin: whether the process reads stream 0. It must have been started with ``stdin``.
-        :param on_dropped: called with the number of bytes that the host has dropped before the next output. The other
+        :param on_dropped: called with the number of bytes that the host has dropped before the next output.
+        :param on_lost: called with the reason when :meth:`follow_process` begins to wait for a host that is lost. The other
             parameters are those of :meth:`wait_process`.
         """
         host, _, number = process.partition("/")
@@ -310,7 +314,7 @@ class DetachedOperations(SyncOperations):
             )
             return self.peer.open(protocol.encode(request))
 
-        return Attachment(process, open, on_dropped, stdin=stdin)
+        return Attachment(process, open, on_dropped, on_lost, stdin=stdin)
 
     @checked(attachment=an_instance(Attachment, "the result of attach_process()"))
     async def follow_process(
@@ -325,7 +329,9 @@ class DetachedOperations(SyncOperations):
         """
 
         def late(_: float) -> LinesyncError:
-            return TimedOut(f"process {attachment.process} still runs after {timeout:g} s, and continues")
+            return TimedOut(
+                f"timed out after {timeout:g} s: no end of process {attachment.process} was reported; nothing was changed"
+            )
 
         try:
             async with limit(self.peer, timeout, late, 0.0):
@@ -361,7 +367,7 @@ class DetachedOperations(SyncOperations):
             return self.peer.open(protocol.encode(request))
 
         async with limit(self.peer, timeout, lambda after: failed(silence(after))):
-            attachment = Attachment(process, open, None)
+            attachment = Attachment(process, open)
             try:
                 await attachment.result(lambda number, data: pieces.append((number, data)))
             except EndOfStream:
@@ -405,6 +411,10 @@ async def _attach_again(client: Requests, attachment: Attachment, why: str) -> N
     """
     if attachment.stdin:
         raise attachment.lost(why)
+    if (
+        attachment.on_lost is not None and not client.peer.interrupted
+    ):  # otherwise the client reports that the hub is lost
+        attachment.on_lost(why)
     from .hosts import wait_host
     from .operations import Operations
 

@@ -178,7 +178,7 @@ class Process:
         """
         number = signal_number(signal)
         if not self._over:
-            self._stream.send_message(protocol.encode(protocol.Kill(signal=number)))
+            self._stream.send_urgent(protocol.encode(protocol.Kill(signal=number)))
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -199,7 +199,7 @@ class Process:
             )
         columns, rows = RULES["terminal"]("size", (columns, rows))
         if not self._over:
-            self._stream.send_message(protocol.encode(protocol.Resize(columns=columns, rows=rows)))
+            self._stream.send_urgent(protocol.encode(protocol.Resize(columns=columns, rows=rows)))
 
     # -- output and the end -------------------------------------------------------------------------------------------
 

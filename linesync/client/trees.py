@@ -175,12 +175,7 @@ class _Copying:
         desk = self._peer.desk(path)
         names = [os.fsdecode(name) for name in self._names]
         make = lambda: open_receiver(os.fsencode(path), names, "", self._options, into=self.into)  # noqa: E731
-        try:
-            receiver = await desk.do(make)
-        except OSError as error:
-            from ..jobs.paths import access_error
-
-            raise access_error("write", path, error) from None
+        receiver = await desk.do(make)
         stream = self._read_from(self._rate)
         return await receive_files(stream, stream.desk(path), receiver, tell=False, progress=progress)
 

@@ -46,7 +46,9 @@ async def serve_run(stream: Stream, request: Run, runner: Runner) -> None:
     except TimeoutError:
         raise _timed_out(request, gone=True) from None
     command = _Command(process, stream)
-    stream.on_broken = process.end  # feed() may wait for a command that does not read its stdin
+    # feed() may wait for a command that does not read its stdin.
+    stream.on_broken = process.end
+    stream.on_message = command.handle_urgent
     feeding = asyncio.create_task(command.feed())
     start_timer = loop.call_later(_REPORT_PID_AFTER, lambda: command.report_start(pid=request.tell))
     try:
@@ -165,6 +167,13 @@ class _Command:
                 stdin.close()
         except LinesyncError:
             self._process.end()
+
+    def handle_urgent(self, text: str) -> bool:
+        """Handle a message when it arrives. Returns whether it was handled: the end of stdin waits for its turn."""
+        if text.startswith(f"{DataEnd.VERB}"):
+            return False
+        self._handle_message(text)
+        return True
 
     def _handle_message(self, text: str) -> bool:
         """Handle a message of the client. Returns whether stdin has ended."""

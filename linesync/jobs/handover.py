@@ -21,6 +21,7 @@ From the supervisor:
 - ``d``: the working directory cannot be entered; the number is the errno.
 - ``f``: the command cannot be executed; the number is the errno.
 - ``a``: the command cannot run as this user; the number is the errno, or 0 if there is no such user.
+- ``r``: the record of a detached process cannot be written; the number is the errno.
 - ``x``: the command has ended; the number is its exit status, or -N for signal N.
 - ``l``: the supervisor ends the command, because its time limit is reached.
 - ``g``: no process of the command is left.

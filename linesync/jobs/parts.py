@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 
 from ..runtime.identity import state_folder
+from .acting import own_rights
 from .leftovers import temporary_name
 from .paths import sha256
 
@@ -52,10 +53,11 @@ class Part:
 
         :param target: the absolute path of the target.
         """
-        record = _record_of(target)
         try:
-            with open(record, "rb") as file:
-                path = os.fsdecode(file.read(1 << 16))
+            with own_rights():
+                record = _record_of(target)
+                with open(record, "rb") as file:
+                    path = os.fsdecode(file.read(1 << 16))
         except OSError:
             return None
         folder, name = os.path.split(path)
@@ -70,7 +72,7 @@ class Part:
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 size = os.lseek(descriptor, 0, os.SEEK_END)
-                with suppress(OSError):
+                with suppress(OSError), own_rights():
                     os.utime(record)
                 part, descriptor = cls(target, descriptor, name, size, record), -1
                 return part
@@ -88,20 +90,25 @@ class Part:
         :param folder: the descriptor of the folder of the target.
         :raises OSError: the part cannot be created.
         """
-        expire()
         name = temporary_name(os.path.basename(target))
-        record = _record_of(target)
+        old = cls.find(target)
+        if old is not None:
+            old.remove()  # the caller does not continue it
         try:
-            os.makedirs(os.path.dirname(record), 0o700, exist_ok=True)
-            with open(record, "xb") as file:
-                file.write(os.fsencode(os.path.join(os.path.dirname(target), name)))
+            with own_rights():
+                expire()
+                record = _record_of(target)
+                os.makedirs(os.path.dirname(record), 0o700, exist_ok=True)
+                with open(record, "xb") as file:
+                    file.write(os.fsencode(os.path.join(os.path.dirname(target), name)))
         except OSError:  # another copy writes the same target, or the state folder cannot be written
             return None
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(name, flags, mode, dir_fd=folder)
         except OSError:
-            _unlink(record)
+            with own_rights():
+                _unlink(record)
             raise
         with suppress(OSError):  # some file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,7 +133,8 @@ class Part:
 
     def forget(self) -> None:
         """Close the part and remove its record. The file has its final name now."""
-        _unlink(self._record)
+        with own_rights():
+            _unlink(self._record)
         self.close()
 
     def close(self) -> None:

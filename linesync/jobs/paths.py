@@ -143,6 +143,7 @@ class Source:
             return
         if not advice:
             advice = "add --device to copy its contents" if stat.S_ISBLK(mode) else "copy regular files by their names"
+            advice = "add -r to copy it" if stat.S_ISDIR(mode) else advice
         raise LinesyncFailed(f"cannot read {shown}: it is {kind_of(mode)}, not a regular file; {advice}")
 
     def read(self, limit: int = _READ_MAX) -> bytes:

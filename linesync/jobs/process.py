@@ -465,6 +465,10 @@ def start_error(letter: bytes, number: int, program: str, host: str, cwd: str, u
         return CommandNotFound(f"{program} was not found on {host}; check the name and the PATH of its agent")
     if letter == b"f":
         return CannotExecute(f"{program} cannot be executed on {host}: {os.strerror(number)}; check the file")
+    if letter == b"r":
+        return CannotExecute(
+            f"{program} was not started on {host}: its record cannot be written: {os.strerror(number)}; correct that there"
+        )
     return CannotExecute(f"{program} was not started on {host}: its supervisor was killed; try again")
 
 

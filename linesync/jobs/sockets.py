@@ -33,6 +33,7 @@ __all__ = [
     "Listener",
     "SocketEnd",
     "carry",
+    "join",
     "listen_at",
     "open_socket",
     "reset_socket",
@@ -339,3 +340,30 @@ async def _receive(end: ByteEnd, connection: Connection) -> None:
         await end.write(data)
     with suppress(OSError):  # the peer has closed the socket
         end.end()
+
+
+async def join(left: ByteEnd, right: ByteEnd, begin: bytes = b"") -> None:
+    """Copy bytes between two ends on this machine until both directions have ended. Then both are closed.
+
+    :param begin: bytes that were already read from the left end.
+    :raises OSError: one of the two was reset. The other one was reset, too.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_copy(left, right, begin))
+            group.create_task(_copy(right, left))
+        left.close()
+        right.close()
+    except* OSError as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        left.reset()
+        right.reset()
+
+
+async def _copy(source: ByteEnd, sink: ByteEnd, begin: bytes = b"") -> None:
+    data = begin or await source.read(_CHUNK)
+    while data:
+        await sink.write(data)
+        data = await source.read(_CHUNK)
+    sink.end()

@@ -231,7 +231,11 @@ class NewFile(Hashed):
         self.hash_hole(size)
         self._ends_with_hole = True
 
-    def commit(self, sha256: str) -> bool:
+    def commit(self, sha256: str, *, synced: bool = False) -> bool:
+        """Finish the file, as in :class:`Target`.
+
+        :param synced: the caller has written the bytes to the disk, and syncs the folder later.
+        """
         if self._ends_with_hole:
             os.ftruncate(self._file, self.size)
         if self.sha256 != sha256:
@@ -245,9 +249,10 @@ class NewFile(Hashed):
                 self._copy_attributes(old)
             if self._finish is not None:
                 self._finish(self._file)
-            os.fsync(self._file)
+            if not synced:
+                os.fsync(self._file)
             try:
-                self._place(replace=old is not None)
+                self._place(replace=old is not None, sync=not synced)
                 break
             except (FileExistsError, FileNotFoundError):
                 continue  # another process writes or removes the same file
@@ -258,7 +263,7 @@ class NewFile(Hashed):
         self._close()
         return False
 
-    def _place(self, *, replace: bool) -> None:
+    def _place(self, *, replace: bool, sync: bool) -> None:
         if not self._temporary:
             name = self._name
             if replace:  # link(2) cannot replace a file, rename(2) can
@@ -272,6 +277,8 @@ class NewFile(Hashed):
             if self._part is not None:
                 self._part.forget()
                 self._part = None
+        if not sync:
+            return
         try:
             os.fsync(self._folder)
         except OSError as error:  # not every file system can sync a directory, and O_PATH cannot

@@ -19,6 +19,7 @@ from .participants import Cause, Client
 __all__ = [
     "ArrivalId",
     "Batch",
+    "Ended",
     "Event",
     "Exchanged",
     "Failed",
@@ -32,6 +33,7 @@ __all__ = [
     "Messages",
     "Names",
     "Noted",
+    "Objects",
     "Outcome",
     "Posted",
     "Released",
@@ -172,7 +174,41 @@ class Batch:
     events: tuple[GroupEvent, ...]
 
 
-Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """Objects of the test bus were created or deleted.
+
+    :ivar handles: the handles of the created objects, in the order of the request; empty after a deletion.
+    :ivar hosts: for a claim, the host of each handle; otherwise empty.
+    """
+
+    handles: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A process of the test bus has ended.
+
+    :ivar process: its handle.
+    :ivar state: ``exited``, ``crashed``, ``timed out``, ``could not start`` or ``host lost``.
+    :ivar status: its exit status; None if it has none.
+    :ivar signal: the number of the signal that ended it; None if none did.
+    :ivar core: whether it left a core dump.
+    :ivar output: the number of bytes of its output.
+    :ivar why: the reason why it could not start, or was lost; else empty.
+    """
+
+    process: str
+    state: str
+    status: int | None = None
+    signal: int | None = None
+    core: bool = False
+    output: int = 0
+    why: str = ""
+
+
+Value: TypeAlias = Released | Token | Level | Exchanged | Names | Posted | Messages | Batch | Objects | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

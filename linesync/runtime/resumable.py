@@ -61,9 +61,14 @@ class SendBuffer:
             return False
         return self._end - self._confirmed + self._waiting_size >= self._window
 
-    def put(self, item: Item) -> None:
-        """Add an item."""
-        if item.stream == MESSAGE or len(item.data) <= _PIECE:
+    def put(self, item: Item, *, first: bool = False) -> None:
+        """Add an item.
+
+        :param first: send it before the waiting items.
+        """
+        if first:
+            self._waiting.appendleft(item)
+        elif item.stream == MESSAGE or len(item.data) <= _PIECE:
             self._waiting.append(item)
         else:
             view = memoryview(item.data)
@@ -73,8 +78,10 @@ class SendBuffer:
         self._waiting_size += _size(item)
 
     def take(self) -> Item | None:
-        """The next item to send; None if there is none, or while the window is full."""
-        if not self._waiting or (self.bounded and self._end - self._confirmed >= self._window):
+        """The next item to send; None if there is none. While the window is full, only a message can be the next item."""
+        if not self._waiting:
+            return None
+        if self.bounded and self._end - self._confirmed >= self._window and self._waiting[0].stream != MESSAGE:
             return None
         item = self._waiting.popleft()
         self._waiting_size -= _size(item)
@@ -227,6 +234,14 @@ class ResumableStream(Stream):
             self._owner.streams.consumed(self, item.data)
             self._taken += _size(item)
             return
+        if (
+            self.on_message is not None
+            and item.stream == MESSAGE
+            and self.on_message(item.data.decode("utf-8", "replace"))
+        ):
+            self._owner.streams.consumed(self, item.data)
+            self._taken += _size(item)
+            return
         super().put(item)
         if self._again is None:
             if self._received - self._taken > 2 * limits.KEPT:
@@ -329,6 +344,15 @@ class ResumableStream(Stream):
         self._out.put(Item(MESSAGE, text.encode("utf-8", "replace")))
         self._pump()
 
+    def send_urgent(self, text: str) -> None:
+        self._check_open()
+        self._out.put(Item(MESSAGE, text.encode("utf-8", "replace")), first=True)
+        self._pump()
+
+    def put_writable(self) -> None:
+        super().put_writable()
+        self._pump()
+
     def end(self) -> None:
         """End our data. Confirmations are still possible, so the channel itself is ended by :meth:`finish`."""
         if self._broken is not None or self._closed or self._data_ended:
@@ -358,7 +382,7 @@ class ResumableStream(Stream):
         if self._suspended or not self._joined or self._broken is not None:
             return
         mux = self._owner.mux_of(self)
-        while (item := self._out.take()) is not None:
+        while not self._full and (item := self._out.take()) is not None:
             if item.stream == MESSAGE:
                 room = mux.send_message(self.number, item.data)
             else:

@@ -81,6 +81,9 @@ class Stream:
         self.waiter: object = None  # only the driver uses it
         self.on_broken: Callable[[], None] | None = None
         """Called when the channel is reset by the peer, or lost with its session."""
+        self.on_message: Callable[[str], bool] | None = None
+        """Called with each message when it arrives; returns whether the message was handled, so that it is not received after
+        the data before it. Only a resumable stream calls it."""
         self._owner = owner
         self._items: deque[Item] = deque()  # bound: limits.CREDIT_PIPE, limits.UNREAD_MAX
         self.interrupted = False
@@ -235,6 +238,11 @@ class Stream:
         if not self._owner.mux_of(self).send_message(self.number, text.encode("utf-8", "replace")):
             self._full = True
         self._owner.kick()
+
+    def send_urgent(self, text: str) -> None:
+        """Queue a message. It does not wait behind data for which the other end has no room, if this stream can continue on
+        another channel. Raises the errors of :meth:`send_nowait`."""
+        self.send_message(text)
 
     async def drained(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until the channel has room. Raises the errors of :meth:`send_nowait`.

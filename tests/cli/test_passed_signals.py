@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 
 import pytest
 
-from tests.e2e.kit import Command, Site
+from tests.e2e.kit import Command, Site, alive
 from tests.real import wait_for
 
 pytestmark = pytest.mark.live
@@ -50,7 +49,7 @@ def test_a_command_that_a_passed_signal_ends_ends_linesync_in_the_same_way(hub: 
 
 def test_two_interrupts_within_two_seconds_end_linesync_and_a_command_that_ignores_them(hub: Site) -> None:
     command = hub.start("hub", "run", "hub", "--", "sh", "-c", "trap '' INT; echo $$; while :; do sleep 0.1; done")
-    pid = _line(command)
+    pid = int(_line(command))
 
     def interrupted() -> bool:
         command.process.send_signal(signal.SIGINT)
@@ -58,4 +57,4 @@ def test_two_interrupts_within_two_seconds_end_linesync_and_a_command_that_ignor
 
     wait_for(interrupted, "the end after repeated signals", every=0.3)
     assert command.wait().code == 130
-    wait_for(lambda: subprocess.run(["ps", "-p", pid], capture_output=True).returncode, "the end of the command")
+    wait_for(lambda: not alive(pid), "the end of the command")

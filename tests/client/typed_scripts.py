@@ -10,9 +10,11 @@ from typing import assert_type
 
 import linesync.client.aio
 import linesync.client.blocking
-from linesync.client.operations import CommandResult
+from linesync.client.detached import KeptOutput
+from linesync.client.results import CommandResult
 from linesync.client.sync import BarrierResult, Held, TopicMessage
 from linesync.model.state.hosts import HostState
+from linesync.model.state.process import ProcessState
 
 
 def blocking(hub: linesync.client.blocking.BlockingClient) -> None:
@@ -23,6 +25,12 @@ def blocking(hub: linesync.client.blocking.BlockingClient) -> None:
     assert_type(hub.receive("x"), list[TopicMessage])
     assert_type(hub.send("x", {"k": "v"}, "k=v"), int)
     assert_type(hub.hosts(timeout=5), list[HostState])
+    process = hub.start_detached("sut", ["make", "all"], end_after=3600)
+    assert_type(process, str)
+    assert_type(hub.wait_process(process, on_output=lambda stream, data: None), CommandResult)
+    assert_type(hub.processes("sut"), list[ProcessState])
+    assert_type(hub.process_log(process, tail=10), KeptOutput)
+    hub.kill_process(process, b"TERM")  # type: ignore[arg-type]
     with hub.locked("x") as held:
         assert_type(held, Held)
     hub.run("sut", "uname -r")  # type: ignore[arg-type]

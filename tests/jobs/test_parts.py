@@ -36,6 +36,13 @@ def test_a_part_that_was_kept_is_found_with_its_size_and_digest(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["state"] and os.listdir(tmp_path / "state/parts") == []
 
 
+def test_a_copy_that_does_not_continue_replaces_the_part(tmp_path: Path) -> None:
+    make(tmp_path, b"old").close()
+    part = make(tmp_path, b"new part")
+    part.close()
+    assert [path.read_bytes() for path in tmp_path.glob(".target.*")] == [b"new part"]
+
+
 def test_a_part_that_another_copy_writes_is_not_used(tmp_path: Path) -> None:
     part = make(tmp_path)
     assert Part.find(str(tmp_path / "target")) is None

@@ -100,6 +100,26 @@ def test_no_byte_is_lost_or_doubled_in_either_direction(
     nothing_is_left(world)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_signal_does_not_wait_behind_stdin_that_the_command_does_not_read(
+    make: Make, started: list[Program], killed: bool
+) -> None:
+    world = settled(make, byte_rate=115200.0)
+    sleeping = world.client("hub").start("b", ["sleep", "999"], stdin=True)
+    world.pass_time(0.5)
+    while not sleeping.full:
+        sleeping.send_nowait(0, bytes(32768))
+    sleeping.end()
+    world.pass_time(60.0)  # the command takes 64 KiB, and the ends keep as much as they may
+    if killed:
+        world.kill_hub(away=0.5)
+    sleeping.send_urgent(protocol.encode(protocol.Kill(signal=2)))
+    ended = world.start(world.client("hub").finish(sleeping))
+    world.settle(ended.done, 30.0 if killed else 1.0)
+    assert ended.result().signal == 2
+    nothing_is_left(world)
+
+
 # -- what a client does after the restart ------------------------------------------------------------------------------
 
 

@@ -59,7 +59,7 @@ def test_a_tree_arrives_and_an_unchanged_one_needs_few_bytes(
     assert {name: entry[3] for name, entry in snapshot(tmp_path / "there").items()} == {
         name: entry[3] for name, entry in snapshot(tree).items()
     }
-    assert seen == sorted(seen) and {total for _, total in seen} == {size}
+    assert seen == sorted(seen) and seen[-1][0] == size and {total for _, total in seen} == {size}
     before = on_line(world, "sut")
     again = world.client().copy([f"{tree}/."], ("sut", str(tmp_path / "there")), recursive=True)
     assert world.run(again) == Copied(0, 0)

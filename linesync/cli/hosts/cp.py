@@ -26,7 +26,6 @@ EXAMPLES = """\
   tar c . | linesync cp - sut:/tmp/all.tar      from stdin; a target - is stdout
   linesync cp --device card.img sut:/dev/mmcblk0    overwrite a card, sync it, and read it back to compare
 """
-_RESUMABLE = 1 << 16  # bytes: from this size, one file continues after an interruption
 _RATE = re.compile(r"([0-9]{1,12})([kM]?)")
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 
@@ -150,9 +149,9 @@ def _resumable(source: tuple[str, str], target: tuple[str, str]) -> bool:
 
     The first copy from a host needs nothing for that, and is faster without it.
     """
-    if not target[0]:
-        from ...jobs.parts import Part
+    from ...jobs.parts import LEAST, Part
 
+    if not target[0]:
         path = target[1]
         if os.path.isdir(path):
             path = os.path.join(path, os.path.basename(source[1]))
@@ -166,7 +165,7 @@ def _resumable(source: tuple[str, str], target: tuple[str, str]) -> bool:
         status = os.stat(source[1])
     except OSError:
         return False
-    return stat.S_ISREG(status.st_mode) and status.st_size >= _RESUMABLE
+    return stat.S_ISREG(status.st_mode) and status.st_size >= LEAST
 
 
 def _place(text: str) -> tuple[str, str]:

@@ -52,7 +52,7 @@ def run_on_terminal(
 
     def resized(columns: int, rows: int) -> None:
         with suppress(LinesyncError):  # the command has just ended
-            job.stream.send_message(protocol.encode(protocol.Resize(columns=columns, rows=rows)))
+            job.stream.send_urgent(protocol.encode(protocol.Resize(columns=columns, rows=rows)))
 
     escapes = Escapes({".": (f"leave {host}; the command there ends", leave)})
     with raw_terminal(), reported_resizes(client.peer, resized):

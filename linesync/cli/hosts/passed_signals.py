@@ -37,12 +37,16 @@ class PassedSignals:
     A signal does not end this process immediately, because the command may handle it. SIGTERM and SIGHUP end this process
     if the command still runs 2 s later. The same signal twice within two seconds also ends it. The host then ends the command.
 
-    :param streams: the channels of the commands.
+    :param streams: returns the channels of the commands.
+    :param numbers: the signals.
     """
 
-    def __init__(self, peer: BlockingPeer, streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, peer: BlockingPeer, streams: Callable[[], Sequence[Stream]], numbers: Sequence[int] = _PASSED
+    ) -> None:
         self._peer = peer
         self._streams = streams
+        self._numbers = numbers
         self._before: dict[int, Any] = {}
         self._last: dict[int, float] = {}
         """For each signal, the monotonic time at which it came last."""
@@ -53,7 +57,7 @@ class PassedSignals:
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._peer.watch(self._reader, self._pass)
-        for number in _PASSED:
+        for number in self._numbers:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
         return self
@@ -83,9 +87,9 @@ class PassedSignals:
 
     def _pass(self) -> None:
         for number in os.read(self._reader, 64):
-            for stream in self._streams:
+            for stream in self._streams():
                 with suppress(LinesyncError):  # this command has ended, or cannot be reached any more
-                    stream.send_message(protocol.encode(protocol.Kill(signal=number)))
+                    stream.send_urgent(protocol.encode(protocol.Kill(signal=number)))
 
     def left(self) -> float | None:
         """The seconds until a signal ends this process, or None.

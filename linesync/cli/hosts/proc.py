@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -14,12 +13,11 @@ from ...numbers import read_whole
 from ...program import read_stdin, write_output
 from ...signals import signal_number
 from ..common import argument_type, bytes_as_json, connection, print_json, print_notice, table, timeout_option
+from .passed_signals import PassedSignals
 from .run import exit_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ...client.blocking import BlockingClient
     from ...client.detached import Attachment
     from ...model.state.process import ProcessState
@@ -185,13 +183,18 @@ def _follow(args: argparse.Namespace, client: BlockingClient) -> int:
     def dropped(size: int) -> None:
         print_notice(_dropped(args.process, size), as_json=args.json)
 
+    def lost(why: str) -> None:
+        host = args.process.partition("/")[0]
+        print_notice(f"waiting for {host}, where {args.process} may continue: {why}", as_json=args.json)
+
     shows = args.action != "wait"
     error: LinesyncError | None = None
     try:
         attachment = client.attach_process(
-            args.process, tail=args.tail, output=shows, stdin=args.stdin, on_dropped=dropped
+            args.process, tail=args.tail, output=shows, stdin=args.stdin, on_dropped=dropped, on_lost=lost
         )
-        with _Passing(client, attachment, enabled=args.action == "attach"):
+        passed = _PASSED if args.action == "attach" else ()
+        with PassedSignals(client.peer, lambda: [attachment.stream], passed):
             if args.stdin:
                 _Feeder(client, attachment)
             result = client.follow_process(attachment, show if shows else None, timeout=args.deadline.left)
@@ -207,44 +210,6 @@ def _follow(args: argparse.Namespace, client: BlockingClient) -> int:
     elif error is not None:
         print(f"linesync: {error.message}", file=sys.stderr)
     return code
-
-
-class _Passing:
-    """Passes signals to a process during a block.
-
-    :param enabled: whether it passes any signals.
-    """
-
-    def __init__(self, client: BlockingClient, attachment: Attachment, *, enabled: bool) -> None:
-        self._peer = client.peer
-        self._attachment = attachment
-        self._before: dict[int, Any] = {}
-        self._reader = self._writer = -1
-        self._enabled = enabled
-
-    def __enter__(self) -> None:
-        if self._enabled:
-            self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            self._peer.watch(self._reader, self._pass)
-            for number in _PASSED:
-                self._before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._enabled:
-            self._peer.watch(self._reader, None)
-            os.close(self._reader)
-            os.close(self._writer)
-
-    def _handle(self, number: int, _: object) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._writer, bytes([number]))
-
-    def _pass(self) -> None:
-        for number in os.read(self._reader, 64):
-            with suppress(LinesyncError):  # the process has ended, or cannot be reached now
-                self._attachment.stream.send_message(protocol.encode(protocol.Kill(signal=number)))
 
 
 class _Feeder:

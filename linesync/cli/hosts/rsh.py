@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     args.cwd, args.clear_env = "" if args.user else "~", False  # another user always begins in the home directory
     with connection(args) as client:
         job = Job(client, host, [*_IN_SHELL, " ".join(args.command_line)], args, inherited())
-        with PassedSignals(client.peer, [job.stream]) as passed:
+        with PassedSignals(client.peer, lambda: [job.stream]) as passed:
             if args.stdin:
                 Feeder(client, [job])
             drive(client, [job], passed.left)

@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
             Job(client, host, argv, args, env, prefixes=prefixes, several=len(hosts) > 1)
             for host, prefixes in zip(hosts, shown, strict=True)
         ]
-        with PassedSignals(client.peer, [job.stream for job in jobs]) as passed:
+        with PassedSignals(client.peer, lambda: [job.stream for job in jobs]) as passed:
             if args.stdin:
                 Feeder(client, jobs)
             drive(client, jobs, passed.left)

@@ -109,7 +109,8 @@ def _stdin(deadline: Deadline) -> bytes:
     while len(data) <= _MESSAGE_MAX:
         if deadline.over:
             raise TimedOut(f"timed out after {deadline.timeout:g} s while reading stdin; the message was not sent")
-        select.select([0], [], [], deadline.left)
+        if not select.select([0], [], [], deadline.left)[0]:
+            continue
         chunk = read_stdin(_MESSAGE_MAX + 1 - len(data))
         if chunk == b"":
             break

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from ...errors import LinesyncFailed, UsageError
-from ...model.groups.services import HEALTHY
+from ...model.groups.declarations import HEALTHY
 from ..common import namespace_option, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...model.groups.declarations_file import ServicesFile
     from ...model.groups.order import Place
-    from ...model.groups.services_file import ServicesFile
 
 HELP = "start the services of a group on all its hosts in order"
 EXAMPLES = """\
@@ -87,7 +87,7 @@ def read_file(path: str) -> ServicesFile:
     :raises LinesyncFailed: the file cannot be read.
     :raises UsageError: the declarations are invalid.
     """
-    from ...model.groups.services_file import read_services
+    from ...model.groups.declarations_file import read_services
 
     try:
         with open(path, encoding="utf-8") as file:

@@ -20,7 +20,7 @@ from ..common import bytes_as_json, print_json
 if TYPE_CHECKING:
     from ...client.aio import Client
     from ...client.phases.runner import Phases
-    from ...model.groups.services_file import ServicesFile
+    from ...model.groups.declarations_file import ServicesFile
 
 __all__ = ["run_services"]
 

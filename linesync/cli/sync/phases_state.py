@@ -124,6 +124,8 @@ def draw(state: GroupState) -> None:
         print(sentence)
     for gone, cause in state.missing.items():
         print(f"{gone} left: {cause}")
+    if state.joining:
+        print(f"waiting for the next view: {', '.join(state.joining)}")
     names = _names(state)
     rows = [(member.name, *_cells(member, list(names))) for member in state.members]
     if rows:

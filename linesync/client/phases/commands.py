@@ -9,7 +9,7 @@ from contextlib import suppress
 from ... import protocol
 from ...errors import BrokenError, EndOfStream, LinesyncError, LinesyncFailed
 from ...jobs.process import Output, Runner
-from ...model.groups.services_file import ServicesFile
+from ...model.groups.declarations_file import ServicesFile
 from ...runtime.streams import MESSAGE
 from ..aio import Client
 from ..operations import CommandResult, Running, command_line

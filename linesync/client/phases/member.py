@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import LinesyncError
 from ...frozen_record import Record
+from ...model.groups.declarations import HEALTHY, Declaration
 from ...model.groups.order import Place, needing
-from ...model.groups.services import HEALTHY, Declaration
 from ..group_events import Message, Step, View
 from .service import Round, Service
 from .steps import StepFailed, run_step, watch_health
@@ -69,7 +69,10 @@ class Member:
         self._places = places
         self._services = services
         self._say = say
-        self._steps: deque[Step | _Stop] = deque()  # bound: the hub sends the steps of one service at a time
+        self._steps: deque[tuple[Step | _Stop, Round]] = (
+            deque()
+        )  # bound: the hub sends the steps of one service at a time
+        """The steps that wait, each with its round, because a later view may arrive before the step begins."""
         self._more = asyncio.Event()
         """Set when a step waits."""
         self._idle = asyncio.Event()
@@ -139,13 +142,13 @@ class Member:
     # -- one step after the other -------------------------------------------------------------------------------------
 
     def _put(self, step: Step | _Stop) -> None:
-        self._steps.append(step)
+        self._steps.append((step, self._round))
         self._idle.clear()
         self._more.set()
 
     def _cut(self) -> None:
         """Cancel a running ``init`` or ``process`` step, and drop the waiting ``init`` and ``process`` steps."""
-        self._steps = deque(step for step in self._steps if step.kind not in _CUT)
+        self._steps = deque((step, round_) for step, round_ in self._steps if step.kind not in _CUT)
         if self._running is not None and self._running[0] in _CUT:
             self._running[1].cancel()
 
@@ -156,8 +159,8 @@ class Member:
                 self._idle.set()
                 self._more.clear()
                 await self._more.wait()
-            step = self._steps.popleft()
-            work = self._stop_dependent(step) if isinstance(step, _Stop) else self._run(step)
+            step, round_ = self._steps.popleft()
+            work = self._stop_dependent(step) if isinstance(step, _Stop) else self._run(step, round_)
             task = asyncio.create_task(work)
             self._running = (step.kind, task)
             try:
@@ -170,9 +173,9 @@ class Member:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     self._say(f"a step could not be reported: {error}")
 
-    async def _run(self, step: Step) -> None:
-        """Run a step and report its end."""
-        place, round_ = self._places[step.service], self._round
+    async def _run(self, step: Step, round_: Round) -> None:
+        """Run a step of a round and report its end."""
+        place = self._places[step.service]
         service, kind = self._services[place.declaration.name], step.kind
         if kind == "abort" and place.id not in self._begun:
             return  # the first step of this service was dropped before it began
@@ -197,7 +200,7 @@ class Member:
             self._say(f"{place.name}: {kind} {result}{': ' if text else ''}{text}")
         self._note(kind, place, result, round_)
         # The report of a step includes the steps before it.
-        later = any(isinstance(other, Step) and other.kind != "abort" for other in self._steps)
+        later = any(isinstance(other, Step) and other.kind != "abort" for other, _ in self._steps)
         if kind != "abort" and not (later and result == "done"):
             await self._group.done(step, result, text)
 

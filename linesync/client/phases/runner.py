@@ -124,7 +124,7 @@ class Phases:
                         async with asyncio.timeout(_LEAVE):
                             await group.leave()
             except LinesyncError as error:
-                if tries == 1 or _final(error):
+                if tries == 1 or _final(error, joined=not tries):
                     raise
                 lost = "this member could not join" if tries else "the membership was lost"
                 self._say(f"{lost}: {error.message}; joining again")
@@ -176,10 +176,16 @@ class Phases:
         await member.ended(name, why)
 
 
-def _final(error: LinesyncError) -> bool:
-    """Whether an error ends the membership permanently: the group has excluded this member, or does not accept it again."""
+def _final(error: LinesyncError, *, joined: bool) -> bool:
+    """Whether an error ends the membership permanently: the group has excluded this member, or does not accept it again.
+
+    :param joined: whether this was a member before. The hub may then still have the earlier membership, until it notices that the
+        connection is lost.
+    """
     if isinstance(error, Aborted):
         return str(error.details.get("cause", "")).startswith("excluded")
+    if joined and isinstance(error, Mismatch) and "member" in error.details:
+        return False
     return isinstance(error, UsageError | Mismatch | NotAllowed)
 
 

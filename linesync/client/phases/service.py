@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ...frozen_record import Record
-from ...model.groups.services import CHECK_TIMEOUT, INTERVAL, STARTED, STEPS, TIMEOUT, Declaration
+from ...model.groups.declarations import CHECK_TIMEOUT, INTERVAL, STARTED, STEPS, TIMEOUT, Declaration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Service:
         of names means the state ``started``.
     :param timeout: seconds for each step; ``timeouts`` overrides it for some steps.
 
-    :class:`~linesync.model.groups.services.Declaration` describes the other parameters.
+    :class:`~linesync.model.groups.declarations.Declaration` describes the other parameters.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from ...errors import LinesyncError
+from ...model.groups.declarations import HEALTHY
 from ...model.groups.order import Place
-from ...model.groups.services import HEALTHY
 from .service import AGAIN, Round, Service, Step
 
 __all__ = ["CHECKS_FAILED", "StepFailed", "run_step", "watch_health"]

@@ -58,6 +58,11 @@ class OutputWriter:
             self._add(_HEAD.pack(stream, len(piece)) + piece)
             self.position += len(piece)
 
+    def make_room(self) -> None:
+        """Drop the oldest segment, because the disk is full."""
+        if self._sizes:
+            self._drop(next(iter(self._sizes)))
+
     def _add(self, piece: bytes) -> None:
         if self._descriptor >= 0 and self._sizes[self._begin] + len(piece) > self._each:
             self._close()
@@ -67,7 +72,7 @@ class OutputWriter:
             self._close()
             if not self._sizes:
                 return  # the disk is full; the data is dropped
-            self._drop(next(iter(self._sizes)))
+            self.make_room()
 
     def _written(self, piece: bytes) -> bool:
         """Append a piece completely, or change nothing."""

@@ -15,6 +15,7 @@ This module imports only small modules of the standard library, because the supe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -113,8 +114,14 @@ class Known(Record):
 
 
 def numbers(folder: str) -> list[int]:
-    """The numbers that have a directory, in order."""
+    """The numbers that have a directory, in order.
+
+    :raises PermissionError: another user could have written the records.
+    """
     try:
+        found = os.stat(folder)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "other users can write to it")
         names = os.listdir(folder)
     except FileNotFoundError:
         return []

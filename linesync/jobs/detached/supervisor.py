@@ -25,10 +25,12 @@ import gc
 import marshal
 import os
 import select
+import signal
 import socket
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 
 from ..handover import MARK, PACKET, PATIENCE, begin_of, boottime, mark_of
 from ..login import StartError
@@ -49,6 +51,7 @@ _QUIET = 0.5  # seconds that a grandchild may keep the output open without outpu
 _CHECK = 0.02  # seconds between checks of the processes that are being ended, at first
 _CHECK_MOST = 1.0  # the longest such time
 _GONE = 15.0  # seconds after the end of the command after which its exit status is written, even if a process is left
+_STORE_AGAIN = 1.0  # seconds between attempts to write the end of the process while the disk is full
 _CLOCK = 1.0  # the longest time between two readings of the clock, if the command has a time limit
 _CONNECTIONS = 256  # the maximum number of connections
 _INPUT = 1 << 16  # the number of bytes for stdin that wait, from which no further message of the sender is read
@@ -147,8 +150,12 @@ def _supervise(
             mark=mark,
             limit=limit,
         )
-        write(path, "record", started)
-    else:
+        try:
+            write(path, "record", started)
+        except OSError as error:  # the disk is full; a process without a record would have no owner
+            process.kill()
+            letter, errno = b"r", error.errno or 0
+    if letter != b"p":
         remove(folder, number)
     _report(letter, errno)
     os.chdir("/")
@@ -322,11 +329,30 @@ class _Process:
     def _write_end(self) -> None:
         if not self._written:
             self._written = True
-            write(self._path, "end", Ended(status=self._status, cause=self._cause, ended=time.time()))
-            os.unlink(os.path.join(self._path, SOCKET))
+            self._store(Ended(status=self._status, cause=self._cause, ended=time.time()))
+            with suppress(OSError):
+                os.unlink(os.path.join(self._path, SOCKET))
             for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
+
+    def _store(self, end: Ended) -> None:
+        """Write the record of the end. While the disk is full, drop output, and try again."""
+        while True:
+            try:
+                write(self._path, "end", end)
+                return
+            except FileNotFoundError:  # the directory was removed
+                return
+            except OSError:
+                self._output.make_room()
+                time.sleep(_STORE_AGAIN)
+
+    def kill(self) -> None:
+        """Kill all processes of the command."""
+        for pid in below(os.getpid()):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
     # -- output and input ---------------------------------------------------------------------------------------------
 
@@ -380,6 +406,7 @@ class _Process:
             return
         connection.setblocking(False)
         self._connections[connection.fileno()] = connection
+        self._notify()  # output may have come between the agent's last read of the files and this moment
 
     def _handle(self, connection: socket.socket) -> bool:
         """Handle a message of an agent. Return False if its connection is closed."""

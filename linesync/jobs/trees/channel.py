@@ -16,10 +16,12 @@ from ...runtime.identity import state_folder
 from ...runtime.streams import MESSAGE, Item, Stream
 from ...store.contents import Contents
 from ...wire.channels.credit import RECORD_COST
-from .acting import as_user, home_of
+from ..acting import as_user, home_of
+from ..paths import access_error
+from .answers import Answers
 from .facts import Options
 from .receiver import Receiver
-from .sender import Answers, Sender
+from .sender import Sender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ async def send_files(
         while answers.done is None and (item := stream.receive_nowait()) is not None:
             _take(item, answers.feed)
         if progress is not None and sender.files:
-            progress(answers.got, sender.total)
+            progress(answers.got if answers.done is None else sender.total, sender.total)
 
     try:
         out = await desk.do(sender.first_round)
@@ -259,7 +261,7 @@ class _Relay:
         while self.answers.done is None and (item := self._target.receive_nowait()) is not None:
             self._pass_back(item)
         if self._progress is not None and self._total:
-            self._progress(self.answers.got, self._total)
+            self._progress(self.answers.got if self.answers.done is None else self._total, self._total)
 
     async def data(self, rate: Rate) -> None:
         """Pass the data until the receiver is done."""
@@ -298,10 +300,12 @@ def open_receiver(path: bytes, names: Sequence[str], where: str, options: Option
     """The receiver of a copy on this machine. It may block.
 
     :raises LinesyncError: the sources cannot be copied to this target.
-    :raises OSError: the system refuses.
     """
     contents = Contents(os.path.join(state_folder(), "contents"))
-    return Receiver(path, [os.fsencode(name) for name in names], where, options, into=into, contents=contents)
+    try:
+        return Receiver(path, [os.fsencode(name) for name in names], where, options, into=into, contents=contents)
+    except OSError as error:
+        raise access_error("write", where + os.fsdecode(path), error) from None
 
 
 def _expanded(path: str, home: str) -> bytes:

@@ -11,6 +11,7 @@ from ..paths import sha256
 from ..targets import NewFile
 from .facts import READ_FLAGS, Options
 from .placing import Node, Owners
+from .syncing import Disks
 
 __all__ = ["Incoming"]
 
@@ -151,19 +152,29 @@ class Incoming:
             os.close(source)
         return self.digest.startswith(node.entry.digest)
 
-    def commit(self) -> None:
-        """Put the file at its path. Its bytes were checked.
+    def prepare(self, disks: Disks) -> None:
+        """Write all bytes, so that only the name is missing.
 
+        :param disks: gets the file system of the file.
         :raises LinesyncFailed: the file cannot be written.
         :raises OSError: the system refuses.
         """
+        disks.add(self._folder)
         if self._memory is not None:
             memory, self._memory = bytes(self._memory), None
             self._target = self._new_file()
             self._target.write(memory)
+
+    def commit(self, *, synced: bool = False) -> None:
+        """Put the file at its path. Its bytes were checked.
+
+        :param synced: the bytes were written to the disk, and the caller syncs the folder later.
+        :raises LinesyncFailed: the file cannot be written.
+        :raises OSError: the system refuses.
+        """
         if self._target is not None:
             self._hash = self._target.hashed
-            self._target.commit(self._hash.hexdigest())
+            self._target.commit(self._hash.hexdigest(), synced=synced)
             self._target = None
         self.close()
 

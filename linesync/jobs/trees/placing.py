@@ -35,18 +35,18 @@ class Node:
 
     :ivar follows: whether a symbolic link at its path is followed; only without -r.
     :ivar is_new: whether this copy has made the folder.
-    :ivar is_open: whether the sender sends the entries of the folder.
+    :ivar has_arrived: whether the folder is here. At the end of the copy, it gets its attributes.
     :ivar failed: whether it could not be read or written.
     """
 
-    __slots__ = ("entry", "failed", "follows", "is_new", "is_open", "name", "number", "parent", "part", "part_hash")
+    __slots__ = ("entry", "failed", "follows", "has_arrived", "is_new", "name", "number", "parent", "part", "part_hash")
 
     def __init__(self, number: int, parent: Node, name: bytes, entry: Entry) -> None:
         self.number = number
         self.parent = parent
         self.name = name
         self.entry = entry
-        self.follows = self.is_new = self.is_open = self.failed = False
+        self.follows = self.is_new = self.has_arrived = self.failed = False
         self.part: Part | None = None
         self.part_hash: _Hash | None = None
 
@@ -287,7 +287,8 @@ def _rename(temporary: bytes, name: bytes, folder: int, before: object = None) -
 
 def set_attributes(node: Node, folder: int, owners: Owners) -> None:
     """Give a file that has the right contents the attributes of its source."""
-    descriptor = os.open(node.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if node.follows else os.O_NOFOLLOW)
+    descriptor = os.open(node.name, flags, dir_fd=folder)
     try:
         owners.apply(node, descriptor)
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from ... import limits
 from ...errors import LinesyncError, LinesyncFailed
@@ -21,6 +22,7 @@ from ..paths import access_error, sha256
 from .facts import Options, Stopped, Tree, read_tree
 from .incoming import Incoming
 from .placing import Folders, Node, Owners, find, make_folder, make_link, make_twin, set_attributes
+from .syncing import Disks
 
 __all__ = ["Receiver"]
 
@@ -58,6 +60,7 @@ class Receiver:
         )
         self._contents = contents
         self._owners = Owners()
+        self._disks = Disks()
         self._nodes: list[Node] = [self._folders.root(self._places.folder)]  # bound: limits.COPY_ENTRIES
         self._verdicts: list[str] = []  # bound: limits.COPY_ENTRIES
         self._first = True
@@ -156,7 +159,7 @@ class Receiver:
         if entry.kind == FOLDER:
             if verdict == verdicts.ALL:
                 make_folder(node, folder)
-            node.is_open = verdict != verdicts.SAME
+            node.has_arrived = True
             return verdicts.SAME if verdict == verdicts.ALL and node.parent.is_new else verdict
         if entry.kind == LINK and verdict == verdicts.ALL:
             make_link(node, folder, self._options, self._owners)
@@ -179,7 +182,7 @@ class Receiver:
 
     def _keep(self, node: Node, folder: int) -> None:
         """The file has the same contents already; with -p, it gets the attributes of the source."""
-        if self._options.preserve and not node.follows:
+        if self._options.preserve:
             set_attributes(node, folder, self._owners)
 
     def _copy_known(self, node: Node, folder: int) -> bool:
@@ -267,31 +270,41 @@ class Receiver:
         total = sha256()
         total.update(b"".join([file.digest for file in self._unchecked]))
         intact = total.digest() == digest
-        placed = []
-        for file in self._unchecked:
-            if file.node.failed:
-                continue
-            shown = self._shown(file.node)
-            try:
-                if not intact:
-                    file.discard()
-                    raise LinesyncFailed(
-                        f"{shown} arrived damaged (its SHA-256 differs from that of the source); it was not written, copy it"
-                        " again"
-                    )
-                file.commit()
-            except OSError as error:
-                file.discard()
-                self._fail(file.node, access_error("write", shown, error))
-            except LinesyncError as error:
-                file.discard()
-                self._fail(file.node, error)
-            else:
-                self.files += 1
-                placed.append((file.digest, file.size, os.path.abspath(file.node.path)))
+        ready = [file for file in self._unchecked if self._attempt_file(file, partial(self._prepare, file, intact))]
         self._unchecked.clear()
+        together = len(ready) > Disks.FEW
+        if together:
+            self._sync(ready)
+        placed = [file for file in ready if self._attempt_file(file, partial(file.commit, synced=together))]
+        self.files += len(placed)
         if self._contents is not None:
-            self._contents.add(placed)
+            self._contents.add([(file.digest, file.size, os.path.abspath(file.node.path)) for file in placed])
+
+    def _sync(self, files: list[Incoming]) -> None:
+        """Write files to the disks. If a disk fails, none of them gets its name."""
+        try:
+            self._disks.sync()
+        except OSError as error:
+            for file in files:
+                file.discard()
+                self._fail(file.node, access_error("write", self._shown(file.node), error))
+
+    def _prepare(self, file: Incoming, intact: bool) -> None:
+        if not intact:
+            raise LinesyncFailed(
+                f"{self._shown(file.node)} arrived damaged (its SHA-256 differs from that of the source); it was not written,"
+                " copy it again"
+            )
+        file.prepare(self._disks)
+
+    def _attempt_file(self, file: Incoming, work: Callable[[], None]) -> bool:
+        """Do one step for a file that has not failed. Returns whether it succeeded."""
+        if file.node.failed:
+            return False
+        self._attempt(file.node, lambda node: work())
+        if file.node.failed:
+            file.discard()
+        return not file.node.failed
 
     def _take_failure(self, fields: Fields) -> None:
         """The sender cannot read an entry."""
@@ -313,8 +326,9 @@ class Receiver:
             if node.kind == HARD_LINK and not node.failed:
                 self._attempt(node, lambda node: make_twin(node, self._folders, self._nodes, self._where))
         for node in reversed(self._nodes[1:]):
-            if node.kind == FOLDER and node.is_open and not node.failed and (node.is_new or self._options.preserve):
+            if node.kind == FOLDER and node.has_arrived and not node.failed and (node.is_new or self._options.preserve):
                 self._attempt(node, lambda node: self._folders.finish(node, self._options, self._owners))
+        self._disks.sync()
         self._out += record(tree_records.DONE, self.files, self.received)
         self.done = True
 
@@ -350,6 +364,7 @@ class Receiver:
             file.close()
         self._unchecked.clear()
         self._folders.close()
+        self._disks.close()
         for node in self._nodes:
             if node.part is not None:
                 node.part.close()

@@ -84,7 +84,12 @@ class Group:
     @property
     def active(self) -> list[Member]:
         """The members of the view that get events, the oldest first."""
-        return [member for member in self.members.values() if not member.passive and not member.joining]
+        return [member for member in self.in_view if not member.passive]
+
+    @property
+    def in_view(self) -> list[Member]:
+        """The members of the view, the oldest first."""
+        return [member for member in self.members.values() if not member.joining]
 
     @property
     def _joining(self) -> list[Member]:
@@ -380,6 +385,7 @@ class Group:
             short=self.short,
             missing=dict(self.missing),
             members=tuple(self._member_states(now)),
+            joining=tuple([member.name for member in self._joining]),
             round=self.round.status(now),
             rounds=self.round.past_states(now),
             dropped=self.messages.dropped,
@@ -390,9 +396,9 @@ class Group:
     def _member_states(self, now: float) -> list[GroupMemberState]:
         """The states of the members. A reply has a limited size, so of very many services only some are shown."""
         slow = set(self.messages.slowest())
-        all_shown = sum(len(member.services) for member in self.members.values()) <= SERVICES_SHOWN
+        all_shown = sum(len(member.services) for member in self.in_view) <= SERVICES_SHOWN
         room, states = SERVICES_SHOWN, []
-        for member in self.members.values():
+        for member in self.in_view:
             services = self.round.service_states(member, now)
             if not all_shown:
                 services = tuple([one for one in services if one.state not in UNEVENTFUL])[:room]
@@ -402,7 +408,7 @@ class Group:
                     name=member.name,
                     client=member.client.number,
                     since=now - member.since,
-                    behind=0 if member.passive or member.joining else self.log.last - member.sent,
+                    behind=0 if member.passive else self.log.last - member.sent,
                     slow=member in slow,
                     services=services,
                 )

@@ -347,9 +347,9 @@ class Groups:
         return self._members.has(client)
 
     def member_names(self, key: _Key) -> tuple[str, ...]:
-        """The members of a group, the oldest first."""
+        """The members of the view of a group, the oldest first."""
         group = self._groups.get(key)
-        return tuple(group.by_name) if group is not None else ()
+        return tuple([member.name for member in group.in_view]) if group is not None else ()
 
     def _remove(self, leaving: list[tuple[Group, Member, str]], now: float) -> list[Outcome]:
         """Remove members, each with a cause; those of one group leave in one view."""

@@ -84,7 +84,7 @@ class Log:
         entry = self._entries.get(number)
         if entry is None:
             return None
-        return KeptEntry(entry.kind, entry.service, entry.sender, entry.data, entry.only)
+        return KeptEntry(kind=entry.kind, service=entry.service, sender=entry.sender, data=entry.data, only=entry.only)
 
     def drop_steps(self) -> None:
         """Remove all steps, because their round has ended."""

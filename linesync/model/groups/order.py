@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import UsageError
 from ...frozen_record import Record
-from .services import COMPLETED, HEALTHY, STARTED, Declaration, check_declaration
+from .declarations import COMPLETED, HEALTHY, STARTED, Declaration, check_declaration
 
 __all__ = ["Place", "in_order", "needing", "places"]
 

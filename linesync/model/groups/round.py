@@ -393,7 +393,16 @@ class Round:
             state = steps.get(service) or self._service_state(member, service, places)
             seconds = now - member.began if service in steps else None
             why = self.why if state == FAILED else member.ended.get(service, "")
-            states.append(GroupServiceState(service, announced.name, announced.version, state, seconds, why))
+            states.append(
+                GroupServiceState(
+                    id=service,
+                    name=announced.name,
+                    version=announced.version,
+                    state=state,
+                    seconds=seconds,
+                    why=why,
+                )
+            )
         return tuple(states)
 
     def _service_state(self, member: Member, service: int, places: Mapping[int, int]) -> str:
@@ -402,7 +411,7 @@ class Round:
         if service not in places:
             return "active" if service in member.active else "waiting"
         place = places[service]
-        if self.state in (NONE, INIT) or member.joining:
+        if self.state in (NONE, INIT):
             return "waiting"
         if self.state == FAILED:
             return "failed" if self.failed == (member.name, service) else "aborted"

@@ -81,6 +81,7 @@ class Membership:
 
     :param lease: seconds without a valid frame after which a host is lost.
     :param journal: gets the changes; by default a journal that is off.
+    :ivar version: grows when a host comes, goes, or publishes other values.
     """
 
     def __init__(self, *, lease: float = LEASE, journal: Journal | None = None) -> None:
@@ -90,6 +91,7 @@ class Membership:
         self._hosts: dict[str, _Host] = {}
         self._leases: Timers[str] = Timers()
         self._asked: dict[str, None] = {}
+        self.version = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -127,6 +129,7 @@ class Membership:
         old = self._hosts.get(name)
         if old is not None and old.session == session and not old.ended:
             old.capabilities, old.published = capability_names, values
+            self.version += 1
             self._journal.mark("host", name)
             return self.line_back(name, session, line, now)
         if old is not None:
@@ -140,6 +143,7 @@ class Membership:
         host = _Host(name, session, boot, line, now, now, now + self._lease, capability_names, values, system=system)
         host.number = old.number if old is not None else self._journal.number()
         self._hosts[name] = host
+        self.version += 1
         self._journal.mark("host", name, new=old is None)
         self._leases.set(name, host.lease_end)
         return [*events, HostUp(host=name, session=session, resumed=False, again=again)]
@@ -155,6 +159,7 @@ class Membership:
         if host.lost is None:
             return []
         host.lost = None
+        self.version += 1
         host.why = ""
         host.since = now
         self._leases.set(name, host.lease_end)
@@ -258,6 +263,20 @@ class Membership:
         host = self._hosts.get(name)
         return host.published if host is not None else {}
 
+    def capabilities(self, name: str) -> tuple[str, ...]:
+        """The capabilities of a host; empty for a host that was never seen."""
+        host = self._hosts.get(name)
+        return host.capabilities if host is not None else ()
+
+    def system(self, name: str) -> str:
+        """The boot id of the system of a host; empty if it is not known."""
+        host = self._hosts.get(name)
+        return host.system if host is not None else ""
+
+    def names(self) -> list[str]:
+        """The hosts in the table, including lost hosts."""
+        return list(self._hosts)
+
     def all_published(self) -> list[tuple[str, Mapping[str, str]]]:
         """The published values of each host in the table, including lost hosts."""
         return [(host.name, host.published) for host in self._hosts.values()]
@@ -333,6 +352,7 @@ class Membership:
             host.number, host.system = self._journal.numbered(kept.number), kept.system
             host.going_down = kept.going_down
             self._hosts[name] = host
+            self.version += 1
             self._renew(host, rows.now)
 
         rows.each("host", KeptHost, restore_row, by_number)
@@ -378,6 +398,7 @@ class Membership:
 
     def _lose(self, host: _Host, cause: Cause, why: str, now: float) -> list[HostEvent]:
         host.lost = cause
+        self.version += 1
         host.why = why
         host.since = now
         self._leases.cancel(host.name)

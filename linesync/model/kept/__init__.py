@@ -4,6 +4,8 @@
 ``values``      clients, outcomes and errors, which are parts of other records
 ``waits``       arrivals and results
 ``objects``     hosts, namespaces, and the named objects of the services
+``groups``      groups, their members and their logs
+``testbus``     the objects of the test bus
 ``rows``        all kinds of rows, and the reader of the rows
 =============== ==================================================================
 

@@ -38,6 +38,7 @@ from .objects import (
     KeptTime,
     KeptTopic,
 )
+from .testbus import KeptEnding, KeptObject, KeptPlaced, KeptStart, KeptVariable
 from .values import Clients
 from .waits import KeptResult, KeptWait
 
@@ -75,6 +76,11 @@ KINDS: dict[str, type[State]] = {
     "group member": KeptGroupMember,
     "group entry": KeptEntry,
     "group ended": KeptEndedMember,
+    "test object": KeptObject,
+    "test variable": KeptVariable,
+    "test start": KeptStart,
+    "test ending": KeptEnding,
+    "test placed": KeptPlaced,
 }
 """The record of each kind of row."""
 

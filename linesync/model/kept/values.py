@@ -6,7 +6,20 @@ import json
 from typing import TypeAlias
 
 from ...errors import LinesyncError, error_for
-from ..decisions import Batch, Exchanged, Level, Message, Messages, Names, Posted, Released, Token, Value
+from ..decisions import (
+    Batch,
+    Ended,
+    Exchanged,
+    Level,
+    Message,
+    Messages,
+    Names,
+    Objects,
+    Posted,
+    Released,
+    Token,
+    Value,
+)
 from ..participants import Client
 from ..state.principal import Principal
 from ..state.record import State
@@ -115,9 +128,47 @@ class KeptMessages(State):
     """in the order of their numbers"""
 
 
+class KeptObjects(State):
+    """Objects of the test bus were created or deleted."""
+
+    handles: tuple[str, ...]
+    """the handles of the created objects"""
+    hosts: tuple[str, ...]
+    """for a claim, the host of each handle"""
+
+
+class KeptEnded(State):
+    """A process of the test bus has ended."""
+
+    process: str
+    """its handle"""
+    state: str
+    """how it ended"""
+    status: int | None
+    """its exit status"""
+    signal: int | None
+    """the number of the signal that ended it"""
+    core: bool
+    """whether it left a core dump"""
+    output: int
+    """the number of bytes of its output"""
+    why: str
+    """the reason why it could not start, or was lost"""
+
+
 # Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
 # its class. The reader of records does not know this alias, so KeptWait and KeptResult repeat the list.
-KeptValue: TypeAlias = KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages
+KeptValue: TypeAlias = (
+    KeptReleased
+    | KeptToken
+    | KeptLevel
+    | KeptExchanged
+    | KeptNames
+    | KeptPosted
+    | KeptMessages
+    | KeptObjects
+    | KeptEnded
+)
 
 
 def kept_value(value: Value) -> KeptValue:
@@ -138,6 +189,12 @@ def kept_value(value: Value) -> KeptValue:
         case Messages():
             return KeptMessages(
                 tuple([KeptMessage(message.number, message.sender, message.items) for message in value.messages])
+            )
+        case Objects():
+            return KeptObjects(value.handles, value.hosts)
+        case Ended():
+            return KeptEnded(
+                value.process, value.state, value.status, value.signal, value.core, value.output, value.why
             )
         case Batch():
             raise AssertionError("a batch of events is not kept")
@@ -170,6 +227,10 @@ def value_of(kept: KeptValue) -> Value:
                     [Message(number=entry.number, sender=entry.sender, items=entry.items) for entry in kept.messages]
                 )
             )
+        case KeptObjects():
+            return Objects(handles=kept.handles, hosts=kept.hosts)
+        case KeptEnded():
+            return Ended(**kept.as_dict())
 
 
 class Clients:

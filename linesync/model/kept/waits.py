@@ -6,12 +6,15 @@ from typing import TypeAlias
 
 from ..state.principal import Principal
 from ..state.record import State
+from ..state.testbus import Want
 from .values import (
+    KeptEnded,
     KeptError,
     KeptExchanged,
     KeptLevel,
     KeptMessages,
     KeptNames,
+    KeptObjects,
     KeptPosted,
     KeptReleased,
     KeptToken,
@@ -20,11 +23,14 @@ from .values import (
 __all__ = [
     "At",
     "AtBarrier",
+    "AtClaim",
+    "AtDeletion",
     "AtEvents",
     "AtExchange",
     "AtGathering",
     "AtGroup",
     "AtLock",
+    "AtProcess",
     "AtSemaphore",
     "AtTopic",
     "KeptResult",
@@ -126,9 +132,46 @@ class AtGroup(State):
     """the number of members waited for"""
 
 
+class AtClaim(State):
+    """A request for hosts: it waits, or its client has not confirmed the hosts."""
+
+    test: int
+    """the number of the test"""
+    wants: tuple[Want, ...]
+    """the hosts that it asks for"""
+    claims: tuple[int, ...]
+    """the numbers of the claims that it was granted; empty while it waits"""
+
+
+class AtProcess(State):
+    """A wait for the end of a process."""
+
+    process: int
+    """the number of the process"""
+
+
+class AtDeletion(State):
+    """A deletion that waits for the ends of deleted processes."""
+
+    ending: tuple[int, ...]
+    """the numbers of the processes that have not ended"""
+
+
 # Each of these classes has a required field that the other classes do not have. The fields of a JSON object therefore identify
 # its class. The reader of records does not know this alias, so KeptWait repeats the list.
-At: TypeAlias = AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
+At: TypeAlias = (
+    AtBarrier
+    | AtSemaphore
+    | AtLock
+    | AtExchange
+    | AtEvents
+    | AtTopic
+    | AtGathering
+    | AtGroup
+    | AtClaim
+    | AtProcess
+    | AtDeletion
+)
 
 
 class KeptWait(State):
@@ -152,11 +195,23 @@ class KeptWait(State):
     """the arrival id of the hold on whose behalf it waits; empty if there is none"""
     order: int
     """a number that grows each time an arrival gets a client, or a hold begins to lapse"""
-    granted: KeptToken | KeptLevel | None
+    granted: KeptToken | KeptLevel | KeptObjects | None
     """the value of its grant; ``null`` while it waits"""
     held: str | None
     """the holder of the grant: ``BY_CLIENT`` or ``BY_HOST``; ``null`` if the grant is not confirmed"""
-    at: AtBarrier | AtSemaphore | AtLock | AtExchange | AtEvents | AtTopic | AtGathering | AtGroup
+    at: (
+        AtBarrier
+        | AtSemaphore
+        | AtLock
+        | AtExchange
+        | AtEvents
+        | AtTopic
+        | AtGathering
+        | AtGroup
+        | AtClaim
+        | AtProcess
+        | AtDeletion
+    )
     """the object at which it waits, and the fields for this kind of object"""
     lapses: float | None = None
     """the time at which the hub takes the hold back because its host is lost; ``null`` if the host is not lost"""
@@ -171,9 +226,20 @@ class KeptResult(State):
     """the number of the connection of its client, on its host"""
     until: float
     """the time at which it is forgotten"""
-    value: KeptReleased | KeptToken | KeptLevel | KeptExchanged | KeptNames | KeptPosted | KeptMessages | None
+    value: (
+        KeptReleased
+        | KeptToken
+        | KeptLevel
+        | KeptExchanged
+        | KeptNames
+        | KeptPosted
+        | KeptMessages
+        | KeptObjects
+        | KeptEnded
+        | None
+    )
     """the result; ``null`` for a failure"""
     error: KeptError | None
     """the failure; ``null`` for a success"""
-    taken: AtSemaphore | None = None
-    """the units that it has taken, which return if its client gives it up; ``null`` if there are none"""
+    taken: AtSemaphore | AtClaim | None = None
+    """the units or hosts that it has taken, which return if its client gives it up; ``null`` if there are none"""

@@ -8,7 +8,7 @@ from .record import State
 __all__ = ["KINDS", "LOST", "Change"]
 
 LOST = "changes lost"
-_OBJECTS = ("barrier", "exchange", "lock", "semaphore", "event", "message", "group")
+_OBJECTS = ("barrier", "exchange", "lock", "semaphore", "event", "message", "group", "claim", "process", "deletion")
 KINDS: dict[tuple[str, ...], str] = {
     ("host up",): "a host registered, or was heard again after it was lost",
     ("host lost",): "the lease of a host ran out",
@@ -41,6 +41,11 @@ KINDS: dict[tuple[str, ...], str] = {
         "namespace begun",
         "namespace ended",
     ): "`who` began or ended the namespace, or the owner of the namespace on `who` has ended; `name` is empty",
+    ("test created", "test deleted"): "the test `name` (a handle) began, or ended; `why` is the cause",
+    ("host claimed", "host released"): "the test `name` (a handle) got the host `who`, or no longer has it",
+    (
+        "process ended",
+    ): "the process `name` (a handle) on the host `who` has ended; `value` is its exit status, and `why` its state",
     ("reset",): "`who` reset the name, or all names of the namespace if `name` is empty",
     (LOST,): "this follower did not read in time and lost `value` changes; `number` is the number of the last lost "
     "change",

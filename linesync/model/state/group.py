@@ -189,6 +189,8 @@ class GroupState(State):
     members: tuple[GroupMemberState, ...]
     """the [members](#members-of-a-group), the oldest first: objects with ``name``, ``client``, ``since``, ``behind``, ``slow``
     and ``services``"""
+    joining: tuple[str, ...]
+    """the new members that are in no view yet"""
     round: RoundState
     """the [present round](#present-round-of-a-group)"""
     rounds: tuple[GroupRoundState, ...]

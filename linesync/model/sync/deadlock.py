@@ -288,6 +288,12 @@ class _View(Acting):
             return self.waits_of(wait.client.host)
         return self._open.get(wait.client) or self._inner.get((wait.client.host, wait.arrival), [])
 
+    def client(self, client: Client) -> bool:
+        return client not in self._open or self._acts(client)
+
+    def client_waits(self, client: Client) -> list[Wait]:
+        return self._open.get(client, [])
+
     def member(self, name: str, at: Place | None = None) -> bool:
         host = host_of(name)
         if host not in self._members:

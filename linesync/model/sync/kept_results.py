@@ -16,7 +16,7 @@ from ..decisions import ArrivalId, Exchanged, Failed, Granted, Outcome
 from ..journal import Journal
 from ..kept.rows import Rows, by_number
 from ..kept.values import KeptError, kept_value, value_of
-from ..kept.waits import AtSemaphore, KeptResult
+from ..kept.waits import AtClaim, AtSemaphore, KeptResult
 from ..participants import Client
 
 __all__ = ["Results"]
@@ -40,16 +40,16 @@ class Results:
         self.unneeded: Callable[[tuple[int, ...]], None] = lambda keys: None
         self._data: Counter[tuple[int, ...]] = Counter()
         """How many results need the data with these keys."""
-        self._taken: dict[tuple[str, ArrivalId], AtSemaphore] = {}
-        """The units that arrivals have taken from semaphores."""
+        self._taken: dict[tuple[str, ArrivalId], AtSemaphore | AtClaim] = {}
+        """The units of semaphores and the hosts that arrivals have taken."""
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def put(self, outcome: Outcome, now: float, taken: AtSemaphore | None = None) -> None:
+    def put(self, outcome: Outcome, now: float, taken: AtSemaphore | AtClaim | None = None) -> None:
         """Keep the final outcome of an arrival that has no kept outcome yet.
 
-        :param taken: the units that the arrival has taken.
+        :param taken: the units or hosts that the arrival has taken.
         """
         key = (outcome.client.host, outcome.arrival)
         if taken is not None:
@@ -85,8 +85,8 @@ class Results:
             self._journal.mark("result", key)
         return outcome
 
-    def take_back(self, arrival: ArrivalId, client: Client) -> AtSemaphore | None:
-        """Forget the outcome of a client's arrival that has taken units, and return them; None if there is none."""
+    def take_back(self, arrival: ArrivalId, client: Client) -> AtSemaphore | AtClaim | None:
+        """Forget the outcome of a client's arrival that has taken units or hosts, and return them; None if there are none."""
         outcome, taken = self.get(client.host, arrival), self._taken.get((client.host, arrival))
         if outcome is None or outcome.client != client or taken is None:
             return None
@@ -99,7 +99,9 @@ class Results:
         :param names: the semaphores; None for all semaphores of the namespace.
         """
         for key, taken in self._taken.items():
-            if taken.namespace == namespace and taken.units and (names is None or taken.semaphore in names):
+            if not isinstance(taken, AtSemaphore) or taken.namespace != namespace:
+                continue
+            if taken.units and (names is None or taken.semaphore in names):
                 self._taken[key] = taken.but(units=0)
                 self._journal.mark("result", key)
 

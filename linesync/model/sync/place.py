@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ...errors import TimedOut
 from ..decisions import ArrivalId, Granted, Outcome
-from ..kept.values import KeptLevel, KeptToken, kept_value
+from ..kept.values import KeptLevel, KeptObjects, KeptToken, kept_value
 from ..kept.waits import At, KeptWait
 from ..participants import Cause, Client
 from ..state.record import Waiting
@@ -47,6 +47,14 @@ class Acting(ABC):
     @abstractmethod
     def holder_waits(self, wait: Wait) -> list[Wait]:
         """The open waits that prevent an owner from giving back its grant."""
+
+    @abstractmethod
+    def client(self, client: Client) -> bool:
+        """Whether a client can act."""
+
+    @abstractmethod
+    def client_waits(self, client: Client) -> list[Wait]:
+        """The open waits that prevent a client from acting."""
 
     @abstractmethod
     def member(self, name: str, at: Place | None = None) -> bool:
@@ -178,7 +186,7 @@ class Wait:
         :param lapses: the time at which the hub takes its hold back; None if the hold does not lapse.
         """
         granted = kept_value(self.granted.value) if self.granted is not None else None
-        assert granted is None or isinstance(granted, KeptLevel | KeptToken)
+        assert granted is None or isinstance(granted, KeptLevel | KeptToken | KeptObjects)
         return KeptWait(
             self.arrival,
             self.client.host,

@@ -24,17 +24,31 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...errors import Aborted, LinesyncError, LinesyncFailed
-from ..decisions import ArrivalId, Event, HostEvent, HostLost, Noted, Outcome
+from ..decisions import ArrivalId, Event, HostEvent, HostLost, HostUp, Noted, Outcome
 from ..groups.groups import Groups
 from ..hosts.membership import LEASE, Membership
 from ..hosts.published_groups import PublishedGroups
 from ..journal import Journal
 from ..kept.rows import Rows
-from ..kept.waits import At, AtBarrier, AtEvents, AtExchange, AtGathering, AtGroup, AtLock, AtSemaphore, AtTopic
+from ..kept.waits import (
+    At,
+    AtBarrier,
+    AtClaim,
+    AtDeletion,
+    AtEvents,
+    AtExchange,
+    AtGathering,
+    AtGroup,
+    AtLock,
+    AtProcess,
+    AtSemaphore,
+    AtTopic,
+)
 from ..participants import Cause, Client, cause_in_words, check_name
 from ..state.hosts import HostState
 from ..state.namespace import NamespaceState
 from ..state.status import ClientState, Status
+from ..testbus.bus import Bus
 from .barriers.service import Barriers
 from .deadlock import Activity, Deadlocks
 from .event import Events
@@ -72,6 +86,7 @@ class SyncServices:
         self._all = (self.barriers, self.semaphores, self.locks, self.exchanges, self.events, self.mailbox)
         self.groups = Groups(self._waits)
         self.namespaces = Namespaces(self.journal)
+        self.testbus = Bus(self._waits, self._hosts)
 
     @classmethod
     def restore(
@@ -105,6 +120,7 @@ class SyncServices:
             if collection_enabled:
                 gc.enable()
         services.journal.on = stored
+        services.testbus.add_missing_hosts()
         if shift:
             services.journal.mark_all()  # all times in the store must be of one clock
         return services
@@ -115,6 +131,7 @@ class SyncServices:
         for service in self._all:
             service.restore(rows)
         self.groups.restore(rows)
+        self.testbus.restore(rows)
         places: dict[type[At], Callable[[Any], Place]] = {
             AtBarrier: self.barriers.place,
             AtSemaphore: self.semaphores.place,
@@ -124,6 +141,9 @@ class SyncServices:
             AtTopic: self.mailbox.place,
             AtGathering: self.mailbox.place,
             AtGroup: self.groups.place,
+            AtClaim: self.testbus.place,
+            AtProcess: self.testbus.place,
+            AtDeletion: self.testbus.place,
         }
         self._waits.restore(rows, lambda at: places[type(at)](at))
         self.barriers.ask_again(rows.now)
@@ -140,8 +160,11 @@ class SyncServices:
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float, cause: Cause = Cause.GAVE_UP) -> list[Outcome]:
         """End an arrival because its client gives up or gives back its hold. Return the outcomes: its failure or its
-        earlier outcome, and the outcomes of waits that are served. Units that the arrival has taken are returned."""
+        earlier outcome, and the outcomes of waits that are served. Units and hosts that the arrival has taken are
+        returned."""
         taken = self._waits.take_back(arrival, client, now)
+        if isinstance(taken, AtClaim):
+            return self.testbus.take_back(taken, now)
         if taken is not None:
             return self.semaphores.give_back(taken, client, now)
         return self._waits.withdraw(arrival, client, now, cause)
@@ -210,9 +233,10 @@ class SyncServices:
         return self._forget(name, None, lambda wait: _ended(wait, by, f"{by} ended it"), now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
-        """End the namespaces of a process that has ended."""
+        """End the tests and the namespaces of a process that has ended."""
         why = f"its owner, process {pid} on {host}, has ended"
-        return self._end_namespaces(self.namespaces.of_process(host, pid, begin), host, why, now)
+        outcomes = self.testbus.owner_gone(host, pid, begin, now)
+        return outcomes + self._end_namespaces(self.namespaces.of_process(host, pid, begin), host, why, now)
 
     def knows(self, arrival: ArrivalId, client: Client) -> bool:
         """Whether an arrival waits, is held, or has a result that is kept."""
@@ -248,13 +272,14 @@ class SyncServices:
         self, client: Client, now: float, cause: Cause = Cause.CLIENT_GONE, why: str = "", *, lease_end: float = 0.0
     ) -> list[Outcome]:
         """Handle the end of a client's connection: withdraw its waits, take back its holds and its unconfirmed grants, and
-        end its namespaces.
+        end its tests and namespaces.
 
         :param why: the reason as a clause; empty if it is not known.
         :param lease_end: the time at which the hub takes back the holds of the client; a past time for immediately.
         """
         outcomes = self._waits.client_gone(client, now, cause, why, lease_end)
         outcomes += self.groups.clients_gone([client], cause_in_words(cause, why), now)
+        outcomes += self.testbus.client_gone(client, now)
         owned = self.namespaces.of_client(client)
         return outcomes + self._end_namespaces(
             owned, client.host, f"its owner, a script on {client.host}, has ended", now
@@ -285,7 +310,7 @@ class SyncServices:
         events = self._hosts.register(
             name, session, boot, line, now, capabilities=capabilities, published=published, system=system
         )
-        return [*self._spread(events, now), *self.mailbox.hosts_changed(now)]
+        return [*self._spread(events, now), *self.mailbox.hosts_changed(now), *self.testbus.hosts_changed(now)]
 
     def heard(self, name: str, session: str, now: float) -> list[Event]:
         """Handle a valid frame from a host. This is fast enough to be called for each frame."""
@@ -361,8 +386,9 @@ class SyncServices:
         return [wait.arrival for wait in self._waits.of_client(client)]
 
     def keeps_for(self, client: Client) -> bool:
-        """Whether a client has a wait, a hold, an unconfirmed grant or a namespace, or is a member of a group."""
-        return bool(self._waits.of_client(client) or self.namespaces.of_client(client) or self.groups.has(client))
+        """Whether a client has a wait, a hold, an unconfirmed grant, a namespace or a test, or is a member of a group."""
+        owned = self.namespaces.of_client(client) or self.testbus.owns(client)
+        return bool(self._waits.of_client(client) or owned or self.groups.has(client))
 
     def hosts(self, now: float) -> tuple[HostState, ...]:
         """The state of each host, sorted by name."""
@@ -391,7 +417,9 @@ class SyncServices:
         for event in events:
             spread.append(event)
             self._waits.note(*_host_change(event))
-            if isinstance(event, HostLost):
+            if isinstance(event, HostUp):
+                self.testbus.host_up(event.host)
+            else:
                 spread += self.barriers.host_lost(event.host, event.cause, event.why, now)
                 spread += self.exchanges.host_lost(event.host, event.cause, event.why, now)
                 spread += self.mailbox.host_lost(event.host, now)
@@ -399,10 +427,11 @@ class SyncServices:
                 spread += self._waits.host_gone(event.host, now, event.cause, event.why, lease_end)
                 why = f"its owner's host {event.host} is lost: {cause_in_words(event.cause, event.why)}"
                 spread += self._end_namespaces(self.namespaces.of_host(event.host), event.host, why, now)
+                spread += self.testbus.host_gone(event.host, cause_in_words(event.cause, event.why), now)
                 spread += self.barriers.recount(now)
         lost = {one.host: cause_in_words(one.cause, one.why) for one in events if isinstance(one, HostLost)}
         spread += self.groups.hosts_gone(lost, now)
-        return spread
+        return [*spread, *self.testbus.hosts_changed(now)] if events else spread
 
 
 def _host_change(event: HostEvent) -> tuple[str, tuple[str, str], str, int | None, str]:

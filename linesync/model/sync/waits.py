@@ -33,7 +33,7 @@ from ..journal import Journal
 from ..kept.objects import KeptTime
 from ..kept.rows import Rows, by_key
 from ..kept.values import value_of
-from ..kept.waits import At, AtSemaphore, KeptWait
+from ..kept.waits import At, AtClaim, AtSemaphore, KeptWait
 from ..participants import Cause, Client, cause_in_words, check_arrival
 from ..state.status import Remembered
 from ..timers import Timers
@@ -260,7 +260,7 @@ class Waits:
             at = wait.place.kept(wait)
             self.confirm(arrival, client)
             if wait.held is None:
-                taken = at if isinstance(at, AtSemaphore) else None
+                taken = at if isinstance(at, AtSemaphore | AtClaim) else None
                 self._results.put(replace(wait.granted, provisional=False), now, taken)
             return
         ended = self._results.get(client.host, arrival)
@@ -279,15 +279,16 @@ class Waits:
         result = self._results.get(client.host, arrival)
         return [replace(result, client=client)] if result else []
 
-    def take_back(self, arrival: ArrivalId, client: Client, now: float) -> AtSemaphore | None:
+    def take_back(self, arrival: ArrivalId, client: Client, now: float) -> AtSemaphore | AtClaim | None:
         """Undo a committed take that its client gives up before it confirms it.
 
-        :returns: the units that the caller must return to their semaphore; None if there is no such take.
+        :returns: the units or hosts that the caller must return; None if there is no such take.
         """
         taken = self._results.take_back(arrival, client)
         if taken is not None:
             cause = str(Cause.GAVE_UP)
-            why = f"semaphore '{taken.semaphore}': the units were returned ({cause}); arrive again, with a new id"
+            what = "the claimed hosts" if isinstance(taken, AtClaim) else f"semaphore '{taken.semaphore}': the units"
+            why = f"{what} were returned ({cause}); arrive again, with a new id"
             self.refuse(arrival, client, LinesyncFailed(why, details={"cause": cause}), now)
         return taken
 

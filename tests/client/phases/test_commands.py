@@ -12,7 +12,7 @@ from linesync.client.phases.commands import local_services
 from linesync.client.phases.service import AGAIN, Round
 from linesync.errors import CommandNotFound, LinesyncFailed
 from linesync.jobs.process import Runner
-from linesync.model.groups.services_file import read_services
+from linesync.model.groups.declarations_file import read_services
 from tests.e2e.kit import alive
 
 ROUND = Round("storage", "7@hub", "b", ("a", "b", "c"), joined=("c",), left=(("d", "lost"),), carried=("a", "b"))

@@ -11,7 +11,7 @@ import pytest
 from linesync import errors
 from linesync.cli import common
 from linesync.cli import main as program
-from linesync.model.groups import services_file
+from linesync.model.groups import declarations_file
 from linesync.testing import conform
 from tests.docs.pages.examples import (
     LANGUAGES,
@@ -96,7 +96,7 @@ def test_the_examples_do_what_the_page_about_files_says(tmp_path: Path) -> None:
 def test_the_page_about_services_has_every_key_of_their_declarations() -> None:
     rows = text_of("docs/phases.md").split("## Declarations")[1].split("## Steps")[0]
     named = {key for row in re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE) for key in re.findall(r"`([\w-]+)`", row)}
-    assert named == {*services_file.TOP, *services_file.SERVICE}
+    assert named == {*declarations_file.TOP, *declarations_file.SERVICE}
 
 
 @pytest.mark.real
@@ -108,7 +108,7 @@ def test_the_examples_do_what_the_page_about_the_policy_says(tmp_path: Path) -> 
 
 @pytest.mark.real
 def test_the_examples_do_what_the_page_about_sockets_says(tmp_path: Path) -> None:
-    require("bash", "curl")
+    require("bash", "curl", "dbus-daemon", "dbus-send")
     found = differences("docs/sockets.md", text_of("docs/sockets.md"), tmp_path)
     assert not found, "\n" + "\n".join(found)
 

@@ -95,11 +95,25 @@ def test_a_copy_as_another_user_has_the_rights_of_that_user(pair: Site, tree: Pa
     done = pair.type("hub", "cp", "-r", "-u", "nobody", str(tree), f"a:{tmp_path}/open")
     assert done.code == 0, done
     assert (tmp_path / "open" / "tree" / "folder" / "large").stat().st_uid == nobody.pw_uid
+    (tmp_path / "big").write_bytes(random.Random(5).randbytes(400_000))
+    (tmp_path / "big").chmod(0o644)
+    words = ("cp", "-u", "nobody", str(tmp_path / "big"), f"a:{tmp_path}/open/big")
+    done = pair.type("hub", "cp", "--bwlimit", "200k", "--timeout", "1", *words[1:])
+    assert done.code == 125 and len(list((tmp_path / "open").glob(".big.*"))) == 1, done
+    again = json.loads(pair.type("hub", "--json", *words).out)
+    assert 0 < again["bytes"] < 400_000 and not list((tmp_path / "open").glob(".big.*"))
+    assert (tmp_path / "open" / "big").stat().st_uid == nobody.pw_uid
+    assert (tmp_path / "open" / "big").read_bytes() == (tmp_path / "big").read_bytes()
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "secret").chmod(0o600)
     for words in ((f"a:{tmp_path}/secret", str(tmp_path / "x")), (str(tree / "twin"), f"a:{tmp_path}/secret")):
         done = pair.type("hub", "cp", "-u", "nobody", *words)
         assert done.code == 125 and "Permission denied" in done.err, done
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    (tmp_path / "closed").mkdir(0o700)
+    done = pair.type("hub", "cp", "-u", "nobody", str(tree / "twin"), f"a:{tmp_path}/closed/x")
+    assert done.code == 125 and done.err.startswith(
+        f"linesync: cannot write a:{tmp_path}/closed/x: Permission denied"
+    ), done
     done = pair.type("hub", "cp", "-u", "nosuchuser", f"a:{tmp_path}/secret", str(tmp_path / "x"))
     assert done.code == 125 and "there is no user nosuchuser" in done.err

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,24 @@ def place() -> Iterator[Place]:
 
 
 def test_a_process_has_a_handle_keeps_its_output_in_order_and_has_its_exit_code(place: Place) -> None:
-    process = place.detach("sh", "-c", "echo out; sleep 0.05; echo err >&2; sleep 0.05; echo $LINESYNC_HOST; exit 3")
+    files = place.site.folder / "sut.sock.processes/*/output.0"
+    stored = f"stored() {{ until grep -qs $1 {files}; do sleep 0.02; done; }}"  # the order of two pipes is not defined
+    steps = "echo first; stored first; echo second >&2; stored second; echo $LINESYNC_HOST; exit 3"
+    process = place.detach("sh", "-c", f"{stored}; {steps}")
     assert process.startswith("sut/") and process[4:].isdecimal()
     assert place.site.type("hub", "proc", "wait", process).code == 3
     log = place.site.type("hub", "proc", "log", process)
-    assert (log.code, log.text, log.err) == (0, "out\nsut\n", "err\n")
+    assert (log.code, log.text, log.err) == (0, "first\nsut\n", "second\n")
     followed = place.site.type("hub", "proc", "log", process, "-f", "--tail", "1")
     assert (followed.code, followed.text, followed.err) == (0, "sut\n", "")
     attached = place.site.type("hub", "proc", "attach", process)
-    assert (attached.code, attached.text) == (3, "out\nsut\n")
+    assert (attached.code, attached.text) == (3, "first\nsut\n")
     with connect_blocking(f"unix:{place.site.socket('hub')}") as client:
         kept = client.process_log(process, since=2)
-        assert kept.pieces == ((1, b"t\n"), (2, b"err\n"), (1, b"sut\n")) and kept.position == 12
+        assert kept.pieces == ((1, b"rst\n"), (2, b"second\n"), (1, b"sut\n")) and kept.position == 17
         assert client.process_log(process, since=kept.position).pieces == ()
     state = place.state(process)
-    assert (state["state"], state["status"], state["output"], state["dropped"]) == ("ended", 3, 12, 0)
+    assert (state["state"], state["status"], state["output"], state["dropped"]) == ("ended", 3, 17, 0)
     shown = place.site.type("hub", "proc", "ls", "sut").text
     assert process in shown and "ended" in shown and "sh -c" in shown
 
@@ -131,7 +135,8 @@ def test_stdin_that_the_process_does_not_read_waits_and_arrives_completely(place
 
 def test_kill_ends_all_processes_also_those_with_their_own_session(place: Place) -> None:
     tag = f"300.{os.getpid()}1"
-    script = f"trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; sleep {tag} & sleep {tag}' &); sleep {tag} & wait"
+    other = f"setsid sh -c 'trap \"\" TERM; sleep {tag} & sleep {tag}'"
+    script = f"trap '' TERM HUP; ({other} &); sleep {tag} & while :; do wait; done"
     process = place.detach("sh", "-c", script)
     supervisor = place.supervisor(process)
     wait_for(lambda: len(below(supervisor)) == 5, "the processes")
@@ -237,18 +242,38 @@ def test_an_error_is_one_sentence_with_its_code_and_leaves_nothing(place: Place)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_a_host_refuses_too_many_detached_processes(site: Site) -> None:
-    program = (
-        "from linesync.jobs.detached import processes; from linesync.cli.main import main; processes.RUNNING = 2;"
-        " raise SystemExit(main())"
-    )
-    line = f"unix:{site.folder}/line.sock"
+_FEW = "processes.RUNNING = 2"
+_FULL_DISK = """processes._PROGRAM = processes._PROGRAM.replace(
+    "from linesync.jobs.detached.supervisor import main;",
+    "from linesync.jobs.detached import supervisor; main = supervisor.main;"
+    " supervisor.write = lambda *_: supervisor.os.mkdir('/nosuch/directory');",
+)"""
+
+
+def test_a_host_without_room_refuses_a_process_and_leaves_nothing(site: Site) -> None:
+    line = f"unix:{site.folder}/lines"
     site.hub("--listen", line)
-    wait_for(lambda: (site.folder / "line.sock").exists(), "the hub")
-    words = ["agent", "--name", "sut", "--port", line, *site.socket_option("sut")]
-    site.daemon("sut", words, [sys.executable, "-c", program])
-    site.await_host()
+    wait_for(lambda: (site.folder / "lines").exists(), "the hub")
+    for name, change in (("few", _FEW), ("full", _FULL_DISK)):
+        program = f"from linesync.jobs.detached import processes\n{change}\nfrom linesync.cli.main import main; main()"
+        words = ["agent", "--name", name, "--port", line, *site.socket_option(name)]
+        site.daemon(name, words, [sys.executable, "-c", program])
+        site.await_host(name)
+    sleep = ["sleep", f"300.{os.getpid()}2"]
     for _ in range(2):
-        assert site.type("hub", "run", "sut", "--detach", "--", "sleep", "300").code == 0
-    done = site.type("hub", "run", "sut", "--detach", "--", "sleep", "300")
-    assert done.code == 125 and "sut already runs 2 detached processes, which is the limit" in done.err
+        assert site.type("hub", "run", "few", "--detach", "--", "sleep", "300").code == 0
+    done = site.type("hub", "run", "few", "--detach", "--", *sleep)
+    assert done.code == 125 and "few already runs 2 detached processes, which is the limit" in done.err
+    done = site.type("hub", "run", "full", "--detach", "--", *sleep)
+    assert done.code == 126 and "its record cannot be written: No such file or directory" in done.err
+    assert not list((site.folder / "full.sock.processes").iterdir())
+    wait_for(lambda: not _runs(sleep), "the end of the command without a record")
+
+
+def _runs(argv: list[str]) -> bool:
+    wanted = "\0".join(argv).encode() + b"\0"
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):
+            if Path(f"/proc/{entry}/cmdline").read_bytes() == wanted:
+                return True
+    return False

@@ -83,6 +83,15 @@ def test_numbers_increase_although_ended_processes_are_removed(tmp_path: Path, m
     assert numbers(str(tmp_path)) == [8], "the highest number stays, so that no handle is used twice"
 
 
+def test_a_directory_that_other_users_can_write_to_is_refused(tmp_path: Path) -> None:
+    folder = str(tmp_path / "processes")
+    start(folder)
+    os.chmod(folder, 0o777)
+    for use in (lambda: known(folder, BOOT), lambda: allocate(folder), lambda: prune(folder, BOOT)):
+        with pytest.raises(PermissionError, match="other users can write to it"):
+            use()
+
+
 def test_running_processes_and_new_directories_are_not_removed(tmp_path: Path) -> None:
     folder = str(tmp_path)
     running, old, new = start(folder), start(folder, ended=0.0), allocate(folder)

@@ -7,9 +7,10 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from linesync.jobs.trees.answers import Answers
 from linesync.jobs.trees.facts import Options
 from linesync.jobs.trees.receiver import Receiver
-from linesync.jobs.trees.sender import Answers, Sender
+from linesync.jobs.trees.sender import Sender
 from linesync.store.contents import Contents
 
 __all__ = ["Pair", "copy", "snapshot"]

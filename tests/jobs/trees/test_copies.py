@@ -16,6 +16,7 @@ from linesync.jobs.trees import receiver
 from linesync.jobs.trees.facts import Options
 from linesync.jobs.trees.placing import Node, Owners
 from linesync.jobs.trees.receiver import Receiver
+from linesync.jobs.trees.syncing import Disks
 from linesync.model.trees.entries import Entry, record_of
 from linesync.model.trees.verdicts import Found
 from linesync.store.contents import Contents
@@ -306,3 +307,32 @@ def test_a_sender_cannot_write_outside_the_target(tmp_path: Path) -> None:
             record_of(Entry(0, "f", b"y", 0o644, 1))
         )
     assert os.listdir(outside) == []
+
+
+def test_if_the_disk_fails_none_of_the_files_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        (tmp_path / f"file{number}").write_bytes(b"x")
+    (tmp_path / "target").mkdir()
+    calls: list[int] = []
+
+    def fail_once(disks: Disks) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Disks, "sync", fail_once)
+    pair = copy(*(tmp_path / f"file{number}" for number in range(6)), tmp_path / "target")
+    assert len(pair.failures) == 6 and all("Input/output error" in sentence for sentence in pair.failures)
+    assert os.listdir(tmp_path / "target") == []
+
+
+def test_bytes_that_were_damaged_between_the_ends_are_not_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"good" * 100)
+    pair = Pair([tmp_path / "file"], tmp_path / "target")
+    give = pair.give
+    pair.give = lambda data: give(data.replace(b"goodgood", b"goodbaad"))  # type: ignore[method-assign]
+    pair.run()
+    assert pair.failures == [
+        f"b:{tmp_path}/target arrived damaged (its SHA-256 differs from that of the source); it was not written, copy it again"
+    ]
+    assert not (tmp_path / "target").exists()

@@ -20,12 +20,12 @@ def written(play: Play) -> int:
 
 def test_an_acknowledgement_writes_no_services_no_earlier_rounds_and_no_state() -> None:
     play = Play()
-    for number in range(20):
-        play.join(f"host{number}", *range(1, 51))
+    for number in range(8):
+        play.join(f"host{number}", *range(1, 31))
     actors = list(play.actors.values())
     actors[0].cast("s" * 10_000, state=True)
     play.settle()
-    assert len(play.state().rounds) == 20
+    assert len(play.state().rounds) == 8
     played, play.store.take = play.store.take, lambda model: None  # type: ignore[method-assign]
     actors[0].cast("x" * 100)
     assert 0 < written(play) < 1000 * len(actors)

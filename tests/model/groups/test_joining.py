@@ -26,7 +26,8 @@ def crowd(**terms: Any) -> tuple[Play, Actor, list[Actor]]:
 def test_members_that_join_before_the_view_is_acknowledged_share_the_next_view() -> None:
     play, first, others = crowd()
     play.restart_hub()
-    assert [one.name for one in play.state().members] == list("abcd") and views(first) == []
+    state = play.state()
+    assert ([one.name for one in state.members], state.joining) == (["a"], tuple("bcd")) and views(first) == []
     play.settle()
     assert views(first) == [("a",), tuple("abcd")]
     assert all(views(other) == [tuple("abcd")] for other in others)
@@ -89,7 +90,7 @@ def test_a_member_without_a_view_can_neither_send_messages_nor_end_a_round() -> 
         new.cast("x")
     new.ask(1, "ended", "it broke")
     assert play.state().round.state == "process"
-    assert [one.state for one in play.state().members[1].services] == ["waiting"]
+    assert play.state().joining == ("b",)
     play.pass_time(SHARED)
     assert views(new) == [("a", "b")]
 

@@ -53,7 +53,6 @@ def test_the_last_rule_of_each_event_has_no_condition_and_the_others_have_one() 
         assert [bool(rule.when) for rule in rules] == [True] * (len(rules) - 1) + [False]
 
 
-@pytest.mark.interpreted
 def test_random_lives_use_each_transition_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     used: set[tuple[str, str, str]] = set()
     handle = Round._handle
@@ -67,10 +66,10 @@ def test_random_lives_use_each_transition_of_a_round(monkeypatch: pytest.MonkeyP
     for seed in range(60):
         random, life = Random(seed), test_groups_search.Life(seed)
         for _ in range(3):
-            life.live(random.randrange(5, 100))
+            life.live(random.randrange(5, 60))
             for group in life.play.groups._groups.values():
                 life.play.tell(life.play.groups.stop(*group.key, life.play.now))
-            life.live(random.randrange(100))
+            life.live(random.randrange(40))
             life.pass_time(random.choice([0.0, 400.0]))
     missing = {(state, event, rule.next) for (state, event), rules in ROUND.items() for rule in rules} - used
     assert missing == set()

@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 from linesync.errors import LinesyncError
-from linesync.model.decisions import Failed, Granted
+from linesync.model.decisions import Ended, Failed, Granted, Objects
 from linesync.model.participants import Cause, Client
 from linesync.model.state.hosts import HostState
 from linesync.model.state.principal import Principal
+from linesync.model.state.testbus import RunOptions, Want
 from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.deadlock import Activity, Deadlocks
 from linesync.model.sync.namespaces import Owner
@@ -75,6 +76,7 @@ class Inputs:
         self.provisional: list[tuple[str, Client]] = []
         self.held: list[tuple[str, Client]] = []
         self.exchanging: list[tuple[str, Client]] = []
+        self.handles: list[str] = []
         self.keys = 0
         self.uses: dict[str, Any] = {}
         self.kinds: list[Callable[[], Input]] = [
@@ -100,6 +102,12 @@ class Inputs:
             *([self.reset] * 1),
             *([self.held_before] * 1),
             *([self.namespace] * 2),
+            *([self.test] * 3),
+            *([self.claim] * 6),
+            *([self.attach] * 2),
+            *([self.delete] * 2),
+            *([self.run] * 4),
+            *([self.report] * 4),
         ]
 
     def next(self) -> Input:
@@ -109,6 +117,8 @@ class Inputs:
         """Remember the grants and the live hosts."""
         self.alive = ["hub", *(host.name for host in hosts if host.state != "lost")]
         for event in events if isinstance(events, list) else ():
+            if isinstance(event, Granted) and isinstance(event.value, Objects):
+                self.handles += event.value.handles
             if isinstance(event, Granted) and event.provisional:
                 self.provisional.append((event.arrival, event.client))
 
@@ -377,6 +387,96 @@ class Inputs:
         if kind == 3:
             return lambda services, now: services.owner_gone(client.host, 7, "100", now)
         return lambda services, now: services.end_namespace(ns, "h1", now)[2]
+
+    # -- test bus ----------------------------------------------------------------------------------------------------------
+
+    def test(self) -> Input:
+        client, kind = self.client(self.random.choice(("", "hub"))), self.random.randrange(4)
+        owner = Owner(client, 7, "100", "sleep") if kind == 1 else None
+        within = self.handle("test") if kind == 2 else ""
+        return self.arrive(
+            lambda services, arrival, client, now: services.testbus.create_test(
+                arrival, "nfs", client, now, within=within, owner=owner, keep=kind == 3
+            ),
+            client.host,
+        )
+
+    def handle(self, kind: str) -> str:
+        """Return one of the last handles of a kind, or another one."""
+        known = [handle for handle in self.handles[-20:] if handle.startswith(kind)]
+        return self.random.choice([*known[-3:], f"{kind}{self.random.randrange(2, 12)}"])
+
+    def claim(self) -> Input:
+        test, timeout = self.handle("test"), self.timeout()
+        roles = self.random.sample("rst", self.random.choice((1, 1, 2)))
+        wants = [
+            Want(role, self.random.choice(("", *HOSTS)), self.random.choice(((), ("run",))), self.random.random() < 0.4)
+            for role in roles
+        ]
+        return self.arrive(
+            lambda services, arrival, client, now: services.testbus.claim(arrival, test, wants, client, now, timeout)
+        )
+
+    def attach(self) -> Input:
+        handle, digest = self.handle(self.random.choice(("test", "claim", "host"))), self.random.choice("ab") * 64
+        kind, name, value = self.random.randrange(4), self.random.choice("XY"), str(self.random.random())
+        if kind == 0:
+            return lambda services, now: services.testbus.set_variables(handle, {name: value, "Z": ""})
+        if kind == 1:
+            return lambda services, now: services.testbus.unset_variables(handle, [name])
+        if kind == 2:
+            return self.arrive(
+                lambda services, arrival, client, now: services.testbus.create_command(
+                    arrival, handle, ["/bin/x", "%{X}"], client, now
+                )
+            )
+        return self.arrive(
+            lambda services, arrival, client, now: services.testbus.put_file(
+                arrival, handle, name, digest, 3, 0o644, client, now
+            )
+        )
+
+    def delete(self) -> Input:
+        handles = [self.handle(self.random.choice(("test", "test", "claim", "file", "host")))]
+        call = self.random.choice(("delete", "delete", "release"))
+        return self.arrive(
+            lambda services, arrival, client, now: getattr(services.testbus, call)(arrival, handles, client, now)
+        )
+
+    def run(self) -> Input:
+        if self.random.random() < 0.3:
+            process, timeout = self.handle("process"), self.timeout()
+            return self.arrive(
+                lambda services, arrival, client, now: services.testbus.wait(arrival, process, client, now, timeout)
+            )
+        command, claim = self.handle("command"), self.handle("claim")
+        parallel, background = self.random.random() < 0.5, self.random.random() < 0.5
+        options = RunOptions(parallel=parallel, background=background, stdin=self.random.choice(("", "X")))
+        return self.arrive(
+            lambda services, arrival, client, now: services.testbus.run(
+                arrival, command, claim, options, {"V": "1"}, client, now
+            )
+        )
+
+    def report(self) -> Input:
+        """Return a report of a host about its processes and files."""
+        host, process, digest = (
+            self.random.choice((*HOSTS, "hub")),
+            self.handle("process"),
+            self.random.choice("ab") * 64,
+        )
+        kind, state = self.random.randrange(6), self.random.choice(("exited", "exited", "crashed", "could not start"))
+        if kind == 0:
+            running = [self.handle("process") for _ in range(self.random.randrange(3))]
+            return lambda services, now: services.testbus.processes.reported(host, running, [digest], now)
+        if kind == 1:
+            return lambda services, now: services.testbus.processes.file_failed(host, digest, "full", now)
+        if kind < 4:
+            return lambda services, now: services.testbus.processes.file_arrived(host, digest, now)
+        ended = Ended(process=process, state=state, status=0)
+        return lambda services, now: [
+            event for name in (*HOSTS, "hub") for event in services.testbus.processes.ended(name, ended, now)
+        ]
 
 
 def perform(call: Input, services: SyncServices, now: float) -> Any:

@@ -91,6 +91,7 @@ class Life:
             assert seen(perform(call, self.twin, self.now + self.shift)) == seen(events)
             assert self.twin.take_asked() == self.services.take_asked()
             assert self.twin.take_noted() == self.services.take_noted()
+            assert self.twin.testbus.take_actions() == self.services.testbus.take_actions()
             assert sorted(self.twin_dropped) == sorted(self.dropped)
             self.twin_store.take(self.twin)
             if closely:
@@ -102,6 +103,7 @@ class Life:
         assert self.twin is not None
         now, then = self.now, self.now + self.shift
         assert self.twin.status(then) == self.services.status(now)
+        assert self.twin.testbus.show(then) == self.services.testbus.show(now)
         assert self.twin.namespace_states(then) == self.services.namespace_states(now)
         assert self.twin.waits_by_client() == self.services.waits_by_client()
         timer, twin_timer = self.services.next_timer(), self.twin.next_timer()
@@ -132,6 +134,7 @@ class Life:
         for services, store in ((self.services, self.store), (self.twin, self.twin_store)):
             services.take_asked()
             services.take_noted()
+            services.testbus.take_actions()
             store.take(services)
         if len(asked) > 1:  # both were released, but perhaps in another order
             self.twin = None

@@ -15,6 +15,7 @@ from linesync.model.kept.values import KeptError
 from linesync.model.participants import Cause, Client
 from linesync.model.state.group import Announced
 from linesync.model.state.group import Terms as GroupTerms
+from linesync.model.state.testbus import RunOptions, Want
 from linesync.model.sync.barriers.terms import Reuse, Terms
 from linesync.model.sync.namespaces import Owner
 from linesync.model.sync.services import SyncServices
@@ -79,6 +80,29 @@ def _groups(services: SyncServices) -> None:
     groups.leave("run", "net", "a#x", client, 0.0)
 
 
+def _test_bus(services: SyncServices) -> None:
+    """A test with a host, a variable, a file, a command, a request that waits and one that is not confirmed."""
+    bus = services.testbus
+    bus.create_test("22", "nfs", A, 0.0, keep=True)
+    (test,) = [one.handle for one in bus.show(0.0).objects if one.kind == "test"]
+    bus.claim("23", test, [Want("server", "a")], A, 0.0)
+    bus.claim("24", test, [Want("client", "c", ("nfs-client",), True)], A, 0.0, 9.0)
+    bus.set_variables(test, {"X": "1"})
+    bus.put_file("25", test, "conf", "0" * 64, 3, 0o644, A, 0.0)
+    bus.create_command("26", test, ["cat", "%{file:conf}"], A, 0.0)
+    bus.create_command("27", test, ["true"], A, 0.0)
+    bus.claim("28", test, [Want("other", "b")], A, 0.0)
+    services.commit("28", A, 0.0)
+    objects = bus.show(0.0).objects
+    (claim,) = [one.handle for one in objects if one.kind == "claim" and one.host == "b"]
+    fetching, running = [one.handle for one in objects if one.kind == "command"]
+    bus.run("29", fetching, claim, RunOptions(), {}, A, 0.0)
+    bus.run("30", running, claim, RunOptions(parallel=True, background=True), {"Y": "2"}, A, 0.0)
+    first, second = [one.handle for one in bus.show(0.0).objects if one.kind == "process"]
+    bus.wait("31", first, A, 0.0)
+    bus.delete("32", [second], A, 0.0)
+
+
 def everything() -> dict[tuple[str, str], str]:
     """Return consistent rows of every kind."""
     services, store = stored()
@@ -104,6 +128,7 @@ def everything() -> dict[tuple[str, str], str]:
     services.mailbox.receive("15", "run", "log", 2, 1, True, "a", A, 0.0)
     services.mailbox.receive_all("16", "run", "log", "a", "", A, 0.0)
     _groups(services)
+    _test_bus(services)
     services.grant_no_holds_before(20.0)
     store.take(services)
     assert {kind for kind, _ in store.rows} == KINDS.keys() - {"exchange lingering"}  # an exchange does not linger

@@ -461,6 +461,12 @@ class OnlyActing(Acting):
     def holder_waits(self, wait: Wait) -> list[Wait]:
         return []
 
+    def client(self, client: Client) -> bool:
+        return False
+
+    def client_waits(self, client: Client) -> list[Wait]:
+        return []
+
     def member(self, name: str, at: Place | None = None) -> bool:
         return name in self.acting
 

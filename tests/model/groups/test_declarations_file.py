@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linesync.errors import UsageError
-from linesync.model.groups.services_file import ServicesFile, read_services
+from linesync.model.groups.declarations_file import ServicesFile, read_services
 
 EXAMPLE = """
 group = "storage"

@@ -10,14 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ...errors import LinesyncFailed, NotAllowed
+from ..errors import LinesyncFailed, NotAllowed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
     from typing import Any
 
-__all__ = ["acting", "as_user", "home_of"]
+__all__ = ["acting", "as_user", "home_of", "own_rights"]
 
 _CALLS = {
     "x86_64": (117, 119, 116),
@@ -85,6 +85,21 @@ def acting(entry: pwd.struct_passwd) -> Iterator[None]:
         _change_back(*own, groups)
 
 
+@contextmanager
+def own_rights() -> Iterator[None]:
+    """Give this thread the rights of its process, if it acts as another user, for the files of linesync itself."""
+    own = os.getuid()
+    if os.geteuid() == own or own != 0:
+        yield
+        return
+    acted, groups = (os.geteuid(), os.getegid()), os.getgroups()
+    _change_back(own, os.getgid(), [])
+    try:
+        yield
+    finally:
+        _change_back(*acted, groups)
+
+
 def _change(uid: int, gid: int, groups: list[int], name: str) -> None:
     own = os.getegid(), os.getgroups()
     if not (_set_groups(groups) and _set_gid(gid)):
@@ -96,7 +111,12 @@ def _change(uid: int, gid: int, groups: list[int], name: str) -> None:
 
 
 def _change_back(uid: int, gid: int, groups: list[int]) -> None:
-    if not (_set_uid(uid) and _set_gid(gid) and _set_groups(groups)):
+    # Only root can change the groups: the user is changed first to become root, and last otherwise.
+    if uid == 0:
+        changed = _set_uid(uid) and _set_gid(gid) and _set_groups(groups)
+    else:
+        changed = _set_groups(groups) and _set_gid(gid) and _set_uid(uid)
+    if not changed:
         os._exit(70)  # a thread must not continue for others with the rights of this user
 
 

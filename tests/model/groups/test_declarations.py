@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linesync.errors import UsageError
+from linesync.model.groups.declarations import Declaration
 from linesync.model.groups.order import in_order, needing, places
-from linesync.model.groups.services import Declaration
 
 
 def order(*declared: Declaration) -> list[str]:

@@ -11,9 +11,9 @@ from ...errors import UsageError
 from ...frozen_record import Record
 from ..hosts.members import unfold
 from ..names import check_name
+from .declarations import STARTED, STEPS, Declaration
 from .group_limits import BACKOFF_MAX, ID_MAX, MEMBERS_MAX, POLICIES, RETRIES_MAX, SERVICES_MAX
 from .order import Place, in_order, places
-from .services import STARTED, STEPS, Declaration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
