@@ -24,7 +24,7 @@ EXAMPLES = """\
 
 The command plays the hub, or with --as agent an agent, and checks one rule
 after the other. No hub or agent of linesync may use the port at the same time.
-All rules take about four minutes on a serial line at 115200 baud. The exit code
+All rules take about three minutes on a serial line. The exit code
 is 0 if the endpoint follows all rules with MUST, and 1 otherwise.
 """
 _CLOSING = 0.2  # seconds in which the last bytes of the tester leave

@@ -59,7 +59,7 @@ def _other_answer(station: Station) -> None:
     _ignored(station, hello, station.hello(station.token(), station.token()), "a hello that names another nonce")
 
 
-@BEGIN.add("ignores-damaged-answer", "2.1", "answers with a hello whose check has one wrong bit")
+@BEGIN.add("ignores-damaged-answer", "2.1", "answers with a hello whose check has a wrong digit")
 def _damaged_answer(station: Station) -> None:
     hello = station.await_call()
     _ignored(station, hello, station.hello(station.token(), hello.nonce), "a damaged hello", damage=True)

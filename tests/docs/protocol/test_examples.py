@@ -370,6 +370,21 @@ def test_every_section_that_is_referenced_exists() -> None:
     assert set(re.findall(r"\]\(#([^)]*)\)", PAGE_TEXT)) <= anchors
 
 
+def test_the_table_for_small_endpoints_has_every_section_once() -> None:
+    sections = re.findall(r"^#{2,3} (\d+(?:\.\d+)?)\.? ", PAGE_TEXT, re.MULTILINE)
+    listed: list[str] = []
+    for row in _table("section", "a small endpoint"):
+        for part in row[0].split(", "):
+            first, _, last = part.partition(" to ")
+            found = [name for name in sections if name == first or name.startswith(f"{first}.")]
+            if last:
+                found = sections[sections.index(first) : sections.index(last) + 1]
+            listed += found
+    with_parts = {name.partition(".")[0] for name in sections if "." in name}
+    expected = [name for name in sections if name not in with_parts]
+    assert sorted(name for name in listed if name not in with_parts) == sorted(expected)
+
+
 def _source(name: str) -> str:
     return (PAGE.parent.parent / "linesync" / name).read_text()
 

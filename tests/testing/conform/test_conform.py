@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from unittest.mock import patch
 
 import pytest
 
 from linesync.testing.conform import FAILED, PASSED, RULES, SKIPPED, Result, conforms, run
 from linesync.testing.conform.monitor import WATCHED
+from linesync.wire.reliability import handshake
+from linesync.wire.reliability.liveness import Liveness
 from tests.docs.protocol.on_virtual_time import load
 from tests.docs.protocol.run_endpoint import make
 
@@ -75,18 +78,46 @@ def test_a_mutant_is_rejected_by_the_rule_that_it_breaks(mutant: Mutant) -> None
     assert result.as_json()["observed"] == result.observed
 
 
+@pytest.mark.interpreted
+@pytest.mark.parametrize(
+    ("rule", "state", "event", "then"),
+    [
+        ("needs-proof", handshake.STANDING, handshake.UNKNOWN, (handshake.STANDING, handshake.ESTABLISH)),
+        ("refuses-version", handshake.IDLE, handshake.INCOMPATIBLE, (handshake.OFFERED, handshake.OFFER)),
+        ("refuses-capital-flag", handshake.IDLE, handshake.INCOMPATIBLE, (handshake.OFFERED, handshake.OFFER)),
+        ("resumes", handshake.STANDING, handshake.SAME, (handshake.STANDING, handshake.ANSWER)),
+        ("unknown-session", handshake.IDLE, handshake.STALE, (handshake.IDLE, "")),
+        ("second-listener", handshake.STANDING, handshake.OTHER_STATION, (handshake.STANDING, handshake.OFFER)),
+    ],
+)
+def test_a_hub_with_another_handshake_is_rejected(rule: str, state: str, event: str, then: tuple[str, str]) -> None:
+    with patch.dict(handshake.TRANSITIONS, {(state, event): then}), hub_wire(shared=True) as wire:
+        (result,) = run(wire, role="listener", only={rule})
+    assert result.outcome == FAILED, result
+
+
+@pytest.mark.interpreted
+def test_a_hub_that_speaks_without_being_called_is_rejected() -> None:
+    with patch.object(Liveness, "may_speak", lambda *_: True), hub_wire(shared=True) as wire:
+        (result,) = run(wire, role="listener", only={"silence"})
+    assert result.outcome == FAILED and "more than 3 s after" in result.reason
+
+
 def test_the_mutants_break_most_rules() -> None:
     broken = {mutant.rule for mutant in MUTANTS}
     assert len(MUTANTS) >= 20 and broken <= {rule.id for rule in _CALLER}
     assert len(broken) > 0.75 * len(_CALLER), {rule.id for rule in _CALLER} - broken
 
 
-def test_an_endpoint_that_sends_nothing_fails_every_rule_and_does_not_stop_the_run() -> None:
+@pytest.mark.parametrize(("role", "failed"), [("caller", "calls"), ("listener", "answers")])
+def test_an_endpoint_that_sends_nothing_fails_one_rule_and_the_others_are_skipped(role: str, failed: str) -> None:
     wire = MinimalWire(load())
     wire.endpoint.write = lambda data: None
-    results = list(run(wire))
-    outcomes = Counter(result.outcome for result in results)
-    assert outcomes[PASSED] == 0 and outcomes[FAILED] > 40 and not conforms(results)
+    begun = wire.now()
+    results = list(run(wire, role=role))
+    assert [result.rule.id for result in results if result.outcome == FAILED] == [failed]
+    assert not conforms(results) and wire.now() - begun < 30
+    assert {result.outcome for result in results if result.rule.id not in (failed, "silent-first")} == {SKIPPED}
 
 
 def test_one_rule_can_be_checked_alone() -> None:
