@@ -14,11 +14,8 @@ import inspect
 import sys
 from pathlib import Path
 
-from linesync.model.state.barrier import BarrierState
 from linesync.model.state.change import KINDS, Change
 from linesync.model.state.decision import Decision
-from linesync.model.state.event import EventState
-from linesync.model.state.exchange import ExchangeState
 from linesync.model.state.group import (
     GroupMemberState,
     GroupRoundState,
@@ -28,14 +25,17 @@ from linesync.model.state.group import (
     Terms,
 )
 from linesync.model.state.hosts import HostState
-from linesync.model.state.lock import LockState
 from linesync.model.state.namespace import NamespaceState
 from linesync.model.state.principal import Principal
 from linesync.model.state.process import ProcessState
 from linesync.model.state.record import State
-from linesync.model.state.semaphore import SemaphoreState
 from linesync.model.state.status import ClientState, Status
-from linesync.model.state.topic import TopicState
+from linesync.model.state.sync.barrier import BarrierState
+from linesync.model.state.sync.event import EventState
+from linesync.model.state.sync.exchange import ExchangeState
+from linesync.model.state.sync.lock import LockState
+from linesync.model.state.sync.semaphore import SemaphoreState
+from linesync.model.state.sync.topic import TopicState
 from linesync.runtime.lines.link_state import LinkState, SessionState, Traffic
 from tools.generated_page import GeneratedPage
 

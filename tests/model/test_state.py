@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from linesync.model.state.barrier import BarrierState
-from linesync.model.state.event import EventState
 from linesync.model.state.record import State, Waiting
-from linesync.model.state.topic import GroupReader, Reader, TopicState
+from linesync.model.state.sync.barrier import BarrierState
+from linesync.model.state.sync.event import EventState
+from linesync.model.state.sync.topic import GroupReader, Reader, TopicState
 
 WAITING = Waiting(name="a", client="7", waiting=2.5)
 BARRIER = BarrierState(

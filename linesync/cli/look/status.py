@@ -9,16 +9,16 @@ from ..common import connection, print_json, table, timeout_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...model.state.barrier import BarrierState
-    from ...model.state.event import EventState
-    from ...model.state.exchange import ExchangeState
     from ...model.state.group import GroupState
     from ...model.state.hosts import HostState
-    from ...model.state.lock import LockState
     from ...model.state.record import Waiting
-    from ...model.state.semaphore import SemaphoreState
     from ...model.state.status import Status
-    from ...model.state.topic import TopicState
+    from ...model.state.sync.barrier import BarrierState
+    from ...model.state.sync.event import EventState
+    from ...model.state.sync.exchange import ExchangeState
+    from ...model.state.sync.lock import LockState
+    from ...model.state.sync.semaphore import SemaphoreState
+    from ...model.state.sync.topic import TopicState
 
     Named = BarrierState | SemaphoreState | LockState | ExchangeState | EventState | TopicState | GroupState
 

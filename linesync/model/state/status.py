@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .barrier import BarrierState
-from .event import EventState
-from .exchange import ExchangeState
 from .group import GroupState
 from .hosts import HostState
-from .lock import LockState
 from .record import State
-from .semaphore import SemaphoreState
-from .topic import TopicState
+from .sync.barrier import BarrierState
+from .sync.event import EventState
+from .sync.exchange import ExchangeState
+from .sync.lock import LockState
+from .sync.semaphore import SemaphoreState
+from .sync.topic import TopicState
 
 __all__ = ["ClientState", "Remembered", "Status"]
 

@@ -23,7 +23,7 @@ from ..kept.objects import KeptEvent
 from ..kept.rows import Rows, by_number
 from ..kept.waits import AtEvents
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
-from ..state.event import EventState, EventWaiting
+from ..state.sync.event import EventState, EventWaiting
 from .place import Place
 from .waits import Wait, Waits
 

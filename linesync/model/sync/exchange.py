@@ -29,7 +29,7 @@ from ..kept.objects import KeptExchange, KeptGiven, KeptTerms
 from ..kept.rows import Rows, by_number
 from ..kept.waits import AtExchange
 from ..participants import Cause, Client, check_member, check_name, check_timeout
-from ..state.exchange import ExchangeState
+from ..state.sync.exchange import ExchangeState
 from ..timers import Timers
 from .barriers.history import Past
 from .barriers.terms import Terms

@@ -12,7 +12,7 @@ from ..hosts.members import fold
 from ..kept.objects import KeptExchange, KeptGiven
 from ..kept.waits import AtExchange
 from ..participants import LOST, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
-from ..state.exchange import ExchangeState
+from ..state.sync.exchange import ExchangeState
 from .barriers.history import Failure, Past
 from .barriers.terms import Terms
 from .place import Acting, Edge, Place

@@ -25,7 +25,7 @@ from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, Timed
 from ..decisions import Message, Messages, Outcome
 from ..kept.waits import AtGathering
 from ..participants import NAMES_SHOWN, Cause, host_of, names_in_words, seconds_in_words
-from ..state.topic import GroupReader
+from ..state.sync.topic import GroupReader
 from .place import Place
 from .waits import Wait, Waits
 

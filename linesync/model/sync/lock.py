@@ -24,7 +24,7 @@ from ..kept.objects import KeptLock
 from ..kept.rows import Rows, by_number
 from ..kept.waits import AtLock
 from ..participants import Cause, Client, check_name, check_timeout, names_in_words, seconds_in_words
-from ..state.lock import LockState, Owner
+from ..state.sync.lock import LockState, Owner
 from .place import Acting, Edge, Place
 from .waits import Hold, Wait, Waits
 

@@ -20,7 +20,7 @@ from ..kept.objects import KeptGathering, KeptMessageRow, KeptTopic
 from ..kept.rows import Rows, by_key, by_number
 from ..kept.waits import AtGathering, AtTopic
 from ..participants import Client, check_member, check_name, check_timeout, host_of
-from ..state.topic import TopicState
+from ..state.sync.topic import TopicState
 from .gathering import Gathering, Group, Groups
 from .place import Place
 from .topic import Reading, Topic

@@ -30,7 +30,7 @@ from ..kept.objects import KeptSemaphore
 from ..kept.rows import Rows, by_number
 from ..kept.waits import AtSemaphore
 from ..participants import NAMES_SHOWN, Cause, Client, check_name, check_timeout, seconds_in_words
-from ..state.semaphore import Loan, SemaphoreState, Taker
+from ..state.sync.semaphore import Loan, SemaphoreState, Taker
 from .place import Acting, Edge, Place
 from .waits import Hold, Wait, Waits
 

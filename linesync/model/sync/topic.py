@@ -17,7 +17,7 @@ from ...errors import TimedOut
 from ..decisions import Message, Messages, Outcome
 from ..kept.waits import AtTopic
 from ..participants import Cause, host_of, names_in_words, seconds_in_words
-from ..state.topic import GroupReader, Reader, TopicState
+from ..state.sync.topic import GroupReader, Reader, TopicState
 from .gathering import ANSWER_ROOM, LISTED, Gathering, Groups, Last
 from .place import Place
 from .waits import Wait, Waits

@@ -26,7 +26,7 @@ from ..sync.place import Place, Wait
 from ..sync.waits import Waits
 from .actions import Action, Forget, Release
 from .checks import FILE_BYTES, check_digest, check_tag
-from .claims import Claims
+from .claims.claims import Claims
 from .objects import Claim, Command, File, Host, Node, Process, Test, below
 from .owners import Owners, check_owner
 from .processes import Processes

@@ -18,8 +18,8 @@ from linesync.model.groups.transitions import (
     ROUND,
     ROUND_STATES,
 )
-from tests.model.groups import test_groups_search
 from tests.model.groups.play import Play
+from tests.model.groups.searches import test_groups_search
 from tools.state_tables import PAGE, differences
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, NotAllowed, TimedOut, UsageError
 from linesync.model.decisions import Event, Failed, Granted, Revoked, Token
-from linesync.model.state.lock import Owner
+from linesync.model.state.sync.lock import Owner
 from linesync.model.sync import lock as lock_module
 from linesync.model.sync.services import SyncServices
 

@@ -6,7 +6,7 @@ import pytest
 
 from linesync.errors import Aborted, LinesyncFailed, Mismatch, UsageError
 from linesync.model.decisions import Failed, Level, Revoked
-from linesync.model.state.semaphore import Loan, SemaphoreState
+from linesync.model.state.sync.semaphore import Loan, SemaphoreState
 
 from ..helpers import failed, granted
 from ..simulated_hub import SimulatedHub, error

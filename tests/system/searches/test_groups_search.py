@@ -13,7 +13,7 @@ from linesync.client.groups.group import Announced, Group, Message, Step, View
 from linesync.errors import Aborted, LinesyncError
 from linesync.testing.faults import Faults
 from tests.effort import lives
-from tests.model.groups.judge import MemberLog, check_all, check_stable
+from tests.model.groups.searches.judge import MemberLog, check_all, check_stable
 from tests.system.world import World
 
 HOSTS = ("a", "b", "c")

@@ -12,7 +12,7 @@ from ...hosts.membership import Membership
 from ...kept.objects import KeptBarrier
 from ...kept.waits import AtBarrier
 from ...participants import LOST, NAMES_SHOWN, Cause, cause_in_words, host_of, names_in_words, seconds_in_words
-from ...state.barrier import BarrierState
+from ...state.sync.barrier import BarrierState
 from ..place import Acting, Edge, Place
 from ..waits import Wait, Waits
 from .history import Failure, Past

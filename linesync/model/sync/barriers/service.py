@@ -37,7 +37,7 @@ from ...kept.objects import KeptBarrier, KeptTerms
 from ...kept.rows import Rows, by_number
 from ...kept.waits import AtBarrier
 from ...participants import Cause, Client, check_member, check_name, check_timeout
-from ...state.barrier import BarrierState
+from ...state.sync.barrier import BarrierState
 from ..place import Place
 from ..waits import Wait, Waits
 from .generation import Generation

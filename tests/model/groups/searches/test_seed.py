@@ -10,7 +10,7 @@ import pytest
 from linesync.client.groups.events import Step
 from tests.effort import lives
 
-from .play import Actor, Play
+from ..play import Actor, Play
 from .seed import Cluster, Node
 
 NAMES = ("a", "b", "c", "d")

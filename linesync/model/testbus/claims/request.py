@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from ...errors import TimedOut
-from ..decisions import Outcome
-from ..kept.waits import AtClaim
-from ..participants import Cause, names_in_words, seconds_in_words
-from ..state.testbus import ClaimingState, Want
-from ..sync.place import Acting, Edge, Hold, Place, Wait
-from .objects import Claim, Node, Test
-from .tree import root_of
+from ....errors import TimedOut
+from ...decisions import Outcome
+from ...kept.waits import AtClaim
+from ...participants import Cause, names_in_words, seconds_in_words
+from ...state.testbus import ClaimingState, Want
+from ...sync.place import Acting, Edge, Hold, Place, Wait
+from ..objects import Claim, Node, Test
+from ..tree import root_of
 
 __all__ = ["Request"]
 

@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
-from ..hosts.membership import Membership
-from ..participants import HUB
-from ..state.testbus import Want
+from ...hosts.membership import Membership
+from ...participants import HUB
+from ...state.testbus import Want
+from ..objects import Host, Node
+from ..tree import Tree, root_of
 from .matching import match
-from .objects import Host, Node
-from .tree import Tree, root_of
 
 __all__ = ["Asking", "Candidates", "Room"]
 

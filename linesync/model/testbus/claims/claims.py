@@ -15,20 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
-from ...errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, UsageError
-from ..decisions import ArrivalId, Objects, Outcome
-from ..hosts.membership import Membership
-from ..kept.waits import AtClaim
-from ..participants import Cause, Client, cause_in_words, check_host, check_name, check_timeout
-from ..state.testbus import ClaimingState, Want
-from ..sync.place import Acting, Edge, Wait
-from ..sync.waits import Waits
+from ....errors import LinesyncError, LinesyncFailed, MemberLost, Mismatch, UsageError
+from ...decisions import ArrivalId, Objects, Outcome
+from ...hosts.membership import Membership
+from ...kept.waits import AtClaim
+from ...participants import Cause, Client, cause_in_words, check_host, check_name, check_timeout
+from ...state.testbus import ClaimingState, Want
+from ...sync.place import Acting, Edge, Wait
+from ...sync.waits import Waits
+from ..checks import ROLES_MAX, check_role
+from ..objects import Claim, Host, Node, Test
+from ..tree import Tree, root_of
 from .candidates import Candidates, Room
-from .checks import ROLES_MAX, check_role
 from .matching import match
-from .objects import Claim, Host, Node, Test
 from .request import Request
-from .tree import Tree, root_of
 
 __all__ = ["Claims"]
 

@@ -15,8 +15,8 @@ from linesync.errors import LinesyncError
 from linesync.model.participants import Cause
 from tests.effort import lives
 
+from ..play import Actor, Play, services
 from .judge import MemberLog, check_all, check_stable
-from .play import Actor, Play, services
 
 HOSTS = ("a", "b", "c", "d")
 

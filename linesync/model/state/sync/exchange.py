@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .record import State, Waiting
+from ..record import State, Waiting
 
 __all__ = ["ExchangeState"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .record import State
+from ..record import State
 
 __all__ = ["Loan", "SemaphoreState", "Taker"]
 

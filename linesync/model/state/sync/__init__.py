@@ -1,0 +1,1 @@
+"""The state of the synchronisation services, as it is shown."""

@@ -1,0 +1,1 @@
+"""Claims of hosts: requests, and the hosts that they may get."""

@@ -1,0 +1,1 @@
+"""Searches for lives of groups that break a guarantee, and the reference that judges them."""
