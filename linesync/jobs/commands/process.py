@@ -35,7 +35,7 @@ _PROGRAM = (
     "import sys; sys.path.append(sys.argv[3]);"
     " from linesync.jobs.commands.forkserver import main; main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[4:])"
 )
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(open_files.__file__)))
 OUTPUT_LIMIT = 4 << 20  # the default of the maximum size of the kept output of a detached process, in bytes
 _CHUNK = 1 << 15  # bytes of one read from a pipe
 _SEARCH_AGAIN_AFTER = 0.5  # seconds until a search is repeated if its fork server was killed

@@ -37,7 +37,7 @@ __all__ = ["Connection", "DetachedProcesses"]
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); from linesync.jobs.detached.supervisor import main; main(sys.argv[2])"
 )
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(open_files.__file__)))
 _START = 20.0  # seconds within which a supervisor must have started its command
 _CONNECT = 5.0  # the longest time to connect to a supervisor, in seconds
 _TO_END = PATIENCE + 12.0  # seconds within which all processes of a command must end; on a busy machine it takes long
@@ -93,7 +93,7 @@ class DetachedProcesses:
         :raises LinesyncFailed: too many detached processes run, or the files cannot be used.
         """
         from ..commands.process import check_texts, start_error
-        from .supervisor import pack
+        from .supervisor import Job
 
         variables = {**self._runner.extra, **env}
         check_texts(self._host, argv, variables, cwd)
@@ -109,13 +109,13 @@ class DetachedProcesses:
                     " kill'"
                 )
             number = allocate(self._folder)
-            job = pack(
-                self._folder,
-                number,
-                self._host,
-                self._boot,
-                words,
-                encoded,
+            job = Job(
+                folder=self._folder,
+                number=number,
+                host=self._host,
+                boot=self._boot,
+                argv=words,
+                env=encoded,
                 cwd=os.fsencode(cwd),
                 user=user,
                 clear=clear,
@@ -125,7 +125,7 @@ class DetachedProcesses:
             )
             letter, value = b"", 0
             try:
-                letter, value = _launch(job)
+                letter, value = _launch(job.pack())
             finally:
                 if letter != b"p":
                     remove(self._folder, number)

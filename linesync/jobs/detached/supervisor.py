@@ -32,6 +32,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
+from ...frozen_record import Record
 from ..commands.handover import MARK, PACKET, PATIENCE, begin_of, boottime, mark_of
 from ..commands.login import StartError
 from ..commands.supervisor import NO_LIMIT, Spec, ignore_signals, spawn, wakeup
@@ -44,7 +45,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["main", "pack"]
+__all__ = ["Job", "main"]
 
 _CHUNK = 1 << 15  # the maximum size of one read of the output
 _QUIET = 0.5  # seconds that a grandchild may keep the output open without output after the command has ended
@@ -57,31 +58,37 @@ _CONNECTIONS = 256  # the maximum number of connections
 _INPUT = 1 << 16  # the number of bytes for stdin that wait, from which no further message of the sender is read
 
 
-def pack(
-    folder: str,
-    number: int,
-    host: str,
-    boot: str,
-    argv: list[bytes],
-    env: dict[bytes, bytes],
-    *,
-    cwd: bytes,
-    user: str,
-    clear: bool,
-    stdin: bool,
-    seconds: float | None,
-    limit: int,
-) -> bytes:
-    """Encode a job for the supervisor.
+class Job(Record):
+    """A process to start."""
 
-    :param folder: the directory of the processes of the host.
-    :param number: the number of the process, whose directory exists.
-    :param host: the name of the host.
-    :param boot: the boot id of the system.
-    :param seconds: the time limit of the command, or None.
-    :param limit: the maximum size of the kept output in bytes.
-    """
-    return marshal.dumps((folder, number, host, boot, argv, env, cwd, user, clear, stdin, seconds, limit))
+    folder: str
+    """the directory of the processes of the host"""
+    number: int
+    """the number of the process, whose directory exists"""
+    host: str
+    """the name of the host"""
+    boot: str
+    """the boot id of the system"""
+    argv: list[bytes]
+    """the command and its arguments"""
+    env: dict[bytes, bytes]
+    """the variables that are set for it"""
+    cwd: bytes
+    """its working directory; empty for that of the agent"""
+    user: str
+    """the user that runs it; empty for that of the agent"""
+    clear: bool
+    """whether it inherits only the basic variables of the agent"""
+    stdin: bool
+    """whether clients may send bytes to its stdin"""
+    seconds: float | None
+    """its time limit, or None"""
+    limit: int
+    """the maximum size of the kept output in bytes"""
+
+    def pack(self) -> bytes:
+        """Encode the job for the stdin of :func:`main`."""
+        return marshal.dumps(tuple(self.as_dict().values()))
 
 
 def main(open_files: str) -> NoReturn:
@@ -97,58 +104,45 @@ def main(open_files: str) -> NoReturn:
 
         soft, hard = map(int, open_files.split(" "))
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    job = marshal.loads(sys.stdin.buffer.read())
+    job = Job(*marshal.loads(sys.stdin.buffer.read()))
     if os.fork():
         os._exit(0)
     code = 1
     try:
-        _supervise(*job)
+        _supervise(job)
         code = 0
     finally:
         os._exit(code)
 
 
-def _supervise(
-    folder: str,
-    number: int,
-    host: str,
-    boot: str,
-    argv: list[bytes],
-    env: dict[bytes, bytes],
-    cwd: bytes,
-    user: str,
-    clear: bool,
-    stdin: bool,
-    seconds: float | None,
-    limit: int,
-) -> None:
+def _supervise(job: Job) -> None:
     set_name(SUPERVISOR)
     ignore_signals()
     become_subreaper()
     fill_environment()
     gc.disable()
-    mark = f"{mark_of(os.getpid(), host)}d{number}"
-    own = {} if user else {name: value for name, value in os.environb.items() if not clear or name in BASIC}
-    variables = {**own, **env, os.fsencode(MARK): os.fsencode(mark)}
-    until = NO_LIMIT if seconds is None else boottime() + seconds
+    mark = f"{mark_of(os.getpid(), job.host)}d{job.number}"
+    own = {} if job.user else {name: value for name, value in os.environb.items() if not job.clear or name in BASIC}
+    variables = {**own, **job.env, os.fsencode(MARK): os.fsencode(mark)}
+    until = NO_LIMIT if job.seconds is None else boottime() + job.seconds
     began = time.time()
-    path = path_of(folder, number)
-    process = _Process(path, limit, Spec(argv, variables, cwd=cwd, user=user, until=until))
-    letter, errno = process.start(stdin=stdin)
+    path = path_of(job.folder, job.number)
+    process = _Process(path, job.limit, Spec(job.argv, variables, cwd=job.cwd, user=job.user, until=until))
+    letter, errno = process.start(stdin=job.stdin)
     if letter == b"p":
         started = Started(
-            number=number,
-            argv=tuple([os.fsdecode(argument) for argument in argv]),
-            user=user,
-            cwd=os.fsdecode(cwd),
-            stdin=stdin,
+            number=job.number,
+            argv=tuple([os.fsdecode(argument) for argument in job.argv]),
+            user=job.user,
+            cwd=os.fsdecode(job.cwd),
+            stdin=job.stdin,
             pid=errno,
             began=began,
-            boot=boot,
+            boot=job.boot,
             supervisor=os.getpid(),
             supervisor_began=begin_of(os.getpid()),
             mark=mark,
-            limit=limit,
+            limit=job.limit,
         )
         try:
             write(path, "record", started)
@@ -156,7 +150,7 @@ def _supervise(
             process.kill()
             letter, errno = b"r", error.errno or 0
     if letter != b"p":
-        remove(folder, number)
+        remove(job.folder, job.number)
     _report(letter, errno)
     os.chdir("/")
     if letter == b"p":
