@@ -2,7 +2,7 @@
 
 A test is *live* if it starts processes, opens sockets or waits for real time. A live test is in one of the folders ``LIVE``
 or has the mark ``live``. Every other test is *quick*: it only computes, or it uses virtual time. ``make quick`` runs the
-quick tests. The guard lets a quick test fail if it does anything that only a live test may do.
+quick tests. A *long* test takes seconds; ``make quick`` leaves it out, and ``make test`` leaves it out if it is live. The guard lets a quick test fail if it does anything that only a live test may do.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ LIVE = ("bench", "client", "e2e", "jobs", "transports")
 """Folders of this directory in which every test is live."""
 QUICK = ("hub", "model", "protocol", "runtime", "store", "system", "wire")
 """Folders in which every test is quick."""
+LONG = (
+    *("bench", "testing/test_nullmodem_speed.py", "docs/pages/test_pages.py", "docs/sync"),
+    *("compat/test_autotest_live.py", "compat/test_lava_live.py"),
+    *("e2e/attacks", "e2e/failures", "e2e/owners/test_clients.py", "e2e/owners/test_daemons.py", "e2e/owners/test_ends.py"),
+    *("e2e/files/test_copy_killed.py", "e2e/files/test_hanging_paths.py", "e2e/files/test_resume.py"),
+    *("e2e/lines/test_autobaud.py", "e2e/lines/test_qemu.py", "e2e/lines/test_thousand.py"),
+)
+"""Files and folders whose live tests have the mark ``long``. ``make test`` leaves them out, and ``.ci/run`` runs them."""
 
 _HERE = Path(__file__).parent
 _WAIT = 0.5
@@ -87,7 +95,7 @@ def _select(selector: Any, timeout: float | None = None) -> Any:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import the tests of a folder if ``-m`` excludes all of them."""
     chosen = config.getoption("markexpr")
-    without = LIVE if "not live" in chosen else QUICK if chosen == "live" else ()
+    without = LIVE if "not live" in chosen else QUICK if chosen.startswith("live") else ()
     return (collection_path.parent == _HERE and collection_path.name in without) or None
 
 
@@ -96,6 +104,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
         if item.get_closest_marker("real") or folder in LIVE:
             item.add_marker(pytest.mark.live)
+        if item.get_closest_marker("live") and any(item.path.is_relative_to(_HERE / place) for place in LONG):
+            item.add_marker(pytest.mark.long)
         if folder in QUICK and item.get_closest_marker("live"):
             raise pytest.UsageError(f"{item.nodeid} is live, but {folder} is a folder of quick tests; move the test")
 
