@@ -73,7 +73,7 @@ class StdioLine:
         self._arrived.set()
         return self._uplink.receiver()
 
-    # -- the door of the socket ---------------------------------------------------------------------------------------
+    # -- methods of linesync.transports.Door --------------------------------------------------------------------------
 
     def refusal(self) -> bytes:
         link = self._uplink.link

@@ -59,7 +59,7 @@ class Hub(User[Peer]):
     :param report: is called with each sentence for the log.
     :param boot: the boot id of this hub; by default, the boot id of the process.
     :param tokens: the reserved fencing tokens; by default they begin at 1 and are not reserved.
-    :param exchange_limit: the most bytes that one member gives to an exchange.
+    :param exchange_limit: the maximum number of bytes that one member gives to an exchange.
     :param policy: the rules of the hub; by default, the defaults of :class:`Policy`.
     :param audit: the audit log; by default, there is none.
     :param durable: stores the memory of the hub, and contains the memory of an earlier process. Sessions then continue after

@@ -13,7 +13,7 @@ from ..errors import BrokenError, Hung
 
 __all__ = ["Behind", "Desk", "Done", "Starter", "Work"]
 
-_HELD = 1 << 20  # bytes that wait for the disk, from which a writer waits
+_HELD = 1 << 20  # the number of bytes waiting for the disk at which a writer waits
 
 
 class Work(Protocol):
@@ -138,7 +138,7 @@ class Behind:
     """Writes bytes with calls of a desk, and accepts more bytes during a call.
 
     :param write: writes bytes; the desk runs one call at a time.
-    :param most: the number of waiting bytes from which :meth:`put` waits.
+    :param most: the number of waiting bytes at which :meth:`put` waits.
     """
 
     def __init__(self, desk: Desk, write: Callable[[bytes], object], most: int = _HELD) -> None:

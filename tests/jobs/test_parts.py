@@ -75,7 +75,7 @@ def test_a_record_cannot_remove_other_files(tmp_path: Path, records: Path) -> No
     assert (tmp_path / "precious").exists()
 
 
-def test_a_part_elsewhere_is_not_used(tmp_path: Path, records: Path) -> None:
+def test_a_part_in_another_folder_is_not_used(tmp_path: Path, records: Path) -> None:
     part = make(tmp_path)
     part.close()
     (record,) = records.iterdir()

@@ -147,7 +147,7 @@ def _copy_file(
 def _resumable(source: tuple[str, str], target: tuple[str, str]) -> bool:
     """Whether the copy of one file may be the continuation of an earlier one, or may be continued later.
 
-    The first copy from a host needs nothing for that, and is faster without it.
+    False for the first copy from a host: it needs no preparation for that, and the simpler operation is faster.
     """
     from ...jobs.files.parts import LEAST, Part
 

@@ -28,7 +28,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FINAL = (signal.SIGTERM, signal.SIGHUP)
 _PASSED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 _TOGETHER = 0.1  # seconds; timeout(1) sends the same signal twice, to the process and to its group
-_AGAIN = 2.0  # seconds in which a repeated signal ends linesync itself
+_AGAIN = 2.0  # seconds within which a repeated signal ends linesync itself
 
 
 class PassedSignals:
@@ -107,7 +107,7 @@ class PassedSignals:
         """If the only command ended by a signal that was passed to it, end this process by the same signal.
 
         :param ends: for each command, the signal that ended it, or None.
-        :raises Terminated: such a signal ended the command. After SIGINT, the exit code says the same.
+        :raises Terminated: such a signal, other than SIGINT, ended the command. After SIGINT, the exit code shows this.
         """
         if len(ends) == 1 and ends[0] in self._last and ends[0] != signal.SIGINT:
             sys.stdout.flush()

@@ -9,7 +9,7 @@ from ..common import connection, print_json
 from .passed_signals import PassedSignals
 from .run import Feeder, Job, drive, inherited
 
-HELP = "run a command line on a host as ssh does, for rsync -e, GIT_SSH_COMMAND, tar and the like"
+HELP = "run a command line on a host as ssh does, for rsync -e, GIT_SSH_COMMAND, tar and similar programs"
 EXAMPLES = """\
   linesync rsh sut 'cd /var/log && tar c .' > log.tar
   rsync -a -e 'linesync rsh' site/ sut:/srv/site

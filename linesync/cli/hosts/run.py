@@ -56,12 +56,12 @@ linesync run HOST[,HOST...] [-i] [-t] [-u USER] [-C DIR] [-e K[=V]]...
         metavar="K[=V]",
         action="append",
         default=[],
-        help="set an environment variable, without =V to its value here; may be repeated",
+        help="set an environment variable; -e K uses the value of the local variable; may be repeated",
     )
     parser.add_argument(
         "--clear-env",
         action="store_true",
-        help="of the agent's environment, pass only HOME, USER, LOGNAME, SHELL and PATH to the command",
+        help="pass only HOME, USER, LOGNAME, SHELL and PATH of the agent's environment to the command",
     )
     parser.add_argument(
         "-u",
@@ -238,7 +238,7 @@ def inherited() -> dict[str, str]:
 
 
 def _pair(item: str) -> tuple[str, str] | None:
-    """The name and the value of a variable; None if it has no value here."""
+    """The name and the value of a variable; None if there is no value and no local variable of this name."""
     key, equals, value = item.partition("=")
     if not key:
         raise UsageError(f"invalid value for -e {item}: expected K=V, or K for the value here")
@@ -275,7 +275,7 @@ class Job:
         self._captured = {1: bytearray(), 2: bytearray()}
         self._over = False
         self.left_early = False
-        """Whether this client gave up the command at the wish of the person."""
+        """Whether the user left the terminal, so that this client gave up the command."""
         self.stream = client.operations.start(
             host,
             argv,

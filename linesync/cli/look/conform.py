@@ -27,7 +27,7 @@ after the other. No hub or agent of linesync may use the port at the same time.
 All rules take about three minutes on a serial line. The exit code
 is 0 if the endpoint follows all rules with MUST, and 1 otherwise.
 """
-_CLOSING = 0.2  # seconds in which the last bytes of the tester leave
+_CLOSING = 0.2  # seconds within which the last bytes of the tester are sent
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ _ACTIONS = ("check", "run", "status", "log", "rerun", "stop")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", metavar="|".join(_ACTIONS), choices=_ACTIONS, help="the action")
-    parser.add_argument("target", metavar="FILE|GROUP", help="for check and run: the declarations; else the group")
+    parser.add_argument("target", metavar="FILE|GROUP", help="for check and run: the declarations; otherwise the group")
     parser.add_argument("service", metavar="SERVICE", nargs="?", help="for rerun: the only service to run again")
     parser.add_argument(
         "--hosts", metavar="A,B,...", help="for run: run the commands on these hosts, through their agents"

@@ -1,1 +1,1 @@
-"""Who may do what: the policy of the hub, and its audit log."""
+"""The permissions of scripts: the policy of the hub, and its audit log."""

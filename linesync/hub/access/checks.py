@@ -91,7 +91,7 @@ class Checks:
 
 
 def _target(message: Message) -> str:
-    """The host that a message works on; the hub if that is no host."""
+    """The host on which a message works; the hub if the message names a port or no host."""
     if isinstance(message, protocol.ConsoleOpen | protocol.TraceOpen):
         return message.host if "/" not in message.host else HUB  # a port belongs to the hub
     return addressee(message) or HUB

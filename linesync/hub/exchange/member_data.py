@@ -122,7 +122,10 @@ class Bundle:
         self._hashed = 0
 
     def passes(self, position: int, chunk: bytes) -> None:
-        """Bytes at this position of the whole are sent to a receiver; they are hashed for the first receiver that gets them."""
+        """Handle bytes that are sent to a receiver. They are hashed for the first receiver that gets them.
+
+        :param position: the position of the bytes in the data of all members.
+        """
         if position == self._hashed:
             self._hash.update(chunk)
             self._hashed += len(chunk)

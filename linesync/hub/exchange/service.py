@@ -4,7 +4,7 @@
    once, in a blob, and reads it from there for each receiver at the receiver's own speed. So a slow receiver does not delay
    the others. The model decides how long the data is needed.
 2. A hub that stores its state has the blobs there, too. It answers an arrival when the arrival is stored, and reports the data
-   to the model when the data is stored. So what a member gets from the hub is certainly known to the next hub.
+   to the model when the data is stored. The next hub therefore knows everything that a member has got from this hub.
 3. After a restart, the members open their channels again, with the same arrivals. The hub asks a member only for the bytes that
    it does not have, and sends only the bytes that the member does not have. A member that does not open its channel within one
    lease after its session continued counts as dead.
@@ -44,7 +44,7 @@ _DEATHS = {str(cause) for cause in (Cause.CLIENT_GONE, Cause.LINE_LOST, Cause.RE
 class Exchanging:
     """All exchanges that a hub serves.
 
-    :param limit: the most bytes that one member gives.
+    :param limit: the maximum number of bytes that one member gives.
     :param report: is called with each sentence for the log.
     :param state: has the data; by default, it is in memory and in temporary files.
     """
@@ -58,7 +58,7 @@ class Exchanging:
         self._stores = state is not None
         self.blobs = Blobs(
             dispose=lambda close: SPOOL.clean(close, _KEPT),
-            number=self._memory.next_serial,  # the next hub may know a number, and must not find other data there
+            number=self._memory.next_serial,  # a number is never used again, because the next hub may know its data
             state=state,
             freed=self._memory.drop_data,
         )
@@ -67,7 +67,7 @@ class Exchanging:
         self.unopened = Unopened(requests, self.blobs, report)
         """The arrivals whose channels ended with an earlier hub."""
         self.suspended = False
-        """Whether the next hub continues the exchanges, so that this one changes nothing more."""
+        """Whether the next hub continues the exchanges, so that this hub makes no further changes."""
         self._bundles: dict[tuple[int, ...], Bundle] = {}  # bound: waits.WAITS
         """The data that is being sent, by its keys."""
         exchanges = requests.services.exchanges
@@ -83,7 +83,7 @@ class Exchanging:
         assert isinstance(opening, ExchangeOpen)
         if stream.broken is not None:
             return  # the client gave up, and may have opened another channel after that
-        number = self._memory.next_serial()  # another life of this hub must not use it again
+        number = self._memory.next_serial()  # a later process of this hub must not use it again
         client = Client(session.host or HUB, f"{session.serial}.x{number}", session.principal(""))
         if session.keeping:
             session.kept.exchanges()
@@ -133,7 +133,7 @@ class Exchanging:
         return blob
 
     def take(self, value: Exchanged) -> Bundle:
-        """The data of an exchange that succeeded. Give it back when it is sent.
+        """The data of an exchange that succeeded. Call :meth:`give_back` when it is sent.
 
         :raises LinesyncFailed: the data is no longer kept.
         """
@@ -147,7 +147,7 @@ class Exchanging:
         return bundle
 
     def give_back(self, bundle: Bundle) -> None:
-        """A receiver does not need the data any more."""
+        """Release the data, because a receiver does not need it any more."""
         bundle.receivers -= 1
         if not bundle.receivers:
             del self._bundles[bundle.value.keys]
@@ -186,7 +186,7 @@ class _Channel:
         self._sent = False
         """Whether all data was sent to the client."""
         self._reading = ExitStack()
-        """Keeps the data of all until it is sent."""
+        """Keeps the data of all members until it is sent."""
         self._ended: asyncio.Future[Bundle | LinesyncError] = asyncio.get_running_loop().create_future()
         """The outcome of the arrival."""
         self._task = asyncio.current_task()
@@ -236,7 +236,7 @@ class _Channel:
             self._reading.close()
 
     def suspend(self) -> None:
-        """Do nothing more."""
+        """Stop the work for this channel."""
         if self._task is not None:
             self._task.cancel()
 
@@ -374,7 +374,7 @@ class _Channel:
         )
 
     def _client_left(self, why: str | None) -> None:
-        """The client is gone or gave up, perhaps before the outcome."""
+        """Handle the end of a client that is gone or gave up, possibly before the outcome."""
         if why == protocol.GIVEN_UP:
             self._home.requests.perform(lambda services, now: services.withdraw(self._arrival, self._client, now))
         else:
@@ -386,7 +386,7 @@ class _Channel:
         self.end(LinesyncFailed("the arrival was withdrawn"))
 
     def outcome(self, outcome: Outcome) -> None:
-        """The model has decided."""
+        """Handle the decision of the model."""
         if self._ended.done():
             return
         if isinstance(outcome, Failed):
@@ -413,7 +413,7 @@ class _Channel:
         if not self._ended.done():
             self._ended.set_result(error)
 
-    # -- the data of all -----------------------------------------------------------------------------------------------
+    # -- the data of all members ---------------------------------------------------------------------------------------
 
     async def _send(self, bundle: Bundle) -> bool:
         """Stream the data of all members from the place that the client names. Returns False if the client is gone before the

@@ -1,1 +1,1 @@
-"""What the hub shows: console logs, frames, and a stream of changes."""
+"""The information that the hub shows: console logs, traces of frames, and a stream of changes."""

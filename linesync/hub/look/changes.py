@@ -14,8 +14,8 @@ from .follower import Follower
 
 __all__ = ["Changes", "lost"]
 
-_BEHIND = 1 << 18  # the most bytes of changes that wait for a follower; beyond that, it loses the oldest changes
-_WHY = 500  # the most characters of a reason
+_BEHIND = 1 << 18  # the maximum number of waiting bytes of a follower; above it, the oldest changes are lost
+_WHY = 500  # the maximum number of characters of a reason
 
 
 class Changes:

@@ -9,7 +9,7 @@ from .follower import Follower
 __all__ = ["ConsoleLog", "escaped"]
 
 _KEPT = 1 << 20  # the bytes of text that are kept of each line
-_FOLLOWER_MAX = 1 << 20  # the most bytes that wait for a follower; beyond that, it loses the oldest bytes
+_FOLLOWER_MAX = 1 << 20  # the maximum number of bytes that wait for a follower; above it, the oldest bytes are lost
 _NOT_SHOWN = re.compile(rb"\r(?!\n)|[^\t\n\r -~]")
 
 

@@ -11,7 +11,7 @@ __all__ = ["Follower"]
 class Follower:
     """The queue of one reader.
 
-    :param limit: the most bytes that wait for the reader; a single piece may be larger.
+    :param limit: the maximum number of bytes that wait for the reader; a single piece may be larger.
     """
 
     def __init__(self, limit: int) -> None:

@@ -24,7 +24,7 @@ from .follower import Follower
 
 __all__ = ["serve_changes", "serve_console", "serve_trace"]
 
-_TRACE_BEHIND = 1 << 17  # the most bytes of a trace that wait for a reader; beyond that, it loses the oldest lines
+_TRACE_BEHIND = 1 << 17  # the maximum number of waiting bytes of a reader; above it, the oldest lines are lost
 _SLICE = 1 << 14  # bytes that are sent together; a slow reader loses only bytes that have not been sent yet
 
 

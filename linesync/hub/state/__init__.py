@@ -1,1 +1,1 @@
-"""What the hub keeps over a restart."""
+"""The data that the hub keeps when it restarts."""

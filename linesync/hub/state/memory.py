@@ -195,12 +195,12 @@ class Memory:
         session.arrived(session.last_reply)
 
     def keep_data(self, number: int, row: DataRow) -> None:
-        """Data arrives."""
+        """Create the row of data that arrives."""
         self.data[number] = row
         self.journal.mark(DATA, str(number), new=True)
 
     def drop_data(self, number: int) -> None:
-        """Data is no longer needed."""
+        """Remove the row of data that is no longer needed."""
         if self.data.pop(number, None) is not None:
             self.journal.mark(DATA, str(number))
 

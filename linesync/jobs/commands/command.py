@@ -169,7 +169,7 @@ class _Command:
             self._process.end()
 
     def handle_urgent(self, text: str) -> bool:
-        """Handle a message when it arrives. Returns whether it was handled: the end of stdin waits for its turn."""
+        """Handle a message when it arrives. Returns whether it was handled: the end of stdin is handled later, in order."""
         if text.startswith(f"{DataEnd.VERB}"):
             return False
         self._handle_message(text)

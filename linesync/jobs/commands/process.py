@@ -39,7 +39,7 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(open_files.__file__)))
 OUTPUT_LIMIT = 4 << 20  # the default of the maximum size of the kept output of a detached process, in bytes
 _CHUNK = 1 << 15  # bytes of one read from a pipe
 _SEARCH_AGAIN_AFTER = 0.5  # seconds until a search is repeated if its fork server was killed
-_KILL_SECONDS = 12.0  # the time for processes to end after SIGKILL; on a busy machine it takes more than a second
+_KILL_SECONDS = 12.0  # the time for processes to end after SIGKILL; on a busy machine, this takes more than a second
 _CLOSE_CHECKS = 50  # checks, each after 10 ms, whether an idle fork server has ended
 
 
@@ -187,7 +187,7 @@ class Runner:
         :param env: environment variables that are added to those of the agent.
         :param stdin: whether stdin of the command is a pipe; otherwise it is /dev/null.
         :param user: the user of the command, who gets the usual environment of that user; empty for the user of the agent.
-        :param clear: of the agent's environment, the command gets only HOME, USER, LOGNAME, SHELL and PATH.
+        :param clear: the command gets only HOME, USER, LOGNAME, SHELL and PATH of the agent's environment.
         :param terminal: run the command on a terminal with these columns and rows; then ``stdin`` has no effect.
         :raises CommandNotFound, CannotExecute: the command was not started.
         """

@@ -45,8 +45,8 @@ def _is_size(columns: int, rows: int) -> bool:
 class Terminal:
     """The master of a pseudoterminal.
 
-    :ivar stdin: what is typed on the terminal.
-    :ivar output: what the command writes to the terminal. Stdout and stderr cannot be told apart.
+    :ivar stdin: the input of the terminal, as if it was typed.
+    :ivar output: the output of the command on the terminal. Stdout and stderr cannot be distinguished.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, master: int) -> None:

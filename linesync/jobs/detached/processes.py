@@ -311,7 +311,7 @@ class Connection:
             try:
                 data = self._sock.recv(64)
             except BlockingIOError:
-                if noticed:  # one notice is as good as several
+                if noticed:  # several notices have the same effect as one
                     return True
                 await self._ready(self._loop.add_reader, self._loop.remove_reader)
             except OSError:

@@ -105,7 +105,7 @@ class _Attached:
         """The position of the next byte that the client expects."""
 
     async def serve(self) -> None:
-        """Send what the client wants. Returns early if the client is gone."""
+        """Send the requested output, and pass stdin. Returns early if the client is gone."""
         connection = await self._processes.connect(self._request.number) if self._request.follow else None
         tasks: set[asyncio.Task[Any]] = set()
         try:

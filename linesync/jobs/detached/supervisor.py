@@ -55,7 +55,7 @@ _GONE = 15.0  # seconds after the end of the command after which its exit status
 _STORE_AGAIN = 1.0  # seconds between attempts to write the end of the process while the disk is full
 _CLOCK = 1.0  # the longest time between two readings of the clock, if the command has a time limit
 _CONNECTIONS = 256  # the maximum number of connections
-_INPUT = 1 << 16  # the number of bytes for stdin that wait, from which no further message of the sender is read
+_INPUT = 1 << 16  # the number of waiting bytes for stdin at which no further message of the sender is read
 
 
 class Job(Record):

@@ -39,7 +39,7 @@ _HINTS = {
     errno.EINVAL: _BAD_NAME,
     errno.EILSEQ: _BAD_NAME,
 }
-"""What to do after an error of the system."""
+"""The remedy for each error of the system, as a clause."""
 
 
 def sha256() -> _Hash:

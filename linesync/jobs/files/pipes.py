@@ -77,4 +77,4 @@ class Output(Hashed):
         return False
 
     def discard(self) -> None:
-        """Do nothing: what was written cannot be taken back."""
+        """Do nothing, because the written bytes cannot be taken back."""

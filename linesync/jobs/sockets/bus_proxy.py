@@ -33,7 +33,7 @@ __all__ = ["BusProxy"]
 
 _BUS = "bus"
 _TO_ANSWER = 30.0  # seconds for which a client waits for the session of the upstream line
-_FIRST = 1 << 12  # the most bytes of the first read from a client
+_FIRST = 1 << 12  # the maximum number of bytes of the first read from a client
 _GOODBYE = "the proxy was stopped"
 
 
@@ -56,7 +56,7 @@ class BusProxy(User[Peer]):
         """The downstream lines that other programs have connected."""
         self._listeners: list[Listener | LineListener] = []  # bound: fixed
         self.lines: list[asyncio.Task[None]] = []  # bound: fixed
-        """The tasks that keep the lines open. One that ends has an error, or the line was stdin and stdout."""
+        """The tasks that keep the lines open. A task ends only with an error, or if the line was stdin and stdout."""
 
     # -- upstream and downstream --------------------------------------------------------------------------------------
 
@@ -192,4 +192,4 @@ async def _until_lost(peer: Peer, endpoint: str) -> None:
     await peer.lost()
 
 
-_LINES = 16  # the most lines that are connected at the same time; then the oldest one is closed
+_LINES = 16  # the maximum number of lines that are connected at the same time; above it, the oldest one is closed

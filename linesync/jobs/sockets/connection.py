@@ -3,9 +3,9 @@
 1. The two directions are independent: bytes that the user of this end does not receive do not delay the confirmations of the
    bytes that it sends. Therefore everything that arrives is taken from the channels. The window of the sender limits the bytes
    that wait here.
-2. A connection begins with a channel in the prompt lane, so that small pieces, as of a terminal, do not wait for copies. When
-   many bytes wait, they go to a second channel in the bulk lane, so that they do not delay the prompt messages of others. The
-   message ``turn`` in one channel says that the bytes continue in the other one.
+2. A connection begins with a channel in the prompt lane, so that small pieces, such as those of a terminal, do not wait for
+   copies. When many bytes wait, they go to a second channel in the bulk lane, so that they do not delay the prompt messages of
+   others. The message ``turn`` on one channel reports that the bytes continue on the other channel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEAST = 512  # the sender waits if the window has less room than this, so that 
 _PROMPT_MOST = 1024  # the number of unconfirmed bytes above which bytes go to the bulk channel
 _WIDEN_AT = 4096  # the number of sent bytes from which a connection needs a bulk channel
 _JOINED = 4096  # pieces that are shorter than this are joined with the next piece
-_PIECES = 1024  # the most pieces and marks of a channel that wait
+_PIECES = 1024  # the maximum number of waiting pieces and marks of a channel
 _TURN, _END = None, b""
 """The marks between the pieces of bytes of a channel: the bytes continue on the other channel; the bytes have ended."""
 
@@ -121,7 +121,7 @@ class Connection:
             await self.stream.until_changed()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, and wait until they are on their way. Raises the errors of :meth:`room`."""
+        """Send bytes, and wait until all of them are queued on the channel. Raises the errors of :meth:`room`."""
         view = memoryview(data)
         while view:
             piece = view[: await self.room()]

@@ -1,7 +1,7 @@
 """Sockets of forwarded connections: connecting, listening, and the bytes between a socket and its channel.
 
-The host and the client use the same code. Each connection has one channel (docs/protocol.md, 8.8). The end of the bytes in one
-direction is the message ``eof``. A reset of the socket resets the channel, and a reset of the channel resets the socket.
+The host and the client use the same code. A connection has one or two channels (docs/protocol.md, 8.8). The message ``eof``
+ends the bytes of one direction. A reset of the socket resets the channel, and a reset of the channel resets the socket.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 CONNECT_SECONDS = 10.0
 """Seconds after which a target that does not answer counts as unreachable."""
 RESET = "the connection was reset"
-"""The begin of the reason of a reset that the peer of one of the two sockets has caused."""
+"""The beginning of the reason of a reset that the peer of one of the two sockets has caused."""
 _RETRY = 0.05  # seconds between attempts to connect to a unix socket whose queue is full
 _CHUNK = 1 << 14  # the maximum number of bytes of one read
 _LINGER = struct.pack("ii", 1, 0)  # closing a socket with this option resets the connection

@@ -1,4 +1,4 @@
-"""The window of a forwarded connection: how many bytes its sender may send before the receiver confirms some of them.
+"""The window of a forwarded connection: the maximum number of unconfirmed bytes of its sender.
 
 The credit of a channel ends at the next hub or agent, so each of them could store a whole credit of bytes. The window counts
 from end to end: it limits the bytes that are anywhere between the two sockets.

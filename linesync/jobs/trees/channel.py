@@ -32,7 +32,7 @@ __all__ = ["Copied", "Rate", "receive_files", "relay_files", "send_files", "serv
 _PIECE = limits.CREDIT_PIPE // 4 - RECORD_COST
 """The bytes of one read and one send, as in ``files.py``."""
 _LEAST_PIECE = 1024
-_HELD = 1 << 20  # bytes that wait for the disk, from which the receiver waits
+_HELD = 1 << 20  # the number of bytes waiting for the disk at which the receiver waits
 _PROGRESS_INTERVAL = 1.0  # seconds between two reports of the receiver
 
 
@@ -40,7 +40,7 @@ class Copied(Record):
     """The result of a copy."""
 
     files: int
-    """The files that were sent. Files that were the same already do not count."""
+    """The files that were sent. Files that were already the same do not count."""
     bytes: int
     """Their bytes that were sent."""
     failures: tuple[str, ...] = ()
@@ -218,7 +218,7 @@ class _Relay:
         self._has_ended = False
 
     def _watch(self, data: bytes) -> None:
-        """Note what the sender says."""
+        """Evaluate the records of the sender: count its entries, and detect the end of the round and of the copy."""
         for letter, fields in self._reader.feed(data):
             if letter in (tree_records.ENTRY, tree_records.DIGEST):
                 self._expected += 1

@@ -1,4 +1,4 @@
-"""What both ends of a copy find out about files: kinds, owners and digests."""
+"""The facts about files that both ends of a copy need: kinds, owners and digests."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Tree:
         self.children: dict[bytes, Tree] = {}
 
     def summary(self, options: Options) -> Summary:
-        """What the digest of the folder includes of this entry."""
+        """The facts about this entry that the digest of its folder includes."""
         status = self.status
         owner = f"{user_name(status.st_uid)}:{group_name(status.st_gid)}" if options.owners else ""
         # A link has no mode, and few file systems keep its time.

@@ -179,7 +179,7 @@ class Incoming:
         self.close()
 
     def discard(self) -> None:
-        """Remove what has arrived. Later bytes are only hashed."""
+        """Remove the bytes that have arrived. Later bytes are only hashed."""
         if self._target is not None:
             self._hash = self._target.hashed.copy()
         self._drop()

@@ -99,7 +99,7 @@ class Folders:
         found = self._open.pop(node, -1)
         if found < 0:
             found = self._open_node(node)
-        self._open[node] = found  # the last one is the one that was used last
+        self._open[node] = found  # the entries are in the order of their last use
         while len(self._open) > _OPEN:
             os.close(self._open.pop(next(iter(self._open))))
         return found
@@ -209,10 +209,10 @@ _NAMES = 4096  # the maximum number of users, and of groups, of the sender
 
 
 def find(node: Node, folder: int, shown: str, *, known: bool) -> Found:
-    """What is at the path of an entry.
+    """Find the file, folder or link at the path of an entry.
 
     :param known: whether this machine knows contents of the same size.
-    :raises LinesyncFailed: it is something else that the copy must not replace.
+    :raises LinesyncFailed: the path has another kind of file, which the copy must not replace.
     """
     name = b"." if node.name == HERE else node.name
     try:

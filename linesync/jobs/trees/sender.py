@@ -221,7 +221,7 @@ class Sender:
     # -- the data -----------------------------------------------------------------------------------------------------
 
     def begin_data(self) -> None:
-        """Count what the receiver needs. Then :meth:`read` returns the data."""
+        """Count the files and bytes that the receiver needs. Then :meth:`read` returns the data."""
         self._needed.sort(key=lambda source: source.number)
         self.files = len(self._needed)
         self.total = sum(source.entry.size - source.start for source in self._needed)

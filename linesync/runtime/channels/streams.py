@@ -22,7 +22,7 @@ else:
 __all__ = ["INTERRUPTED", "MESSAGE", "Item", "Owner", "Stream"]
 
 INTERRUPTED = "interrupted: "
-"""The begin of the reason of a reset if the session of a relay was interrupted, and may continue."""
+"""The beginning of the reason of a reset if the session of a relay was interrupted, and may continue."""
 MESSAGE = -1
 """The value of :attr:`Item.stream` for a message."""
 

@@ -129,7 +129,7 @@ def _rows(path: Path, kind: str) -> list[dict[str, object]]:
 
 
 def test_an_endpoint_with_only_the_musts_registers_again_within_10_s_of_the_death_of_the_hub() -> None:
-    for phase in (0.0, 1.3, 2.6):  # seconds since the last keepalive of the endpoint, more or less
+    for phase in (0.0, 1.3, 2.6):  # the approximate seconds since the last keepalive of the endpoint
         with World(seed=1, probe=False) as world:
             endpoint = VirtualEndpoint(world, "mcu")
             world.settle(lambda: _listed(world, "mcu"), 5, "the endpoint should register")

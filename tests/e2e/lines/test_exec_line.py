@@ -1,4 +1,4 @@
-"""A hub that starts its agent through ssh: what continues when the hub or the ssh connection is killed."""
+"""A hub starts its agent through ssh. Work continues when the hub or the ssh connection is killed."""
 
 from __future__ import annotations
 

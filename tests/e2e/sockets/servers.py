@@ -42,7 +42,7 @@ def server(work: Callable[[socket.socket], None], path: Path | None = None) -> I
 
 
 def echo(connection: socket.socket) -> None:
-    """Send back everything until the end of the bytes, and end then."""
+    """Send back all bytes until their end, and then end."""
     while data := connection.recv(65536):
         connection.sendall(data)
 

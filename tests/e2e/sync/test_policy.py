@@ -141,7 +141,7 @@ def test_the_audit_log_has_each_operation_with_its_principal_and_its_result(plac
     assert (copied["operation"], copied["path"]) == ("get", "/etc/hostname")
 
 
-def test_an_agent_with_no_run_refuses_commands_of_everybody(place: Site) -> None:
+def test_an_agent_with_no_run_refuses_commands_of_other_hosts(place: Site) -> None:
     place.agent("--port", f"unix:{place.folder}/line.sock", "--no-run", name="board")
     place.await_host("board")
     for words in (
