@@ -203,7 +203,7 @@ class Exchanges:
         return {key for exchange in self._open.values() for key in exchange.data.values()} | self.waits.results.data()
 
     def data_lost(self, keys: set[int], why: str, now: float) -> list[Outcome]:
-        """Data that was given does not exist: fail the open exchanges that need it for all their members."""
+        """Fail the open exchanges that need lost data, for all their members."""
         outcomes: list[Outcome] = []
         for exchange in list(self._open.values()):
             if not keys.isdisjoint(exchange.data.values()):
