@@ -292,7 +292,7 @@ class World:
     ) -> None:
         """Let time pass until a condition is true.
 
-        :param what: what should happen, for the error.
+        :param what: the expected event, for the error.
         :raises AssertionError: the condition is not true within ``limit`` seconds.
         """
         held = self.loop.run_until(until, self.now + limit)

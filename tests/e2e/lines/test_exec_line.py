@@ -1,4 +1,4 @@
-"""A hub that starts its agent through ssh: what continues when the hub or the ssh connection is killed."""
+"""A hub that starts its agent through ssh: the work that continues when the hub or the ssh connection is killed."""
 
 from __future__ import annotations
 

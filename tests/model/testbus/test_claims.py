@@ -1,4 +1,4 @@
-"""Claims: which test gets which host, in which order, and when it ends."""
+"""Claims: the hosts that tests get, the order of the requests, and the ends of claims."""
 
 from __future__ import annotations
 

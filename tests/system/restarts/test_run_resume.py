@@ -55,7 +55,7 @@ def nothing_is_left(world: World) -> None:
 
 
 SIDES = ("hub", "a")
-"""Where the client runs: at the hub's socket, and behind an agent."""
+"""The places of the client: at the hub's socket, and behind an agent."""
 
 
 @pytest.mark.parametrize("side", SIDES)
