@@ -151,7 +151,7 @@ def test_kill_ends_all_processes_also_those_with_their_own_session(place: Place)
     assert place.site.type("hub", "proc", "kill", process).code == 0, "its processes have ended, as the user wants"
 
 
-def test_what_a_command_leaves_behind_ends_with_it(place: Place) -> None:
+def test_the_remaining_processes_of_a_command_end_with_it(place: Place) -> None:
     process = place.detach("sh", "-c", "(setsid sleep 300 &); exit 5")
     supervisor = place.supervisor(process)
     assert place.site.type("hub", "proc", "wait", process).code == 5
@@ -193,7 +193,7 @@ def test_a_killed_agent_finds_running_and_ended_processes_again_and_a_wait_conti
     assert following.wait().text == "done\n", "no byte is lost or doubled"
 
 
-def test_what_is_left_of_a_process_whose_supervisor_was_killed_is_ended(place: Place) -> None:
+def test_the_processes_of_a_killed_supervisor_are_ended(place: Place) -> None:
     process = place.detach("sh", "-c", "sleep 300 & wait")
     supervisor = place.supervisor(process)
     wait_for(lambda: len(below(supervisor)) == 2, "the processes")

@@ -108,7 +108,7 @@ class Both:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_in_the_way_of_the_seed_members_log_the_same_as_nodes_without_a_hub(part: int) -> None:
+def test_members_log_the_same_as_the_nodes_of_the_reference_without_a_hub(part: int) -> None:
     for seed in range(part, lives(400, 20_000), PARTS):
         Both(seed).run()
 
