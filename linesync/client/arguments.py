@@ -41,7 +41,7 @@ __all__ = [
     "text",
 ]
 
-_SHOWN = 64  # the most characters of an argument that an error shows
+_SHOWN = 64  # the maximum number of characters of an argument that an error shows
 _TERMINAL_MAX = 9999  # columns and rows of a terminal
 _INTEGER_MAX = 10**18 - 1  # the largest integer of the protocol, which has 18 digits
 _VARIADIC = 0x04  # inspect.CO_VARARGS, without importing inspect

@@ -70,9 +70,9 @@ class World:
     :param faults: the faults of every line, in both directions.
     :param byte_rate: the speed of every line in bytes per second.
     :param lease: the hub's lease in seconds.
-    :param probe: the ends probe for longer frames, and check their lines for symptoms.
-    :param durable: the hub stores its state, and continues with it after it was killed.
-    :param compress: messages are compressed on the lines. Without compression, the transcript shows their text.
+    :param probe: whether the ends probe for longer frames, and check their lines for symptoms.
+    :param durable: whether the hub stores its state, and continues with it after it was killed.
+    :param compress: whether messages are compressed on the lines. Without compression, the transcript shows their text.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ ExchangeProgress: TypeAlias = Callable[[str, int, int], None]
 
 _PAUSE = 30.0  # seconds without data after which an exchange with a timeout is given up
 _CHUNK = 1 << 16
-_READ = 4 * _CHUNK  # bytes read from a file at once
+_READ = 4 * _CHUNK  # the number of bytes of one read from a file
 _IN_MEMORY = 1 << 20  # bytes from a source of unknown length that stay in memory; more go to a temporary file
 _MOST = 1 << 30  # the maximum number of bytes that are read from such a source
 

@@ -44,9 +44,9 @@ class Group:
                 case Step():
                     await group.done(event)
 
-    Only one task at a time may read the events. Other tasks may send messages and report steps at the same time. So a step can
-    run while the reading task waits for the next event, which may be ``abort``. The next step is delivered after the report of
-    the current step. After ``abort``, a report of the step does nothing.
+    Only one task at a time may read the events. Other tasks may send messages and report steps at the same time. A step can
+    therefore run while the reading task waits for the next event, which may be ``abort``. The next step is delivered after the
+    report of the current step. After ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.

@@ -33,7 +33,7 @@ class Placement:
         self._placed: dict[str, dict[str, bool]] = {}
         """For each host, the files that it has or gets; and whether it has all of them."""
         self._needed: Counter[str] = Counter()
-        """How many processes that have not ended need a file."""
+        """The number of processes that have not ended and need a file."""
         self._needs: dict[Process, tuple[str, ...]] = {}
         journal.source("test placed", self._kept, self._keys)
 

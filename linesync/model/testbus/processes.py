@@ -140,7 +140,7 @@ class Processes:
         return outcomes + self.schedule(claim.host, now)
 
     def _prepared(self, process: Process, options: RunOptions) -> KeptStart:
-        """What the host needs to start a process; raises LinesyncError if it cannot start."""
+        """The data that the host needs to start a process; raises LinesyncError if the process cannot start."""
         assert isinstance(process.parent, Command)
         variables = {**self._scope.variables(process_chain(process.parent, process.claim)), **process.variables}
         if size_of_all(variables) > ENVIRONMENT_MAX:
