@@ -41,7 +41,7 @@ __all__ = [
     "text",
 ]
 
-_SHOWN = 64  # the most characters of an argument that an error shows
+_SHOWN = 64  # the maximum number of characters of an argument that an error shows
 _TERMINAL_MAX = 9999  # columns and rows of a terminal
 _INTEGER_MAX = 10**18 - 1  # the largest integer of the protocol, which has 18 digits
 _VARIADIC = 0x04  # inspect.CO_VARARGS, without importing inspect
@@ -357,7 +357,7 @@ def optional_bytes(parameter: str, value: Any) -> bytes | None:
 
 
 def _address(parameter: str, value: Any) -> str:
-    from .jobs.sockets import address_of  # imported late, because this module imports us
+    from .jobs.sockets import address_of  # imported late, because that module imports this one
 
     return _apply(address_of, parameter, text(parameter, value))
 

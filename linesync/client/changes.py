@@ -17,7 +17,7 @@ __all__ = ["Following"]
 
 
 class Following:
-    """All changes of the state of a hub after the call of ``changes()``: ``async for change in following``.
+    """All changes of the state of a hub after the call to ``changes()``: ``async for change in following``.
 
     With ``async with``, the hub stops sending changes at the end of the block. The hub stores at most 256 KiB of changes that
     the client has not read. If there are more, the client loses the oldest changes, and gets a change of the kind

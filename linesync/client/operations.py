@@ -417,7 +417,7 @@ class Operations(ExchangeOperations, TreeOperations, SocketOperations, GroupOper
         :param timeout: seconds after which the host ends the command, or None.
         :param check: raise CommandFailed if the command does not end with exit status 0.
         :param on_output: as in :meth:`finish`.
-        :param user: as in :meth:`start`, also ``clear_env``.
+        :param user: as in :meth:`start`. The same applies to ``clear_env``.
         :raises CommandFailed: with ``check``: the command did not end with exit status 0. The error has the exit status
             and the output.
         """

@@ -1,7 +1,7 @@
 """The command ``dbus-proxy`` of testbus: connects D-Bus clients with a bus on another machine.
 
-``--upstream`` is where the bus is, and ``--downstream`` is where the clients are. Each of the two is a unix socket, or a line to
-another dbus-proxy. A line carries all clients.
+``--upstream`` is the place of the bus, and ``--downstream`` is the place of the clients. Each of the two is a unix socket, or a
+line to another dbus-proxy. A line carries all clients.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _RATES = tuple(sorted(int(name[1:]) for name in vars(termios) if re.fullmatch("B
 
 
 def nearest_rate(rate: int) -> int:
-    """The supported rate that is nearest to a rate; of two such rates the lower one."""
+    """The supported rate that is nearest to a rate; if two rates are equally near, the lower one."""
     return min(_RATES, key=lambda known: (abs(known - rate), known))
 
 

@@ -37,7 +37,7 @@ __all__ = ["Group", "cache_lines", "group_of", "main", "write_cache"]
 
 CACHE = "/tmp/lava_multi_node_cache.txt"
 _POLL_INTERVAL = 1.0  # seconds between checks of a group that is not complete
-_MOST = 1000  # most messages of a topic in one answer
+_MOST = 1000  # the maximum number of messages of a topic in one answer
 
 
 class Group(Record):

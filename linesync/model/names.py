@@ -13,9 +13,9 @@ from ..errors import UsageError
 
 __all__ = ["check_arrival", "check_host", "check_member", "check_name", "check_process", "check_timeout"]
 
-NAME_BYTES = 200  # of UTF-8: names of barriers, semaphores ... and of namespaces
-ARRIVAL_CHARS = 64  # of an arrival id
-WORD_CHARS = 64  # of a host name or a member's tag
+NAME_BYTES = 200  # the maximum size of a name of a barrier, a semaphore ... or a namespace, in bytes of UTF-8
+ARRIVAL_CHARS = 64  # the maximum length of an arrival id
+WORD_CHARS = 64  # the maximum length of a host name or a member's tag
 TIMEOUT_MAX = 10 * 365 * 86400.0  # seconds; no useful timeout is longer, and calculations with it cannot overflow
 
 _WORD = re.compile(rf"[A-Za-z0-9._-]{{1,{WORD_CHARS}}}")

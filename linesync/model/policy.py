@@ -1,8 +1,8 @@
 """The policy of a hub: its rules, and its decision for each operation.
 
 1. A rule that denies decides first. Otherwise, a rule that allows decides.
-2. Without such a rule, everybody may use the synchronisation services and look at the state of the hub. The scripts of a host
-   may do everything on their own host. Root and the user of the hub may do everything at the hub's socket.
+2. Without such a rule, every principal may use the synchronisation services and look at the state of the hub. The scripts of a
+   host may do everything on their own host. Root and the user of the hub may do everything at the hub's socket.
 3. Everything else is refused: for example, a script on a host under test may not run commands on the controller.
 """
 
@@ -58,8 +58,8 @@ class Rule:
     :ivar to: a pattern for the name of the host that the operation works on.
     :ivar users: the user ids of the principal at the hub's socket; None for every principal.
     :ivar connect: patterns for the addresses to which a forward may connect; None for a rule without this limit.
-    :ivar listen: the same for the addresses on which a forward may listen. A rule with one of the two limits is about nothing
-        else.
+    :ivar listen: the same for the addresses on which a forward may listen. A rule with one of the two limits is only about
+        forwards.
     :ivar text: the rule as the policy file has it, for messages.
     """
 

@@ -1,4 +1,4 @@
-"""The records with which the two ends of a copy of trees talk (section 8.4 of docs/protocol.md).
+"""The records that the two ends of a copy of trees exchange (section 8.4 of docs/protocol.md).
 
 Both directions are a sequence of records on stream 0. A record is one letter and its fields. A field is a number (7 bits in
 each byte, the lowest bits first; all bytes but the last have the high bit) or bytes (their number, and the bytes). Names are
@@ -109,12 +109,12 @@ def read_numbers(data: bytes) -> list[int]:
 
 
 def unsigned(value: int) -> int:
-    """A number that may be negative as a number that is not."""
+    """Convert a number that may be negative to a number that is not negative."""
     return 2 * value if value >= 0 else -2 * value - 1
 
 
 def signed(value: int) -> int:
-    """The number that :func:`unsigned` has changed."""
+    """Convert back a number that :func:`unsigned` has converted."""
     return -(value + 1) // 2 if value & 1 else value // 2
 
 

@@ -1,4 +1,4 @@
-"""Remembers where this machine has which contents, so that known contents need not be sent again.
+"""Remembers the paths of known contents on this machine, so that these contents need not be sent again.
 
 The memory is an index and not a copy: for each contents, the SHA-256, the size and the path of a file that had them. A user
 of the index therefore reads the file again and checks its SHA-256. The index is a text file to which every process of a user

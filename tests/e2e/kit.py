@@ -293,7 +293,7 @@ class Site:
         for record in self.folder.glob(f"{host}.sock.processes/*/record"):
             supervisor = json.loads(record.read_text())["supervisor"]
             if not (record.parent / "end").exists() and alive(supervisor):
-                os.kill(supervisor, signal.SIGSTOP)  # otherwise it would write the end of its processes
+                os.kill(supervisor, signal.SIGSTOP)  # otherwise it would record the end of its processes
                 killed += [supervisor, *below(supervisor)]
         for pid in killed:
             with suppress(ProcessLookupError):

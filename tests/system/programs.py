@@ -54,7 +54,7 @@ class Program:
     """One running program.
 
     :ivar signals: the signals that it got.
-    :ivar ended: it was ended from outside.
+    :ivar ended: whether it was ended from outside.
     """
 
     def __init__(self, argv: Sequence[str], *, stdin: bool) -> None:
@@ -141,7 +141,7 @@ class Program:
 
 @contextmanager
 def programs() -> Iterator[list[Program]]:
-    """Runners start these programs during the block. Returns those that were started."""
+    """Let runners start these programs during the block. The block gets the list of the started programs."""
     started: list[Program] = []
 
     async def start(self: Runner, argv: Sequence[str], *, stdin: bool = False, **_: object) -> Program:

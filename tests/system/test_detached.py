@@ -1,4 +1,4 @@
-"""Requests for detached processes on virtual time: each process starts once, and clients go on after the hub was killed."""
+"""Requests for detached processes on virtual time: each process starts once, and clients continue after the hub was killed."""
 
 from __future__ import annotations
 

@@ -70,9 +70,9 @@ class World:
     :param faults: the faults of every line, in both directions.
     :param byte_rate: the speed of every line in bytes per second.
     :param lease: the hub's lease in seconds.
-    :param probe: the ends probe for longer frames, and check their lines for symptoms.
-    :param durable: the hub stores its state, and continues with it after it was killed.
-    :param compress: messages are compressed on the lines. Without compression, the transcript shows their text.
+    :param probe: whether the ends probe for longer frames, and check their lines for symptoms.
+    :param durable: whether the hub stores its state, and continues with it after it was killed.
+    :param compress: whether messages are compressed on the lines. Without compression, the transcript shows their text.
     """
 
     def __init__(
@@ -292,7 +292,7 @@ class World:
     ) -> None:
         """Let time pass until a condition is true.
 
-        :param what: what should happen, for the error.
+        :param what: the expected event, for the error.
         :raises AssertionError: the condition is not true within ``limit`` seconds.
         """
         held = self.loop.run_until(until, self.now + limit)

@@ -37,9 +37,9 @@ ExchangeProgress: TypeAlias = Callable[[str, int, int], None]
 
 _PAUSE = 30.0  # seconds without data after which an exchange with a timeout is given up
 _CHUNK = 1 << 16
-_READ = 4 * _CHUNK  # bytes read from a file at once
+_READ = 4 * _CHUNK  # the number of bytes of one read from a file
 _IN_MEMORY = 1 << 20  # bytes from a source of unknown length that stay in memory; more go to a temporary file
-_MOST = 1 << 30  # the maximum bytes that are read from such a source
+_MOST = 1 << 30  # the maximum number of bytes that are read from such a source
 
 
 class _Reader(Protocol):
@@ -69,10 +69,10 @@ async def exchange(
 
 
 class _Exchange:
-    """One exchange. It gives our data when the hub asks for it, and gets the data of all.
+    """One exchange. It gives our data when the hub asks for it, and gets the data of all members.
 
     If the hub is killed, the channel breaks. When the session with the next hub has continued, we open another channel for
-    the same arrival: the hub asks for the rest of our data, and sends the rest of the data of all.
+    the same arrival: the hub asks for the rest of our data, and sends the rest of the data of all members.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class _Exchange:
         self._repeats = bool(opening.arrival)  # this may be a retry of an arrival whose data the hub already has
         self._opened = False  # an earlier channel was opened for our arrival
         self._answered = False  # the hub has answered it, so the hub knows our arrival
-        self._left: int | None = None  # the bytes of our data that were not sent yet, when their number is known
+        self._left: int | None = None  # the number of bytes of our data that were not sent yet; None if it is not known
 
     @property
     def _possible_effect(self) -> str:
@@ -386,7 +386,7 @@ class _Receipt:
             )
 
     async def _next(self, channel: _LimitedChannel, member: str) -> _Part:
-        """The data of the next member begins."""
+        """Begin the data of the next member, and return its part."""
         message = _message(await channel.receive(), ExchangePart)
         assert isinstance(message, ExchangePart)
         if message.member != member:
@@ -409,8 +409,8 @@ class _Receipt:
 
 
 class _Part:
-    """Receives one member's bytes, in memory or into the file of the sink. If the channel breaks during a call, the call is
-    repeated on the next channel: it then continues.
+    """Receives one member's bytes, in memory or into the file of the sink. If the channel breaks during a call, the caller
+    repeats the call on the next channel, and the call continues.
 
     :ivar desk: writes the file.
     """

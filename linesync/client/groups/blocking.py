@@ -17,8 +17,8 @@ __all__ = ["BlockingGroup"]
 class BlockingGroup:
     """A member of a group. Its methods are those of :class:`linesync.client.groups.group.Group`, and raise the same errors.
 
-    The script asks the hub for events only while it waits for the next event. So it gets ``abort`` when it asks for the next
-    event after the current step.
+    The script asks the hub for events only while it waits for the next event. It therefore gets ``abort`` only when it asks for
+    the next event after the current step.
     """
 
     def __init__(self, client: BlockingClient, group: Group) -> None:

@@ -44,9 +44,9 @@ class Group:
                 case Step():
                     await group.done(event)
 
-    Only one task at a time may read the events. Other tasks may send messages and report steps at the same time. So a step can
-    run while the reading task waits for the next event, which may be ``abort``. The next step is delivered after the report of
-    the current step. After ``abort``, a report of the step does nothing.
+    Only one task at a time may read the events. Other tasks may send messages and report steps at the same time. A step can
+    therefore run while the reading task waits for the next event, which may be ``abort``. The next step is delivered after the
+    report of the current step. After ``abort``, a report of the step does nothing.
 
     :ivar name: the name of the group.
     :ivar member: this member: ``host`` or ``host#tag``.
@@ -82,7 +82,7 @@ class Group:
         self._began = 0.0
         """When the last step was delivered."""
         self._casting: Pending | None = None
-        """Represents the message that is being sent; woken when it was sent."""
+        """Represents the message that is being sent; woken when the message has been sent."""
         self._part: Pending | None = None
         """The last part of a message that was sent to the hub."""
         self._unsent = 0
@@ -282,8 +282,8 @@ class Group:
             self._requests.peer.wake(casting)
 
     def _cast_in_progress(self) -> Pending | None:
-        """The object for which the next message waits: an earlier message, or an unanswered part of a message that was given up.
-        None if the next message can be sent now."""
+        """The object for which the next message waits: an earlier message, or an unanswered part of a message that the caller
+        gave up. None if the next message can be sent now."""
         if self._casting is None and self._part is not None and self._part.reply is None:
             return self._part
         return self._casting

@@ -53,8 +53,8 @@ class KeptOutput(Record):
 class Attachment:
     """A channel to a detached process.
 
-    :param open: opens the channel from a position of the output on; None for the first position that the caller wants.
-    :param on_dropped: as for :meth:`DetachedOperations.attach_process`, also ``on_lost``.
+    :param open: opens the channel at a position of the output. None means the first position that the caller wants.
+    :param on_dropped: as for :meth:`DetachedOperations.attach_process`. The same applies to ``on_lost``.
     :ivar process: the handle of the process.
     :ivar host: its host.
     :ivar stdin: whether the stdin of the process gets stream 0.
@@ -148,8 +148,8 @@ class DetachedOperations(SyncOperations):
         return self.peer.streams.open_resumable(protocol.encode(request), again, hidden, lane)
 
     def _next_run_id(self) -> int:
-        """The id of a new command. A host must not confuse the commands of its clients, so the first one is random. Later ones
-        cost less on the line if they differ little."""
+        """The id of a new command. The first id is random, because a host must not confuse the commands of its clients. Later
+        ids cost fewer bytes on the line, because they differ little from the id before."""
         self._run_id = (self._run_id or int.from_bytes(identity.entropy(3), "big")) % _RUN_IDS + 1
         return self._run_id
 

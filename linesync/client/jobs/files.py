@@ -183,7 +183,7 @@ class _Copy:
         self._touched = False
 
     def touch(self) -> None:
-        """From now on, the target may have been changed."""
+        """Record that the target may have been changed from now on."""
         self._touched = True
 
     def late(self, after: float) -> LinesyncError:

@@ -44,7 +44,7 @@ class Forwarding:
     """The forwarded sockets between this machine and one host. They end with this object, or with the client's connection.
 
     :param client: the connection to the hub or agent.
-    :param report: is called with a sentence for each connection that cannot be forwarded.
+    :param report: called with a sentence for each connection that cannot be forwarded.
     """
 
     def __init__(self, client: Client, host: str, report: Callable[[str], None]) -> None:
@@ -82,7 +82,7 @@ class Forwarding:
 
         :param pairs: ``-L`` (:meth:`local`) or ``-R`` (:meth:`remote`), the listening address, and the target.
         :param socks: the listening addresses of :meth:`socks`.
-        :param timeout: seconds in which all of them must listen.
+        :param timeout: seconds within which all of them must listen.
         :returns: the same as ``pairs``, with the actual addresses; ``-D`` stands for a SOCKS5 proxy.
         :raises TimedOut: the host did not listen in time.
         :raises LinesyncError: as the three methods do.
@@ -132,8 +132,8 @@ class Forwarding:
         return await self._listen(listen, lambda sock: self._connect(sock, address))
 
     async def socks(self, listen: str) -> str:
-        """Listen on this machine as a SOCKS5 proxy, whose targets the host connects to. The parameter, the result and the
-        errors are those of :meth:`local`."""
+        """Listen on this machine as a SOCKS5 proxy. The host connects to the targets. The parameter, the result and the errors
+        are those of :meth:`local`."""
         return await self._listen(listen, self._serve_socks)
 
     async def remote(self, listen: str, target: str) -> str:

@@ -231,10 +231,10 @@ class Process:
 
     @checked(patterns=_patterns)
     async def expect(self, patterns: Pattern | Sequence[Pattern], *, timeout: float | None = None) -> Expected:
-        """Wait until the output matches a regular expression. The match and everything before it are then read.
+        """Wait until the output matches a regular expression. The match and all output before it are then consumed.
 
-        If several patterns match, the match that begins first counts, and then the order of the list. A terminal ends its lines
-        with CR LF.
+        If several patterns match, the match that begins first counts. If these begin at the same byte, the first pattern in the
+        list counts. A terminal ends its lines with CR LF.
 
         ::
 

@@ -254,7 +254,8 @@ class Member:
 
     async def ended(self, name: str, why: str) -> None:
         """Report to the hub and to all members that a service of this member has failed or ended by itself. A keystone
-        is reported only to the hub. The report to the members is also omitted if the service is started again before."""
+        is reported only to the hub. The report to the members is also omitted if the service starts again before this
+        report."""
         self._say(f"{name}: {why}")
         self._failed.add(name)
         place = next(place for place in self._places.values() if place.name == name)

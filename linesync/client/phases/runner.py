@@ -16,7 +16,7 @@ from .service import Service
 
 __all__ = ["Phases", "own_host"]
 
-_FIRST_TRIES = 5  # attempts to join for the first time, because the hub may be restarted meanwhile
+_FIRST_TRIES = 5  # attempts to join for the first time, because the hub may restart in the meantime
 _PAUSE = 1.0  # seconds between the loss of a membership and the next attempt to join
 _LEAVE = 5.0  # seconds within which the hub must confirm that this member has left
 _HANGING = 10.0  # seconds that the hub waits longer than the timeout of a step, in case the member itself hangs
@@ -194,7 +194,7 @@ async def own_host(client: Client) -> str:
     for _ in range(_FIRST_TRIES - 1):
         try:
             return await _find_own_host(client)
-        except LinesyncFailed:  # the hub was restarted meanwhile
+        except LinesyncFailed:  # the hub was restarted in the meantime
             await asyncio.sleep(_PAUSE)
     return await _find_own_host(client)
 

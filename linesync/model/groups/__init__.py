@@ -4,7 +4,7 @@
 ``log``               the one ordered log of a group, from which each member reads
 ``member``            one member: what it has received, and what it has not reported
 ``transitions``       the state tables of rounds and members
-``round``             the round of services that runs in the present view
+``round``             the round of services that runs in the current view
 ``messages``          the messages of one group, and their flow control
 ``group``             one group: its members, views and quorum
 ``members_wait``      waits until a group has enough members

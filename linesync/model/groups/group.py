@@ -2,10 +2,12 @@
 
 1. Each change of the members makes a view with an id that never repeats. All members that go at the same time leave in one
    view. A line that is lost for less than the lease of its host changes nothing.
-2. A member that joins is in the next view. This view is formed immediately if all members have acknowledged the present view.
-   Otherwise it is formed when they have, after ``SHARED`` seconds, or when a member leaves. So many members that join at the
-   same time share few views. Without that, each of n members gets n views with n names, which takes minutes on serial lines.
-3. The hub orders everything in one log (:mod:`.log`). So all members see the same views and messages in the same order.
+2. A member that joins is in the next view. This view is formed immediately if all members have acknowledged the current view.
+   Otherwise it is formed when they have acknowledged it, after ``SHARED`` seconds, or when a member leaves. Members that join
+   at the same time therefore share a few views. Otherwise each of n members would get n views with n names, which takes minutes
+   on serial lines.
+3. The hub orders everything in one log (:mod:`.log`). All members therefore see the same views and messages in the same
+   order.
 4. Below its quorum a group is *short*: it forms views, but it delivers no message and runs no round.
 5. The state that the members set (``state``) goes to each newcomer, directly after its first view with the quorum.
 """
@@ -30,11 +32,11 @@ from .transitions import FULL_VIEW, SHORT_VIEW, STOPPING
 
 __all__ = ["Group", "kind_of_end"]
 
-SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the present view
-WHY_CHARS = 1000  # characters of the reason why a service has ended
-SERVICES_SHOWN = 2000  # services of all members in the state of a group; of more, only those with an event are shown
+SHARED = 2.0  # seconds that a member waits for its first view while others have not acknowledged the current view
+WHY_CHARS = 1000  # the maximum length of the reason why a service has ended, in characters
+SERVICES_SHOWN = 2000  # the maximum number of services in the state of a group; above that, UNEVENTFUL ones are omitted
 UNEVENTFUL = ("waiting", "done", "active")  # the states of services that are omitted first
-MISSING_MAX = 100  # members that have left and are named
+MISSING_MAX = 100  # the maximum number of missing members that are named
 
 GAVE_UP, EXCLUDED, TOO_SLOW, GROUP_STOPPED = "gave up", "excluded", "too slow", "the group was stopped"
 """Causes of the end of a membership, besides ``left`` and the causes of lost hosts and clients."""
@@ -97,21 +99,21 @@ class Group:
         return [member for member in self.members.values() if member.joining]
 
     def touch(self) -> None:
-        """The group has changed, without its members."""
+        """Mark the group as changed, but not its members."""
         self._journal.mark("group", self.key)
 
     def touch_members(self, *members: Member) -> None:
-        """These members have changed, without their services."""
+        """Mark these members as changed, but not their services."""
         for member in members:
             self._journal.mark("group member", (*self.key, member.number))
 
     def touch_services(self, member: Member) -> None:
-        """A member and its services have changed."""
+        """Mark a member and its services as changed."""
         self.touch_members(member)
         self._journal.mark("group services", (*self.key, member.number))
 
     def touch_past(self, epoch: int) -> None:
-        """An earlier round was added or removed."""
+        """Mark an earlier round as added or removed."""
         self._journal.mark("group past", (*self.key, epoch))
 
     def note(self, kind: str, who: str = "", why: str = "", value: int | None = None) -> None:
@@ -130,7 +132,7 @@ class Group:
                 f"{member.name} is already a member of {self.title}; choose another tag, or let it leave first",
                 details={"member": member.name},
             )
-        if self.members and member.passive:  # a term that it does not name is that of the group
+        if self.members and member.passive:  # a term that it does not name has the value of the group
             named = {name: value for name, value in terms.as_dict().items() if value != Terms.FIELDS[name][1]}
             terms = self.terms.but(**named)
         if self.members and terms != self.terms:
@@ -200,7 +202,7 @@ class Group:
 
     @property
     def _acknowledged(self) -> bool:
-        """Whether all members have received the present view, and ask for the next events."""
+        """Whether all members have received the current view, and ask for the next events."""
         return all(member.poll and member.sent >= self.view for member in self.active)
 
     def _change(self, left: dict[str, str], why: str, now: float, only: int | None = None) -> None:
@@ -247,7 +249,8 @@ class Group:
             self.log.append(STATE, sender=self.messages.data_sender, data=self.messages.data, only=tuple(numbers))
 
     def _empty(self) -> None:
-        """The last member has left: the next one begins a new group, after the same rounds."""
+        """Reset the group, because its last member has left. The next member begins a new group, which keeps the
+        earlier rounds."""
         self.ring, self.short, self.view = NO_RING, False, 0
         self.messages.forget()
         self.log.trim(())
@@ -262,7 +265,7 @@ class Group:
         self._change({}, why, now, only)
 
     def stop(self, now: float) -> None:
-        """Begin to stop: run the stop steps backwards. :meth:`settle` ends the group after them."""
+        """Begin to stop: run the stop steps in reverse order. :meth:`settle` ends the group after them."""
         if self.stopping:
             return
         self.round.stop(GROUP_STOPPED, now)
@@ -270,7 +273,7 @@ class Group:
     # -- requests for events -------------------------------------------------------------------------------------------------
 
     def poll(self, arrival: str, member: Member, *, runs: int = 0, full: bool = False) -> list[Outcome]:
-        """A member asks for the next events. An earlier request of it ends without events."""
+        """Handle the request of a member for the next events. An earlier request of the member ends without events."""
         outcomes: list[Outcome] = []
         if member.poll and member.poll != arrival:
             outcomes.append(Granted(arrival=member.poll, client=member.client, value=Batch(events=())))
@@ -279,7 +282,7 @@ class Group:
         return outcomes
 
     def report(self, member: Member, number: int, result: str, text: str, now: float) -> list[Outcome]:
-        """A member reports the end of a step, or of a service."""
+        """Handle the report of a member about the end of a step or of a service."""
         if result == "ended" and not member.joining:
             service = member.services.get(number)
             if service is not None:
@@ -333,7 +336,7 @@ class Group:
         return outcomes
 
     def extend(self, now: float) -> None:
-        """The hub itself was stalled or away: all members have their time again."""
+        """Give all members their full time again, because the hub itself was stalled or away."""
         for member in self.active:
             if member.steps:
                 member.began = now
@@ -394,7 +397,7 @@ class Group:
         )
 
     def _member_states(self, now: float) -> list[GroupMemberState]:
-        """The states of the members. A reply has a limited size, so of very many services only some are shown."""
+        """The states of the members. A reply has a limited size, so only some of very many services are shown."""
         slow = set(self.messages.slowest())
         all_shown = sum(len(member.services) for member in self.in_view) <= SERVICES_SHOWN
         room, states = SERVICES_SHOWN, []

@@ -4,9 +4,9 @@
    instead: it counts in the views, and gets no events.
 2. Each member that is not passive always has one request for events at the hub, which also acknowledges earlier events and
    reports the end of a step. These requests and the replies to messages that wait for room are part of the member, not of
-   the table of waits: they have no timeout, and nothing can own what they wait for.
-3. After each input, :meth:`Groups._settle` sends what has become due in each changed group. So the events of one input go out in
-   one batch.
+   the table of waits: they have no timeout, and they wait for an object that has no owner.
+3. After each input, :meth:`Groups._settle` sends what has become due in each changed group. The hub therefore sends the events
+   of one input in one batch.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from .storing import GroupRows
 
 __all__ = ["Groups"]
 
-GROUPS_MAX = 1000  # most groups of a hub
-TEXT_MAX = 1000  # most characters of the text of a report that are kept
+GROUPS_MAX = 1000  # the maximum number of groups of a hub
+TEXT_MAX = 1000  # the maximum length of the stored text of a report, in characters
 
 _Key = tuple[str, str]
 
@@ -74,7 +74,7 @@ class Groups:
         passive: bool = False,
         arrival: ArrivalId = "",
     ) -> tuple[Member, list[Outcome]]:
-        """A client joins a group.
+        """Make a client a member of a group.
 
         :param member: its name: the client's host, perhaps with a tag.
         :param terms: the terms of the group, if this is its first member; else they must be the same.
@@ -122,7 +122,7 @@ class Groups:
     def leave(
         self, namespace: str, name: str, member: str, client: Client, now: float, number: int = 0
     ) -> list[Outcome]:
-        """A member leaves. Its client or another one of its host asks for that.
+        """Remove a member, at the request of its client or of another client of its host.
 
         :param number: the number of the member, which must belong to the client; 0 for the member with this name.
         :raises LinesyncFailed: there is no such member.
@@ -149,7 +149,7 @@ class Groups:
         return found
 
     def withdraw(self, arrival: ArrivalId, client: Client, now: float) -> list[Outcome]:
-        """A client gave up its request to join, because it got no reply: it is no member."""
+        """Remove the member of a client that gave up its request to join, because the client got no reply."""
         found = self._members.of_host(client.host) if arrival else []
         leaving = [
             (group, member, GAVE_UP) for group, member in found if member.arrival == arrival and member.client == client
@@ -157,7 +157,7 @@ class Groups:
         return self._remove(leaving, now)
 
     def announce(self, member: int, client: Client, services: Iterable[Announced], now: float) -> list[Outcome]:
-        """A member replaces its services. The new ones take part from the next round on."""
+        """Replace the services of a member. The new services take part from the next round."""
         services = tuple(services)
         group, found = self._members.get(member, client)
         check_services(services)
@@ -183,7 +183,8 @@ class Groups:
         runs: int = 0,
         full: bool = False,
     ) -> list[Outcome]:
-        """A member asks for its events after a number. An earlier request of it ends without events.
+        """Handle the request of a member for its events after a number. An earlier request of the member ends without
+        events.
 
         :param number: the step that it reports, or the service that has ended by itself; 0 with ``done`` for no report.
         :param result: ``done``, ``again``, ``failed`` or ``ended``.
@@ -213,7 +214,8 @@ class Groups:
         more: bool = False,
         state: bool = False,
     ) -> list[Outcome]:
-        """A member sends a message, or a part of one; parameters and errors are those of :meth:`Messages.cast`."""
+        """Send a message of a member, or a part of one. The parameters and errors are those of
+        :meth:`Messages.cast`."""
         group, found = self._members.get(member, client)
         outcomes = group.messages.cast(arrival, found, epoch, data, size, part=part, more=more, state=state)
         return outcomes + self._settle([group], now)
@@ -232,7 +234,7 @@ class Groups:
         part: bool = False,
         more: bool = False,
     ) -> list[Outcome]:
-        """A script of the host of a member sends a message as this member; see :meth:`Messages.post`.
+        """Send a message as a member, for a script on the host of the member; see :meth:`Messages.post`.
 
         :raises LinesyncFailed: there is no such member.
         """
@@ -295,7 +297,7 @@ class Groups:
         return self._settle([group], now)
 
     def stop(self, namespace: str, name: str, now: float) -> list[Outcome]:
-        """Stop a group: its services run their stop steps backwards, then all members leave.
+        """Stop a group: its services run their stop steps in reverse order, then all members leave.
 
         :raises LinesyncFailed: there is no such group.
         """
@@ -318,14 +320,14 @@ class Groups:
     # -- hosts and clients ---------------------------------------------------------------------------------------------
 
     def clients_gone(self, clients: Iterable[Client], cause: str, now: float) -> list[Outcome]:
-        """Clients are gone, and with them their members, except the passive ones."""
+        """Remove the members of clients that are gone, except the passive members."""
         clients = list(clients)
         leaving = [(*found, cause) for client in clients for found in self._members.of_client(client)]
         self._members.forget_ended(clients)
         return self._remove(leaving, now)
 
     def hosts_gone(self, hosts: Mapping[str, str], now: float) -> list[Outcome]:
-        """Hosts are lost, restarted or stopped, and with them all of their members.
+        """Remove all members of hosts that are lost, restarted or stopped.
 
         :param hosts: host to cause.
         """
@@ -333,7 +335,7 @@ class Groups:
         return self._remove(leaving, now)
 
     def extend_all(self, now: float) -> None:
-        """The hub itself was stalled or away: all members have their time again."""
+        """Give all members their full time again, because the hub itself was stalled or away."""
         for group in self._groups.values():
             group.extend(now)
             self._set_timer(group)
@@ -385,7 +387,8 @@ class Groups:
     def reset(self, namespace: str, names: Iterable[str] | None, now: float) -> tuple[int, list[Wait], list[Outcome]]:
         """Forget groups of a namespace (None: all of them).
 
-        :returns: how many had members; the waits for members, which the caller must fail; and the outcomes of the members.
+        :returns: the number of groups that had members; the waits for members, which the caller must fail; and the outcomes of
+            the members.
         """
         all_keys = [*self._groups, *self._places]
         keys = dict.fromkeys(all_keys if names is None else [(namespace, name) for name in names])
@@ -412,7 +415,7 @@ class Groups:
         return outcomes
 
     def forget_place(self, place: MembersPlace) -> None:
-        """Nothing waits for the members of this group any more."""
+        """Forget a place at which no request waits any more."""
         if self._places.get(place.key) is place:
             del self._places[place.key]
 

@@ -2,8 +2,8 @@
 
 1. Each entry has an increasing number. All members get the entries in the order of the numbers, so the order is total.
 2. An entry is for all members, or for the members that it names (a step of a service that only they have).
-3. An entry is removed when it was sent to all members. So the log grows while a member does not read. The group limits its
-   size (:mod:`.group`).
+3. An entry is removed when it was sent to all members. The log therefore grows while a member does not read. The group limits
+   its size (:mod:`.group`).
 4. A member gets only the steps that it still has to run. The steps of a round are removed when the round has ended.
 """
 

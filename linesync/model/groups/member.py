@@ -14,7 +14,7 @@ from .transitions import JOINING, MEMBER, MEMBER_STATES
 __all__ = ["Member", "Step"]
 
 UNREPORTED = 1.0  # seconds: a member reports a step that took longer before it begins the next one
-STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because no member can join meanwhile
+STOP_TIME = 300.0  # seconds for a stop step of a service without a timeout, because no member can join in the meantime
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,8 @@ class Member:
     def deadline(self) -> float | None:
         """The time by which the first owed step must be done, or None if there is no limit.
 
-        A member reports a short step together with the next step. So each further owed step adds :data:`UNREPORTED` seconds.
+        A member reports a short step together with the next step. Each further owed step therefore adds :data:`UNREPORTED`
+        seconds.
         """
         if not self.steps:
             return None

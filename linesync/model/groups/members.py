@@ -75,7 +75,8 @@ class Members:
     def get(self, number: int, client: Client, *, last: bool = False) -> Found:
         """The member with a number, and its group. The member must belong to this client.
 
-        :param last: a removed member gets the cause with this error, and no later one.
+        :param last: whether to forget the cause after this error, so that later errors of a removed member do not
+            contain it.
         :raises Aborted: it is no longer a member.
         """
         group = self._by_number.get(number)

@@ -1,7 +1,7 @@
 """The messages of one group, and their flow control.
 
 1. A message names the view that its sender saw. If that view has ended, nothing is delivered and the sender gets an error.
-   So a message is delivered in its own view, or not at all.
+   A message is therefore delivered in its own view, or not at all.
 2. A sender whose messages have not been sent to all waits for its reply. If nothing can be sent to a member for ``SLOW`` seconds
    while senders wait, or while the log has more than ``LOG_MAX`` events, that member is removed.
 3. Another script of the host can send a message as the member (:meth:`Messages.post`). It never waits for a reply: it gets an
@@ -30,8 +30,8 @@ SLOW = 30.0  # seconds that senders wait for a member that receives nothing
 LOG_MAX = 2000  # events that were not sent to all members; above that, a member that asks for nothing is removed
 ROOM_OF_LOG = 16 << 20  # bytes of the log of one group; above that, all senders wait
 ROOM_OF_LOGS = 64 << 20  # bytes of the logs of all groups; above that, senders wait in groups with more than WINDOW
-PART_MAX = 32 << 10  # most characters of one part of a message
-MESSAGE_BYTES = 1 << 20  # most bytes of one message
+PART_MAX = 32 << 10  # the maximum length of one part of a message, in characters
+MESSAGE_BYTES = 1 << 20  # the maximum size of one message, in bytes
 
 
 class Board(Protocol):
@@ -193,11 +193,11 @@ class Messages:
 
     @property
     def _crowded(self) -> bool:
-        """Whether a member that asks for nothing holds up others."""
+        """Whether a member that asks for nothing delays other members."""
         return len(self._board.log) > LOG_MAX or any(member.cast for member in self._board.active)
 
     def slowest(self) -> list[Member]:
-        """The members to which least was sent, if they hold up others."""
+        """The members that were sent the fewest events, if they delay other members."""
         active = self._board.active
         if not self._crowded:
             return []
@@ -225,7 +225,7 @@ class Messages:
     # -- storing ---------------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
-        """The group has no members any more."""
+        """Forget the state of the group, because the group has no members any more."""
         self.data = self.data_sender = ""
         self.wait_since(None)
         self._journal.mark("group data", self._board.key)

@@ -10,7 +10,7 @@ otherwise wait without limit.
 
 A service with a check has two places in the order: its own, and the gate ``NAME:healthy``, at which all hosts wait until its
 check has succeeded. The gate is directly before the first service that needs the state ``healthy``. Without such a need, the
-gate is at the end. So the services between a service and its gate start before the service is healthy. In the same way,
+gate is at the end. The services between a service and its gate therefore start before the service is healthy. In the same way,
 ``NAME:completed`` is a gate at which all hosts wait for ``activate`` of the service. Without this gate, ``activate`` runs
 together with the ``process`` of the next service.
 """

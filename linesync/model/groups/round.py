@@ -16,8 +16,8 @@
 The transitions are a table (:mod:`.transitions`), which this class runs.
 
 A member owes a report for the last step that it was asked to run: the hub and the other members wait for this report. The
-report of a step includes the steps before it. So the barrier needs no other state, and a member that has left cannot keep it
-closed.
+report of a step includes the steps before it. The barrier therefore needs no other state, and a member that has left cannot
+keep it closed.
 """
 
 from __future__ import annotations

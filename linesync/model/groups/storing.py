@@ -1,7 +1,7 @@
 """The stored rows of all groups.
 
-A row is written each time its object changes. So what changes often is not in the same row as what is large: the services of
-a member, the state of a group and each of its earlier rounds have rows of their own.
+A row is written each time its object changes. A row therefore does not contain both small data that changes often and large
+data: the services of a member, the state of a group and each of its earlier rounds have rows of their own.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Exchanges:
             member or timeout, or too much data), Mismatch (other members, not a member, or a member that is already
             waiting), MemberLost (a member's host), TimedOut (a poll before all other members gave their data),
             LinesyncFailed (too many waits).
-        :raises UsageError: the id belongs to a wait at something else.
+        :raises UsageError: the id belongs to a wait at another object.
         """
 
         def join() -> list[Outcome]:
@@ -123,7 +123,7 @@ class Exchanges:
         return self.waits.admit(arrival, client, now, join)
 
     def check_arrival(self, arrival: ArrivalId, client: Client) -> None:
-        """Raise UsageError if a wait at something else has this id. That wait continues."""
+        """Raise UsageError if a wait at another object has this id. That wait continues."""
         known = self.waits.find(client.host, arrival)
         if known is not None and not isinstance(known.place, Generation):
             raise UsageError(
@@ -203,7 +203,7 @@ class Exchanges:
         return {key for exchange in self._open.values() for key in exchange.data.values()} | self.waits.results.data()
 
     def data_lost(self, keys: set[int], why: str, now: float) -> list[Outcome]:
-        """Data that was given does not exist: fail the open exchanges that need it for all their members."""
+        """Fail the open exchanges that need lost data, for all their members."""
         outcomes: list[Outcome] = []
         for exchange in list(self._open.values()):
             if not keys.isdisjoint(exchange.data.values()):

@@ -242,7 +242,7 @@ class Generation(Place):
         return self._fail(error, now)
 
     def data_lost(self, why: str, now: float) -> list[Outcome]:
-        """Fail the exchange for all because data that was given does not exist."""
+        """Fail the exchange for all members because data that was given is lost."""
         error = LinesyncFailed(
             f"{self.title} failed: the hub does not have the data that was given: {why}; exchange it again"
         )

@@ -39,7 +39,7 @@ class Results:
         self._hosts: dict[str, OrderedDict[ArrivalId, None]] = {}
         self.unneeded: Callable[[tuple[int, ...]], None] = lambda keys: None
         self._data: Counter[tuple[int, ...]] = Counter()
-        """How many results need the data with these keys."""
+        """The number of results that need the data with these keys."""
         self._taken: dict[tuple[str, ArrivalId], AtSemaphore | AtClaim] = {}
         """The units of semaphores and the hosts that arrivals have taken."""
 
@@ -94,7 +94,7 @@ class Results:
         return taken
 
     def reset(self, namespace: str, names: tuple[str, ...] | None) -> None:
-        """Semaphores of a namespace were reset: the units that were taken from them never return.
+        """Handle a reset of semaphores of a namespace: the units that were taken from them never return.
 
         :param names: the semaphores; None for all semaphores of the namespace.
         """

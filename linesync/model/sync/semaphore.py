@@ -1,5 +1,5 @@
-"""Counting semaphores with dissem's rules: the first use creates a semaphore with the value 0, and the value never gets
-negative.
+"""Counting semaphores with dissem's rules: the first use creates a semaphore with the value 0, and the value never
+becomes negative.
 
 1. ``+N`` gives N units and never waits. ``-N`` takes N units, or waits until there are N units. ``0`` reads the value. A
    *taker* is an arrival that takes units.

@@ -293,7 +293,7 @@ class Waits:
         return taken
 
     def reset(self, namespace: str, names: tuple[str, ...] | None) -> None:
-        """Semaphores were reset, as in :meth:`Results.reset`."""
+        """Handle a reset of semaphores; see :meth:`Results.reset`."""
         self._results.reset(namespace, names)
 
     def client_gone(

@@ -1,7 +1,7 @@
-"""What the hub does at a host because of a change of the test bus.
+"""The actions of the hub at a host after a change of the test bus.
 
-An action that is lost together with the hub is not lost for good: a host that comes back reports its claims and files, and
-the hub compares the report with its state.
+The next hub repairs the loss of an action that was lost together with the hub: a host that comes back reports its claims and
+files, and the hub compares the report with its state.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 1. Every agent that registers has a host on the bus, and so has the controller. Tests, claims, files and commands are created
    by requests. Each answer is kept for a retry of the request.
-2. To delete an object is to delete everything below it, the deepest first. What must then be done at a host, or with the data
-   of a file, is an action (:mod:`.actions`), which the hub takes after each call.
+2. The deletion of an object also deletes everything below it, the deepest objects first. The remaining work at a host, or with
+   the data of a file, is an action (:mod:`.actions`). The hub takes the actions after each call.
 3. A host stays on the bus after its agent is lost, with the claims on it, because the same system may come back. An unused
    host that is lost leaves the bus when there are more than :data:`HOSTS_MAX` hosts.
 
@@ -132,7 +132,7 @@ class Bus:
         now: float,
         timeout: float | None = None,
     ) -> list[Outcome]:
-        """A test asks for hosts. The parameters and outcomes are those of :meth:`Claims.claim`."""
+        """Ask for hosts for a test. The parameters and outcomes are those of :meth:`Claims.claim`."""
         return self._claims.claim(arrival, lambda: self._test(test), tuple(wants), client, now, timeout)
 
     def release(self, arrival: ArrivalId, handles: Iterable[str], client: Client, now: float) -> list[Outcome]:
@@ -329,8 +329,8 @@ class Bus:
     def _delete(self, nodes: Iterable[Node], why: str, now: float) -> tuple[list[Outcome], set[int]]:
         """Delete objects.
 
-        :returns: the outcomes of the requests that ended or were met by that, and the numbers of the processes that their
-            hosts must end.
+        :returns: the outcomes of the requests that the deletion ended or met, and the numbers of the processes that their hosts
+            must end.
         """
         ending_processes: set[int] = set()
         removed = self._remove(nodes, ending_processes)
@@ -376,7 +376,7 @@ class Bus:
         return list(removed)
 
     def _forget(self, digest: str) -> None:
-        """The data of a file may not be needed any more."""
+        """Delete the data of a file if nothing needs it any more."""
         if not self._tree.has_digest(digest) and not self._processes.placement.needed(digest):
             self._processes.placement.forget(digest)
             self._actions.append(Forget(digest))
@@ -384,7 +384,7 @@ class Bus:
     # -- hosts and owners come and go ----------------------------------------------------------------------------------
 
     def host_up(self, name: str) -> None:
-        """A host is up. :meth:`hosts_changed` follows."""
+        """Handle a host that is up. The caller then calls :meth:`hosts_changed`."""
         if name not in self._tree.hosts:
             self._add_host(name)
             self._make_room()
@@ -404,11 +404,11 @@ class Bus:
         self._remove([host for host in hosts if host.free and self._hosts.absent(host.name) is not None])
 
     def hosts_changed(self, now: float) -> list[Outcome]:
-        """Hosts came, went, or published other values: serve the requests for hosts."""
+        """Serve the requests for hosts, because hosts came, went, or published other values."""
         return self._claims.settle(now)
 
     def host_gone(self, host: str, why: str, now: float) -> list[Outcome]:
-        """A host is lost, restarted or stopped: its processes fail, and everything that its clients own ends.
+        """Handle the loss, restart or stop of a host: its processes fail, and everything that its clients own ends.
 
         :param why: the cause, in words.
         """
@@ -418,12 +418,12 @@ class Bus:
         return outcomes + self._end(nodes, f"its owner's host {host} is lost: {why}", now)
 
     def client_gone(self, client: Client, now: float) -> list[Outcome]:
-        """A client is gone: end its tests and its processes in the foreground."""
+        """End the tests and the foreground processes of a client that is gone."""
         nodes = [*self._owners.of_client(client), *self._processes.of_client(client)]
         return self._end(nodes, f"its owner, a script on {client.host}, has ended", now)
 
     def owner_gone(self, host: str, pid: int, begin: str, now: float) -> list[Outcome]:
-        """A process has ended: end its tests."""
+        """End the tests of a process that has ended."""
         why = f"its owner, process {pid} on {host}, has ended"
         return self._end(self._owners.of_process(host, pid, begin), why, now)
 

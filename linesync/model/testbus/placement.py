@@ -1,6 +1,7 @@
-"""The files that hosts have. A file is sent to a host when a process needs it there, and only once.
+"""The files that hosts have. The hub sends a file to a host when a process there needs the file, and only once.
 
-A file leaves a host when no object of the bus and no process that has not ended needs its data any more, or with the host.
+A file is removed from a host when no object of the bus and no unfinished process needs its data any more. The hub also forgets
+the files of a host that is lost.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class Placement:
         self._placed: dict[str, dict[str, bool]] = {}
         """For each host, the files that it has or gets; and whether it has all of them."""
         self._needed: Counter[str] = Counter()
-        """How many processes that have not ended need a file."""
+        """The number of processes that have not ended and need a file."""
         self._needs: dict[Process, tuple[str, ...]] = {}
         journal.source("test placed", self._kept, self._keys)
 
     def need(self, process: Process) -> None:
-        """A process was created. It needs its files until it ends."""
+        """Record the files that a new process needs until it ends."""
         if process.start is not None:
             self._needs[process] = tuple({file.digest: None for file in process.start.files.values()})
             self._needed.update(self._needs[process])
@@ -47,7 +48,7 @@ class Placement:
         return self._needs.get(process, ())
 
     def done(self, process: Process) -> None:
-        """A process has ended, or was deleted."""
+        """Forget the needs of a process that has ended or was deleted."""
         for digest in self._needs.pop(process, ()):
             self._needed[digest] -= 1
             if not self._needed[digest]:
@@ -71,7 +72,7 @@ class Placement:
         return ready
 
     def arrived(self, host: str, digest: str) -> bool:
-        """A host has all of a file. Return whether it did not have it before."""
+        """Record that a host has all of a file. Return whether the host did not have it before."""
         placed = self._placed.get(host, {})
         if placed.get(digest) is not False:
             return False
@@ -80,23 +81,23 @@ class Placement:
         return True
 
     def failed(self, host: str, digest: str) -> None:
-        """A file could not be sent."""
+        """Record that a file could not be sent."""
         if self._placed.get(host, {}).get(digest) is False:
             self._remove(host, digest)
 
     def forget(self, digest: str) -> None:
-        """No object needs a file any more."""
+        """Remove a file from all hosts, because no object needs it any more."""
         for host in [host for host, placed in self._placed.items() if digest in placed]:
             self._remove(host, digest)
             self._act(Drop(host, digest))
 
     def lost(self, host: str) -> None:
-        """A host is lost. It reports its files when it comes back."""
+        """Forget the files of a lost host. The host reports them when it comes back."""
         for digest in list(self._placed.pop(host, {})):
             self._journal.mark("test placed", (host, digest))
 
     def reported(self, host: str, digests: Iterable[str], wanted: Callable[[str], bool]) -> None:
-        """A host that came up reports its files. Those that nothing needs are dropped.
+        """Handle the report of a host that came up about its files. Drop the files that nothing needs.
 
         :param wanted: whether an object of the bus has a file.
         """

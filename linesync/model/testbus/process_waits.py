@@ -86,7 +86,7 @@ class DeletionPlace(Place):
         self._ending = set(ending)
 
     def ended(self, number: int, host: str, lost: str, now: float) -> list[Outcome]:
-        """A deleted process has ended, or its host is lost."""
+        """Record that a deleted process has ended, or that its host is lost."""
         if number not in self._ending:
             return []
         self._ending.discard(number)

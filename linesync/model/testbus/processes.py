@@ -4,9 +4,10 @@
    an unknown name therefore fails it immediately, and no file is sent.
 2. Each host has a queue. A process waits until the processes before it have ended, unless it is *parallel*. Then the host
    gets the files that the process needs and that it does not have (*fetching*), and then the process itself.
-3. The host reports the end of a process. The table :data:`NEXT` has all changes of states. Other reports have no effect.
-4. The loss of a host fails all of its processes. If the same system comes back, its agent reports the processes that still
-   run: these run again, and their later ends are accepted. A process that had not been sent to the host stays lost.
+3. The host reports the end of a process. The table :data:`NEXT` contains all changes of states. Other reports have no effect.
+4. The loss of a host fails all of its processes. If the same system comes back, its agent reports the processes that still run:
+   their state becomes running again, and their later ends are accepted. A process that had not been sent to the host stays
+   lost.
 5. A deleted process that may run is *ending* until its host reports its end. Until then, no other test gets the host, unless
    both share it. A host that was lost while processes ran is *unsure* until it has reported, or until it has rebooted.
 6. A process in the foreground ends with its client.
@@ -139,7 +140,7 @@ class Processes:
         return outcomes + self.schedule(claim.host, now)
 
     def _prepared(self, process: Process, options: RunOptions) -> KeptStart:
-        """What the host needs to start a process; raises LinesyncError if it cannot start."""
+        """The data that the host needs to start a process; raises LinesyncError if the process cannot start."""
         assert isinstance(process.parent, Command)
         variables = {**self._scope.variables(process_chain(process.parent, process.claim)), **process.variables}
         if size_of_all(variables) > ENVIRONMENT_MAX:
@@ -180,14 +181,14 @@ class Processes:
     # -- reports of hosts ----------------------------------------------------------------------------------------------
 
     def file_arrived(self, host: str, digest: str, now: float) -> list[Outcome]:
-        """A host has all of a file."""
+        """Record that a host has all of a file."""
         machine = self._tree.hosts.get(host)
         if machine is None or not self.placement.arrived(host, digest):
             return []
         return self.schedule(machine, now)
 
     def file_failed(self, host: str, digest: str, why: str, now: float) -> list[Outcome]:
-        """A file cannot be sent to a host: the processes that need it cannot start."""
+        """Fail the processes that cannot start, because a file cannot be sent to a host."""
         self.placement.failed(host, digest)
         machine = self._tree.hosts.get(host)
         outcomes: list[Outcome] = []
@@ -198,7 +199,8 @@ class Processes:
         return outcomes
 
     def ended(self, host: str, report: Ended, now: float) -> list[Outcome]:
-        """A host reports the end of a process: ``exited``, ``crashed``, ``timed out`` or ``could not start``."""
+        """Handle the report of a host about the end of a process: ``exited``, ``crashed``, ``timed out`` or ``could not
+        start``."""
         process = self._find(report.process)
         if process is None:
             return self._gone(host, report.process, now)
@@ -213,14 +215,15 @@ class Processes:
         return outcomes + self._input(process, event, now)
 
     def ask(self, host: str) -> None:
-        """The hub now asks a host for its processes and files. The report does not name processes that are sent later."""
+        """Record that the hub now asks a host for its processes and files. The report does not name processes that are sent
+        later."""
         machine = self._tree.hosts.get(host)
         if machine is not None:
             live = {process.number for process in self._live.get(machine, ()) if process.state == RUNNING}
             self._asked[host] = live | machine.ending.keys()
 
     def reported(self, host: str, running: Iterable[str], digests: Iterable[str], now: float) -> list[Outcome]:
-        """A host reports what it has, after :meth:`ask`.
+        """Handle the report of a host about its processes and files, after :meth:`ask`.
 
         :param running: the handles of the processes that run.
         :param digests: the files.
@@ -263,12 +266,12 @@ class Processes:
     # -- hosts and clients come and go ---------------------------------------------------------------------------------
 
     def host_up(self, host: Host, system: str) -> None:
-        """A host is up. After a reboot, no process of an earlier test can run on it."""
+        """Record that a host is up. After a reboot, no process of an earlier test can run on it."""
         if host.system and system and host.system != system:
             self._sure(host)
 
     def host_lost(self, host: Host, why: str, now: float) -> list[Outcome]:
-        """A host is lost, and so are its processes and files."""
+        """Handle the loss of a host. Its processes and files are lost, too."""
         outcomes: list[Outcome] = []
         live = list(self._live.get(host, ()))
         if host.ending or any(process.state == RUNNING for process in live):
@@ -298,7 +301,7 @@ class Processes:
     # -- deleting ------------------------------------------------------------------------------------------------------
 
     def removed(self, process: Process, share: bool) -> int | None:
-        """A process was removed from the tree. Return its number if its host must end it first."""
+        """Handle the removal of a process from the tree. Return its number if its host must end it first."""
         host = process.claim.host
         self._forget_live(process)
         self._finish(process)
@@ -327,14 +330,14 @@ class Processes:
         return place
 
     def left(self, place: ProcessPlace | DeletionPlace) -> None:
-        """The last wait has left a place."""
+        """Forget a place that the last wait has left."""
         if isinstance(place, DeletionPlace):
             self._deletions.pop(place, None)
         else:
             self._places.pop(place.process.number, None)
 
     def _gone(self, host: str, handle: str, now: float, lost: str = "") -> list[Outcome]:
-        """A deleted process has ended, or its host is lost."""
+        """Record that a deleted process has ended, or that its host is lost."""
         number = _number(handle)
         machine = self._ending.get(number)
         if machine is None or machine.name != host:
@@ -375,7 +378,7 @@ class Processes:
         return outcomes if event == "lose" else outcomes + self.schedule(process.claim.host, now)
 
     def _finish(self, process: Process) -> None:
-        """A process has ended and cannot run again: it needs its files no more."""
+        """Release the files of a process that has ended and cannot run again."""
         process.start = None
         self.placement.done(process)
         self.waits.journal.mark("test start", process.number)

@@ -6,7 +6,7 @@
    deleted, the outer one is visible again.
 3. A host has the values that its agent publishes as variables, and a test has them as ``host_<role>_<key>`` for each host that
    it uses. A variable that was set at the same object hides them. A published key becomes a valid name: each other character
-   is an underscore. If two keys have the same name then, the first key in alphabetical order wins.
+   is an underscore. If two keys then have the same name, the first key in alphabetical order wins.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Entry(Record):
 
 
 class Summary(Record):
-    """What the digest of a folder includes of an entry."""
+    """The part of an entry that the digest of its folder includes."""
 
     name: bytes
     kind: str

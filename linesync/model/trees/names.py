@@ -12,7 +12,7 @@ HERE = b"."
 
 
 class Places(Record):
-    """Where the sources of a copy go."""
+    """The folder and the names of the targets of a copy."""
 
     folder: bytes
     """The folder of the targets."""
@@ -27,7 +27,7 @@ def name_of_source(path: bytes) -> bytes:
 
 
 def places(path: bytes, names: list[bytes], *, is_folder: bool, exists: bool, where: str) -> Places:
-    """Where the sources of a copy go.
+    """Find the folder and the names of the targets of a copy.
 
     :param path: the target of the copy.
     :param names: the names of the sources.

@@ -30,7 +30,7 @@ VERDICTS = SAME + ALL + ASK + OPEN + REST + REFUSED
 
 
 class Found(Record):
-    """What the receiver has at the path of an entry, and elsewhere."""
+    """The state of the receiver for an entry: the object at its path, and known contents elsewhere."""
 
     kind: str = ""
     """``FILE``, ``FOLDER``, ``LINK``, another text for another kind, or empty if the path is free."""
@@ -40,7 +40,7 @@ class Found(Record):
     known: bool = False
     """Whether the receiver knows a file of the same size elsewhere. It may have the same contents."""
     part: int = 0
-    """The bytes of a part of the file that an interrupted copy has left."""
+    """The number of bytes of the file that an interrupted copy has left."""
 
 
 def verdict(entry: Entry, found: Found, digest: bytes | None = None) -> str:

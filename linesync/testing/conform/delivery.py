@@ -12,7 +12,7 @@ __all__ = ["DELIVERY"]
 
 DELIVERY = RuleList(BOTH)
 _LATE = 0.3  # seconds that an immediate answer may need
-_WRAP = 4200  # payloads, more than there are sequence numbers
+_WRAP = 4200  # payloads; more than the number of sequence numbers
 _WRAP_AHEAD = 8
 
 

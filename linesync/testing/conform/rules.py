@@ -36,7 +36,7 @@ class Rule(Record):
     level: str
     """``MUST`` or ``SHOULD``."""
     does: str
-    """What the tester does and expects, as a clause."""
+    """The actions of the tester and the expected behaviour, as a clause."""
     roles: str
     """The role of the endpoints that the rule concerns: ``caller``, ``listener`` or ``both``."""
     check: Callable[[Station], None] | None

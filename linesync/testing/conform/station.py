@@ -100,7 +100,7 @@ class Station:
         self._sent_at = 0.0
         self._ids = 0
         self.later = b""
-        """What follows the parts of each hello of the tester, as a later version may write it."""
+        """The bytes after the parts of each hello of the tester. A later version may write such bytes."""
 
     # -- the endpoint ----------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Station:
         return "".join(self.rng.choices(ALPHABET.decode(), k=limits.NONCE_SIZE))
 
     def begin_rule(self) -> None:
-        """Forget what the endpoint did before, and behave like a usual peer again."""
+        """Forget the earlier frames and bytes of the endpoint, and behave like a usual peer again."""
         self.frames.clear()
         self.raw.clear()
         self.records.clear()
@@ -241,7 +241,7 @@ class Station:
     def check_alive(self, what: str = "a poll") -> None:
         """Check that the session works: the endpoint answers a poll and a request.
 
-        :param what: what happened before, for the failure.
+        :param what: the event before this check, for the error.
         """
         if not self.polls_answered():
             raise Failed(f"the endpoint did not answer a poll after {what}")
@@ -258,7 +258,7 @@ class Station:
 
     @contextmanager
     def mute(self, *, keep: bool = False) -> Iterator[None]:
-        """Send nothing but what the rule sends.
+        """Send only the frames of the rule during the block.
 
         :param keep: whether to keep the line alive.
         """
@@ -271,7 +271,7 @@ class Station:
     # -- sessions --------------------------------------------------------------------------------------------------
 
     def use_session(self) -> None:
-        """Use the session of the rule before if it works; else begin one."""
+        """Use the session of the previous rule if it works; otherwise begin a session."""
         if self.session is None or not self.polls_answered(2.0):
             self.begin_session()
 
@@ -288,7 +288,7 @@ class Station:
         return hello
 
     def end_session(self) -> None:
-        """End the session, if there is one, with a bye."""
+        """If there is a session, end it with a bye."""
         if self.session is not None:
             self.send(frames.BYE, encode_base64(b"the tester begins a new session"))
             self.drop_session()
@@ -349,7 +349,7 @@ class Station:
         raise Failed(f"the endpoint did not answer a hello within {15 * _CALL_PAUSE:g} s")
 
     def prove(self, hello: Hello) -> None:
-        """Begin the session of the answer of a listener, and register."""
+        """Begin the session that the answer of a listener offers, and register."""
         self._set_session(hello.peer, hello, {})
         if not self.polls_answered():
             self.drop_session()

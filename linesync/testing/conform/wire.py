@@ -20,4 +20,4 @@ class Wire(Protocol):
         """Send bytes to the endpoint."""
 
     def receive(self, seconds: float) -> bytes:
-        """Wait for bytes of the endpoint, at most the given time. Returns no bytes after this time."""
+        """Wait for bytes of the endpoint for at most this time. Returns b"" if none arrive."""

@@ -133,7 +133,7 @@ def test_an_abort_that_begins_after_the_next_view_gets_the_round_that_it_ends() 
 
 
 class Groups:
-    """A client that joins as the test says."""
+    """A client whose attempts to join have the results that the test gives."""
 
     peer = None
 

@@ -21,7 +21,7 @@ _TICK = 0.02  # seconds between two ticks of the endpoint
 
 
 def load() -> ModuleType:
-    """Import minimal_endpoint.py from its file, because it is a program of its own."""
+    """Import minimal_endpoint.py from its file, because it is a separate program."""
     spec = importlib.util.spec_from_file_location("minimal_endpoint", ENDPOINT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -61,7 +61,7 @@ class Inside:
     async def stop_agent(self, *, killed: bool = False) -> None:
         """Stop the agent.
 
-        :param killed: the hub gets no goodbye: the line is lost first.
+        :param killed: whether the line is lost first, so that the hub gets no bye.
         """
         assert self.agent is not None and self._running is not None
         self._running.cancel()

@@ -1,4 +1,5 @@
-"""Executes the table of docs/commands.md: what ends a command of ``run``, of ``run -t`` and a detached process.
+"""Executes the table of docs/commands.md: the causes that end a command of ``run``, a command of ``run -t``, and a
+detached process.
 
 Each cause has its own host, so the scenes of all causes run at the same time on one site. The hub is killed at the end, because
 that concerns all hosts.
@@ -39,7 +40,7 @@ _numbers = count(os.getpid() * 1000)
 class Cell:
     """A cell of the table.
 
-    :ivar code: the exit code of the client; None if the client goes on.
+    :ivar code: the exit code of the client; None if the client continues.
     :ivar error: a part of its error.
     """
 

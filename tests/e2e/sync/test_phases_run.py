@@ -19,7 +19,7 @@ from tests.e2e import kit
 from tests.e2e.kit import Site, alive, text_when_written
 
 SIGNALS = {"SIGHUP": -1, "SIGINT": 130, "SIGTERM": -15, "SIGUSR1": -10, "SIGKILL": -9}
-"""Signals, and the exit code of a run that one of them ends."""
+"""The exit code of a run that each of these signals ends."""
 FILE = """
 group = "{name}"
 [service.first]

@@ -1,4 +1,4 @@
-"""Members of groups that act at once: they ask for events, run steps and report them, without lines and without time."""
+"""Members of groups that act immediately: they ask for events, run steps and report them, without lines and without time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def services(*ids: int, **options: Any) -> tuple[Announced, ...]:
 class Actor:
     """One member.
 
-    :ivar log: what it got: ``("view", members)``, ``("message", sender, data)``, and ``(kind, service)`` for each step.
+    :ivar log: its events: ``("view", members)``, ``("message", sender, data)``, and ``(kind, service)`` for each step.
     :ivar slow: the steps that it does not report: ``(kind, service)``, or the kind alone.
     """
 
@@ -47,9 +47,9 @@ class Actor:
         self.view: View | None = None
         self.unreported: list[Step] = []
         self.unsent = 0
-        """The number of a step whose report goes with that of a later one."""
+        """The number of a step that is reported together with a later step."""
         self.deaf = False
-        """It asks for nothing."""
+        """Whether it requests no events."""
         self.arriving: deque[tuple[str, Iterable[Any]]] = deque()
         """The batches that have not arrived yet."""
         self._asks = 0
@@ -85,13 +85,13 @@ class Actor:
         play.tell(outcomes)
 
     def take(self, arrival: str, events: Iterable[Any]) -> None:
-        """The hub has sent a batch."""
+        """Take a batch that the hub has sent."""
         self.arriving.append((arrival, events))
         if not self.play.delays:
             self.receive()
 
     def receive(self) -> None:
-        """The next batch arrives."""
+        """Let the next batch arrive."""
         arrival, events = self.arriving.popleft()
         words = event_words([(one.number, one.kind, one.service, one.sender, one.data) for one in events])
         self.inbox.take(read_event_words(words))
@@ -141,7 +141,7 @@ class Actor:
             self.report(step)
 
     def cast(self, text: str, epoch: int | None = None, **options: Any) -> list[Any]:
-        """Send a message; return the outcomes of it."""
+        """Send a message; return its outcomes."""
         self._asks += 1
         arrival = f"{self.member.number}/{self._asks}"
         assert self.view is not None
@@ -225,7 +225,7 @@ class Play:
             busy = any(acted)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass. Hosts are heard meanwhile."""
+        """Let time pass. The hub hears the hosts in the meantime."""
         end = self.now + seconds
         while (due := self.model.next_timer()) is not None and due <= end:
             self.now = max(self.now, due)
@@ -236,19 +236,19 @@ class Play:
         self.now = end
 
     def end_client(self, actor: Actor) -> None:
-        """The script of a member dies."""
+        """Let the script of a member die."""
         self.actors.pop(actor.member.number, None)
         self.tell(self.model.client_gone(actor.client, self.now))
 
     def lose(self, host: str, cause: Cause = Cause.RESTARTED) -> None:
-        """A host restarts or stops."""
+        """Let a host restart or stop."""
         session = next(one.session for one in self.model.hosts(self.now) if one.name == host)
         self.actors = {n: actor for n, actor in self.actors.items() if actor.client.host != host}
         self._hosts.discard(host)
         self.tell(self.model.ended(host, session, cause, "", self.now))
 
     def restart_hub(self, random: Random | None = None) -> None:
-        """Kill the hub; the next one has the stored rows."""
+        """Kill the hub, and start the next hub with the stored rows."""
         self.store.take(self.model)
         stored, dumped = self.store.rows, Store.dump(self.model)
         differ = {key for key in stored.keys() | dumped.keys() if stored.get(key) != dumped.get(key)}

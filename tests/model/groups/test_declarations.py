@@ -103,7 +103,7 @@ def test_a_gate_needs_a_free_id() -> None:
         places(in_order([Declaration("server", id=1, checked=True), client]))
 
 
-def test_what_needs_a_service_through_others_is_found() -> None:
+def test_services_that_need_a_service_through_others_are_found() -> None:
     a, b, c, d = (
         Declaration("a", id=1),
         Declaration("b", id=2, needs={"a": "started"}),

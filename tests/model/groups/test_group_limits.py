@@ -1,4 +1,4 @@
-"""The limits of groups: what is refused, and what is not."""
+"""The limits of groups: refused requests, and accepted requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hub writes to its store for an input of a group."""
+"""The rows that a hub writes to its store for an input of a group."""
 
 from __future__ import annotations
 

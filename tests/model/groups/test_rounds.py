@@ -37,7 +37,7 @@ def test_all_inits_run_first_and_then_each_service_in_order() -> None:
     assert a.steps == steps("i2 i7 i30 p2 a2 p7 a7 p30 a30 c")
 
 
-def test_in_the_way_of_the_seed_init_and_activate_surround_each_process() -> None:
+def test_init_in_turn_and_activate_before_the_barrier_surround_each_process() -> None:
     play = Play(init="in-turn", activate="before")
     a, b = play.join("a", 1, 2), play.join("b", 2)
     assert round_of(a) == steps("i1 p1 a1 i2 p2 a2 c")
@@ -211,7 +211,7 @@ def test_a_failure_may_stop_the_round_until_somebody_asks_for_another_one() -> N
     assert a.steps[-1] == DONE
 
 
-def test_of_several_late_steps_the_error_names_the_one_that_the_member_said_it_runs() -> None:
+def test_the_error_names_the_late_step_that_the_member_has_reported_as_running() -> None:
     play = Play(on_failure="stop")
     b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
     b.slow = {("init", 2)}
@@ -224,7 +224,7 @@ def test_of_several_late_steps_the_error_names_the_one_that_the_member_said_it_r
     assert play.state().round.why == "b: init of service 2 's2' was not done within 6 s"
 
 
-def test_the_error_does_not_name_one_of_several_late_steps_if_it_is_not_known() -> None:
+def test_the_error_names_no_single_late_step_if_the_running_step_is_not_known() -> None:
     play = Play(on_failure="stop")
     b = play.join("b", *services(1, 2, 3, timeout=5.0), act=False)
     b.slow = {("init", 2)}

@@ -63,7 +63,7 @@ class Lab:
         published: Mapping[str, str] | None = None,
         system: str = "s1",
     ) -> None:
-        """A host registers with a new session."""
+        """Let a host register with a new session."""
         self._lives[host] = self._lives.get(host, 0) + 1
         session = self.session(host)
         self.take(
@@ -80,7 +80,7 @@ class Lab:
         )
 
     def publish(self, host: str, capabilities: Iterable[str] = (), **published: str) -> None:
-        """A host registers with other values."""
+        """Let a host register with other values."""
         session = self.session(host)
         line = f"line of {host}"
         self.take(
@@ -90,7 +90,7 @@ class Lab:
         )
 
     def down(self, host: str) -> None:
-        """The agent of a host stops."""
+        """Let the agent of a host stop."""
         self.take(self.services.ended(host, self.session(host), Cause.STOPPED, "it says so", self.now))
 
     def pass_time(self, seconds: float) -> None:
@@ -194,7 +194,7 @@ class Lab:
         return self.arrive(self.bus.wait, process, who=who, timeout=timeout)
 
     def ended(self, host: str, process: str, status: int | None = 0, state: str = "exited", **more: Any) -> None:
-        """A host reports the end of a process."""
+        """Let a host report the end of a process."""
         report = Ended(process=process, state=state, status=status, **more)
         self.take(self.bus.processes.ended(host, report, self.now))
 
@@ -202,7 +202,7 @@ class Lab:
         self.take(self.bus.processes.file_arrived(host, digest * 64, self.now))
 
     def report(self, host: str, *running: str, digests: str = "") -> None:
-        """The hub asks a host, which reports its processes and files."""
+        """Let the hub ask a host, and let the host report its processes and files."""
         self.bus.processes.ask(host)
         self.take(self.bus.processes.reported(host, running, [one * 64 for one in digests], self.now))
 

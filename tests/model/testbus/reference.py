@@ -181,7 +181,7 @@ class Reference:
         return [handle for handle, one in self.things.items() if one.kind == "claim" and one.host == host]
 
     def choices(self, ask: Ask) -> Iterator[tuple[str, ...]]:
-        """All ways to give a request different hosts that fit, whoever uses them."""
+        """All ways to give a request different hosts that fit, in use or not."""
         for hosts in product(*[[name for name in self.machines if self.fits(want, name)] for want in ask.wants]):
             if len(set(hosts)) == len(hosts):
                 yield hosts
@@ -223,7 +223,8 @@ class Reference:
         return len(set(hosts)) == len(hosts)
 
     def stuck(self) -> set[str]:
-        """The requests that wait in a circle: they stay if everybody who can act releases all hosts."""
+        """The requests that wait in a cycle: they still wait after every owner that can act has released all of its
+        hosts."""
         waiting = set(self.queue)
         while True:
             stuck_clients = {self.queue[arrival].client for arrival in waiting}

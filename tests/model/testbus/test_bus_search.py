@@ -2,7 +2,7 @@
 
 After each step, both have the same objects, users of hosts, variables and files. Each request that was granted could be
 granted, in the order of the requests, and no request waits that could be granted. Clients do one operation at a time. At the
-end of a life, everybody who can act ends their tests; then no request waits, unless it needs a host that is down.
+end of a life, every owner that can act ends its tests. Then no request waits, unless it needs a host that is down.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BusSearch(RuleBasedStateMachine):
         self.reference = Reference()
         self.deadlocks = 0
         self.deletions: dict[str, set[str]] = {}
-        """The deletions that wait, and the processes that they wait for."""
+        """The deletions that wait, each with the processes that it waits for."""
         for host in HOSTS:
             self.up(host)
         for who in ("hub/1", "hub/2", "hub/3"):
@@ -102,7 +102,7 @@ class BusSearch(RuleBasedStateMachine):
             self.reference.things[handle] = Thing("claim", want[0], ask.test, host=host, share=want[3])
 
     def gone(self, owners: list[tuple[str, str]], clients: list[str], call: object) -> None:
-        """Owners and clients end."""
+        """Handle the end of owners and clients."""
         ended = {arrival for arrival, ask in self.reference.queue.items() if ask.client in clients}
         for arrival in ended:
             del self.reference.queue[arrival]
@@ -369,13 +369,13 @@ class BusSearch(RuleBasedStateMachine):
             assert self.lab.waits(arrival)
 
     def give_up(self, arrival: str, who: str) -> None:
-        """A client no longer waits for a host that is down."""
+        """Withdraw the request of a client that waits for a host that is down."""
         lab, client = self.lab, self.lab.client(who)
         del self.reference.queue[arrival]
         self.perform(lambda: lab.take(lab.services.withdraw(arrival, client, lab.now)), {arrival})
 
     def teardown(self) -> None:
-        """Nothing waits forever on a circle, and nothing of the tests is left."""
+        """Check that no request waits forever in a cycle, and that nothing of the tests is left."""
         self.both_are_equal()  # teardown also follows a failure, which must stay visible
         progress = True
         while progress:

@@ -1,4 +1,4 @@
-"""Claims: which test gets which host, in which order, and when it ends."""
+"""Claims: the hosts that tests get, the order of the requests, and the ends of claims."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_a_request_that_needs_a_host_that_is_down_is_not_a_deadlock() -> None:
     assert all(map(lab.waits, asked))
 
 
-def test_a_circle_through_a_reservation_and_a_lock_is_a_deadlock() -> None:
+def test_a_cycle_through_a_reservation_and_a_lock_is_a_deadlock() -> None:
     lab = Lab("h1", "h2")
     client1, client2 = lab.client("hub/1"), lab.client("hub/2")
     first = lab.test("t1", who="hub/1")

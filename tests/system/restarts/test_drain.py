@@ -256,7 +256,7 @@ def test_a_second_drain_continues_when_the_first_one_ends(world: World) -> None:
 
 
 def test_a_hub_that_is_killed_during_a_drain_is_drained_after_its_restart(world: World) -> None:
-    """The command that it waits for continues, so it waits for it again."""
+    """The command continues, so the drain waits for it again."""
     client = world.client()
     stream = start_command(world, client, "b")
     drain = world.start(world.client("a").drain())

@@ -1,4 +1,4 @@
-"""An exchange continues after the hub was killed: nothing is given twice, nothing is received twice, and nobody is lost."""
+"""An exchange continues after the hub was killed: no data is given twice or received twice, and no member is lost."""
 
 from __future__ import annotations
 

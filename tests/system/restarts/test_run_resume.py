@@ -55,7 +55,7 @@ def nothing_is_left(world: World) -> None:
 
 
 SIDES = ("hub", "a")
-"""Where the client runs: at the hub's socket, and behind an agent."""
+"""The places of the client: at the hub's socket, and behind an agent."""
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -203,8 +203,8 @@ def test_a_command_whose_client_does_not_return_ends_after_one_lease(
     nothing_is_left(world)
 
 
-def test_a_command_that_was_opened_again_by_nobody_else_runs_once(make: Make, started: list[Program]) -> None:
-    """The hub is killed five times while one command after the other runs."""
+def test_each_of_five_commands_runs_once_when_the_hub_is_killed_during_each(make: Make, started: list[Program]) -> None:
+    """The commands run one after the other. The hub is killed at another moment of each command."""
     world = settled(make)
     client = world.client("a")
     for number in range(5):

@@ -132,11 +132,11 @@ class Reference:
     # -- messages that arrive at the hub --------------------------------------------------------------------------------------
 
     def ask(self, arrival: str, host: str, what: Any) -> None:
-        """A new arrival."""
+        """Handle a new arrival."""
         raise NotImplementedError
 
     def leave(self, arrival: str) -> None:
-        """An arrival ends. Before, it waited, or it had a grant that is now returned.
+        """Handle the end of an arrival, which waited before, or had a grant that is now returned.
 
         If several arrivals end together, this is called for each of them before :meth:`settle`.
         """
@@ -146,22 +146,22 @@ class Reference:
         """Grant all arrivals that can be granted now."""
 
     def confirm(self, arrival: str) -> None:
-        """The hub has received the commit of a grant."""
+        """Handle the commit of a grant, which the hub has received."""
 
     def take_back(self, arrival: str) -> bool:
-        """A client withdraws an arrival that it has committed. Returns whether its grant is returned."""
+        """Handle the withdrawal of a committed arrival by its client. Returns whether the grant is returned."""
         return False
 
     def lost(self, host: str, cause: str) -> None:
-        """A host is lost. Its own arrivals leave after this call."""
+        """Handle the loss of a host. Its own arrivals leave after this call."""
 
     def up(self, host: str) -> None:
-        """A host is up, for the first time or again."""
+        """Record that a host is up, for the first time or again."""
 
     # -- questions to the reference model -----------------------------------------------------------------------------------
 
     def forget(self, arrival: str) -> None:
-        """The hub forgets an arrival: a later request with its id is a new arrival."""
+        """Forget an arrival, as the hub does: a later request with its id is a new arrival."""
 
     def returns(self, arrival: str) -> bool:
         """Whether the grant is returned if the client ends now."""
@@ -172,7 +172,7 @@ class Reference:
         return False
 
     def patience(self, arrival: str) -> float:
-        """The seconds that a request with timeout 0 may wait nevertheless."""
+        """The seconds that a request may wait although its timeout is 0."""
         return 0.0
 
     def own_steps(self) -> list[tuple[Any, list[str]]]:
@@ -180,7 +180,7 @@ class Reference:
         return []
 
     def take_step(self, step: Any) -> None:
-        """The hub takes a step that :meth:`own_steps` returned."""
+        """Take a step that :meth:`own_steps` returned."""
 
     def view(self) -> Any:
         """The state that ``status`` must show."""
@@ -198,7 +198,7 @@ class State:
         """The earliest and the latest time at which each arrival times out."""
         self.confirmed: set[str] = set()
         self.returned: set[str] = set()
-        """Arrivals that a script knows to be granted, and whose grant was returned after that."""
+        """The arrivals whose grant a script knew, and whose grant was returned after that."""
         self.queue: dict[str, list[tuple[str, Any, Any]]] = {host: [] for host in hosts}
         """The messages of each host that the hub has not received: ("ask", Ask, Script) for a request,
         ("cancelled", Ask, Script) for the withdrawal of an arrival, and ("ended", Script, None) for the end of a script."""
@@ -252,7 +252,7 @@ class State:
     # -- messages that arrive at the hub --------------------------------------------------------------------------------------
 
     def join(self, ask: Ask, script: Script, window: tuple[float, float]) -> None:
-        """A request arrives, for the first time or again."""
+        """Handle a request that arrives, for the first time or again."""
         known = ask.name in self.owner
         self.owner[ask.name] = script
         if known:
@@ -270,7 +270,7 @@ class State:
                 self.end([ask], "TimedOut")
 
     def give_back(self, ask: Ask, held: Ask) -> None:
-        """A script gives back a hold, which may be lost already."""
+        """Handle the return of a hold by a script. The hold may be lost already."""
         self.confirm(held)  # the script got its answer after the commit
         if self.over(held):
             self.reference.answer_error(ask.name, "LinesyncFailed")
@@ -279,7 +279,7 @@ class State:
             self.reference.answer_ok(ask.name, None)
 
     def end(self, asks: list[Ask], why: str) -> None:
-        """Several arrivals end together."""
+        """End several arrivals together."""
         asks = [ask for ask in asks if not self.over(ask)]
         for ask in asks:
             self.reference.leave(ask.name)
@@ -295,7 +295,7 @@ class State:
             self.reference.settle()
 
     def withdraw(self, asks: list[Ask]) -> None:
-        """A client withdraws some of its arrivals, or has ended."""
+        """Withdraw arrivals of a client that gives them up or has ended."""
         for ask in asks:
             if self.known(ask):
                 self.confirm(ask)  # the script got its answer after the commit
@@ -304,14 +304,14 @@ class State:
         self.end(asks, "LinesyncFailed")
 
     def take_back(self, ask: Ask, script: Script) -> None:
-        """A client withdraws an arrival that it has committed, before it knows that."""
+        """Handle the withdrawal of an arrival whose client has committed it and does not know that yet."""
         mine = self.owner.get(ask.name) is script and not self.known(ask)
         if mine and self.over(ask) and self.reference.take_back(ask.name):
             self.reference.answer_error(ask.name, "LinesyncFailed")
             self.reference.settle()
 
     def client_ended(self, script: Script, asks: list[Ask]) -> None:
-        """A client has ended."""
+        """Handle the end of a client."""
         mine = [ask for ask in asks if self.owner.get(ask.name) is script]
         for ask in mine:
             if self.known(ask):
@@ -319,7 +319,7 @@ class State:
         self.withdraw([ask for ask in mine if not self.reference.outlives(ask.name)])
 
     def lose(self, host: str, cause: str, asks: list[Ask]) -> None:
-        """A host is lost."""
+        """Handle the loss of a host."""
         self.reference.lost(host, cause)
         for ask in asks:
             if ask.host == host and self.known(ask):
@@ -334,7 +334,7 @@ class State:
         self.reference.settle()
 
     def confirm(self, ask: Ask) -> None:
-        """The client's commit or confirmation arrives."""
+        """Handle the commit or the confirmation of a client."""
         answer = self.answer(ask)
         if ask.name not in self.confirmed and answer is not None and answer[0] == "ok":
             self.confirmed.add(ask.name)

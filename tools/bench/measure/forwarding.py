@@ -1,4 +1,5 @@
-"""Forwarded connections on a line: the echo of a byte idle and during copies, a hundred connections at once, and rsync.
+"""Forwarded connections on a line: the echo of a byte on an idle line and during copies, a hundred connections at the
+same time, and rsync.
 
 The client end is ``linesync forward`` with a unix socket. The server on the host sends back all bytes. rsync runs over
 ``linesync rsh``, without its own compression, and is compared with the rate of the line.
@@ -26,7 +27,7 @@ from .two_way_bulk import two_way_bulk
 __all__ = ["forwarding"]
 
 _ECHO_TARGET = 0.040  # seconds beyond the line time of the own bytes, at the 99th percentile while files are copied
-_RSYNC_TARGET = 0.93  # of the rate of the line
+_RSYNC_TARGET = 0.93  # share of the rate of the line
 _LARGE = 1 << 18  # bytes
 _EACH = 1000  # bytes that each connection sends and gets back
 _PATIENCE = 20.0  # seconds

@@ -1,7 +1,7 @@
 """The copy of a tree of small files on a line, compared with ``tar z | sz``, and a second copy of the unchanged tree.
 
 The tree has files of source text of this machine's Python, of about 1 KB each. The time of ``linesync cp -r`` is from the start
-of the command to its end. The time of the rival contains ``tar cz``, the transfer by ZMODEM and ``tar xz``.
+of the command to its end. The time of the rival includes ``tar cz``, the transfer by ZMODEM and ``tar xz``.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
 2. The candidates of a want are the live hosts that it fits. A host with few capabilities comes first, so that special hosts
    stay free for the requests that need them; among these, the host that was seen first.
 3. Requests are examined in the order of their arrival (:class:`Room`). A request that can be met with different free hosts
-   gets them. Otherwise, if the live hosts could meet it when nobody used them, it *reserves* all of its candidates: no later
-   request gets them. So it gets its hosts as soon as they are released. A request that needs a host that is down reserves
-   nothing, and so does not block the bus.
-4. A test that already has hosts may get reserved hosts nevertheless, if the reserving request cannot be met without the
-   hosts of this test. Otherwise the two would wait for each other.
+   gets them. Otherwise, if the live hosts could meet it when no test used them, it *reserves* all of its candidates: no later
+   request gets them. It therefore gets its hosts as soon as they are released. A request that needs a host that is down
+   reserves nothing, and therefore does not block the bus.
+4. A test that already has hosts may still get reserved hosts, if the reserving request cannot be met without the hosts
+   of this test. Otherwise the two would wait for each other.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Candidates:
         return [host for host in smallest if host.name != HUB and all(host in table for table in tables)]
 
     def could_meet(self, request: Asking, without: Node | None = None) -> bool:
-        """Whether the live hosts could meet a request if nobody used them.
+        """Whether the live hosts could meet a request if no test used them.
 
         :param without: a test whose hosts do not count; None if all hosts count.
         """
@@ -157,7 +157,7 @@ class Room:
         return match(lists)
 
     def reserve(self, request: Asking) -> None:
-        """Keep the candidates of a request that waits from all later requests."""
+        """Reserve the candidates of a waiting request, so that no later request gets them."""
         if not self._candidates.could_meet(request):
             return
         self._reserving.append(request)
@@ -169,7 +169,7 @@ class Room:
                 self._open_sharable -= frozenset() if want.share else hosts
 
     def take(self, request: Asking, hosts: Iterable[Host]) -> None:
-        """The request gets these hosts, in the order of its wants."""
+        """Give these hosts to a request, in the order of its wants."""
         for want, host in zip(request.wants, hosts, strict=True):
             self._free.discard(host)
             self._open_free.discard(host)

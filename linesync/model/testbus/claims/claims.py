@@ -184,18 +184,18 @@ class Claims:
     # -- the end of requests -------------------------------------------------------------------------------------------
 
     def left(self, request: Request, cause: Cause) -> None:
-        """A request has ended: it no longer waits, or its hosts are free again."""
+        """Handle the end of a request: it no longer waits, or its hosts are free again."""
         self._queue.pop(request, None)
         if self._granted.pop(request, request) is None:
             claims, request.claims = request.claims, []
             self.remove(claims)
 
     def done(self, request: Request) -> None:
-        """The client has confirmed its hosts."""
+        """Record that the client has confirmed the hosts of a request."""
         del self._granted[request]
 
     def gone(self, claim: Claim) -> None:
-        """A claim was removed."""
+        """Remove a deleted claim from the request that got it."""
         for request in self._granted:
             if claim in request.claims:
                 request.claims.remove(claim)
@@ -238,7 +238,7 @@ class Claims:
     # -- deadlocks -----------------------------------------------------------------------------------------------------
 
     def could_proceed(self, request: Request, acting: Acting) -> bool:
-        """Whether a request could be met if everybody who can act released their hosts."""
+        """Whether a request could be met if every owner that can act released its hosts."""
         if not self.candidates.could_meet(request):
             return True  # a host may come up
         count = len(request.wants)
@@ -312,7 +312,7 @@ class Claims:
 
 
 class _Released:
-    """The hosts that a request could get if everybody who can act released their hosts."""
+    """The hosts that a request could get if every owner that can act released its hosts."""
 
     def __init__(self, claims: Claims, ahead: list[Request], acting: Acting) -> None:
         self._claims = claims

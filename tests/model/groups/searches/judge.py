@@ -1,4 +1,4 @@
-"""Judges what members of a group did, by their own logs alone (the guarantees of docs/groups.md)."""
+"""Judges the behaviour of the members of a group, from their own logs alone (the guarantees of docs/groups.md)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _messages(logs: list[MemberLog]) -> None:
 
 
 def _answered_messages(logs: list[MemberLog]) -> None:
-    """All members that go on to another view have got the answered messages of a view. No member gets a refused message."""
+    """All members that continue to another view have got the answered messages of a view. No member gets a refused message."""
     posted, refused = _answered(logs)
     for log in logs:
         views, got = [str(view.ring) for view in log.of("view")], _got(log)
@@ -174,7 +174,7 @@ def _same_messages(logs: list[MemberLog]) -> None:
 
 
 def _callbacks(log: MemberLog) -> None:
-    """Steps belong to the present ring, and each ``init`` is followed by one ``activate`` or one ``abort``."""
+    """Steps belong to the current ring, and each ``init`` is followed by one ``activate`` or one ``abort``."""
     ring = ""
     begun: dict[int, None] = {}
     running: Step | None = None

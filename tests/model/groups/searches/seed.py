@@ -1,6 +1,6 @@
 """The service synchronisation of a cluster as each node runs it by itself: a reference, which imports no code of linesync.
 
-Nodes send each other messages that all get in one order. There is no hub:
+Nodes send messages that all nodes get in the same order. There is no hub:
 
 1. On a new ring, a node aborts the service that it is processing. It sends the list of its services, and waits for the lists of
    all nodes of the ring. A message of another ring is discarded.
@@ -36,7 +36,7 @@ class Node:
         self.calls = 0
 
     def new_ring(self, ring: int, members: tuple[str, ...]) -> None:
-        """A configuration change."""
+        """Handle a configuration change."""
         if self.state == "process" and self.calls:
             self.log.append(("abort", self.list[self.at]))
         self.ring, self.members = ring, members
@@ -45,7 +45,7 @@ class Node:
         self.cluster.send(self.name, ring, self.services)
 
     def receive(self, sender: str, ring: int, services: tuple[int, ...] | None) -> None:
-        """A message: a list of services, or a barrier message."""
+        """Handle a message: a list of services, or a barrier message."""
         if ring != self.ring:
             return
         if services is not None:
@@ -69,7 +69,7 @@ class Node:
         self.cluster.send(self.name, self.ring, None)
 
     def work(self) -> None:
-        """One call of ``process``, with ``init`` before the first one and ``activate`` after the last one."""
+        """Call ``process`` once, with ``init`` before the first call and ``activate`` after the last call."""
         if self.state != "process":
             return
         service = self.list[self.at]
@@ -105,7 +105,7 @@ class Cluster:
                 node.receive(*message)
 
     def change(self) -> None:
-        """The nodes have changed."""
+        """Form a new ring, because the nodes have changed."""
         self.ring += 1
         self._messages.clear()
         for node in self.nodes.values():

@@ -63,7 +63,7 @@ class Life:
         return epoch
 
     def act(self) -> None:
-        """One member does one thing."""
+        """Let one member do one action."""
         actors = [actor for actor in self.logs if not self.logs[actor].over]
         if not actors:
             return
@@ -161,7 +161,7 @@ class Life:
             self.running.pop(one, None)
 
     def live(self, steps: int) -> None:
-        """Do some random things."""
+        """Perform random actions."""
         for _ in range(steps):
             chance = self.random.random()
             if chance < 0.05:
@@ -192,7 +192,7 @@ class Life:
         self.play.tell(self.play.model.handle_timer(self.play.now))
 
     def settle(self) -> None:
-        """Let everybody act, without further failures, until nothing happens for longer than the longest delay."""
+        """Let all members act, without further failures, until nothing happens for longer than the longest delay."""
         self.failing = False
         quiet = 0
         while quiet < 15:

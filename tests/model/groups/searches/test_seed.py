@@ -1,5 +1,5 @@
-"""In the way of the seed (``init`` in turn, ``activate`` before the barrier), members do what nodes without a hub do
-(:mod:`.seed`)."""
+"""With ``init`` in turn and ``activate`` before the barrier, members do the same as the nodes of the reference, which
+has no hub (:mod:`.seed`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Both:
         self.pairs: list[tuple[Actor, Node]] = []
 
     def again(self, name: str, ring: int, service: int) -> int:
-        """How often a process asks to be called again."""
+        """The number of times that a process asks to be called again."""
         return Random(f"{self.seed} {name} {ring} {service}").choice((0, 0, 0, 1, 3))
 
     def join(self) -> None:
@@ -50,7 +50,7 @@ class Both:
             self.receive()
 
     def receive(self) -> None:
-        """The members get everything up to the next step that they have to run."""
+        """Let the members get all events up to the next step that they have to run."""
         busy = True
         while busy:
             acted = [actor.act() for actor in self.actors.values() if not self.stands(actor)]
@@ -65,7 +65,7 @@ class Both:
         return isinstance(first, Step) and first.kind in ("init", "process", "activate")
 
     def work(self) -> None:
-        """A member calls process once, with init before and activate after it if it is the first or the last time."""
+        """Let a member call process once, with init before the first call and activate after the last call."""
         if not self.actors:
             return
         name = self.random.choice(sorted(self.actors))
@@ -93,7 +93,7 @@ class Both:
 
     @staticmethod
     def calls(actor: Actor) -> list[object]:
-        """What a member has logged since its last view."""
+        """The entries in the log of a member since its last view."""
         last = max(number for number, one in enumerate(actor.log) if one[0] == "view")
         return actor.log[last:]
 
@@ -108,7 +108,7 @@ class Both:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_in_the_way_of_the_seed_members_log_the_same_as_nodes_without_a_hub(part: int) -> None:
+def test_members_log_the_same_as_the_nodes_of_the_reference_without_a_hub(part: int) -> None:
     for seed in range(part, lives(400, 20_000), PARTS):
         Both(seed).run()
 
