@@ -24,7 +24,13 @@ QUICK = ("hub", "model", "protocol", "runtime", "store", "system", "wire")
 LONG = (
     *("bench", "testing/test_nullmodem_speed.py", "docs/pages/test_pages.py", "docs/sync"),
     *("compat/test_autotest_live.py", "compat/test_lava_live.py"),
-    *("e2e/attacks", "e2e/failures", "e2e/owners/test_clients.py", "e2e/owners/test_daemons.py", "e2e/owners/test_ends.py"),
+    *(
+        "e2e/attacks",
+        "e2e/failures",
+        "e2e/owners/test_clients.py",
+        "e2e/owners/test_daemons.py",
+        "e2e/owners/test_ends.py",
+    ),
     *("e2e/files/test_copy_killed.py", "e2e/files/test_hanging_paths.py", "e2e/files/test_resume.py"),
     *("e2e/lines/test_autobaud.py", "e2e/lines/test_qemu.py", "e2e/lines/test_thousand.py"),
 )
