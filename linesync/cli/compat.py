@@ -124,7 +124,7 @@ exec {_quoted(program)} {" ".join(options)} {_quoted(code)} {called} "$@"
 def _program(name: str) -> list[str]:
     """The argv of a command, which uses this interpreter and this installation in any environment and directory.
 
-    The command runs without ``site``, which would take a third of the start-up time.
+    The command runs without the module ``site`` of Python, which would take a third of the start-up time.
     """
     code = (
         f"import sys; sys.path += {list(_paths())!r}; from linesync.compat.{MODULES[name]} import main;"

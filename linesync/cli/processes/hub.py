@@ -218,7 +218,7 @@ def _audit_path(args: argparse.Namespace) -> str:
 
 
 def _beside(args: argparse.Namespace, kind: str) -> str:
-    """The path of a file of the hub: ``PATH.kind`` with ``--socket PATH``, else in the directory for state."""
+    """The path of a file of the hub: ``PATH.kind`` with ``--socket PATH``; otherwise a file in the directory for state."""
     from ...runtime.identity import state_folder
 
     return f"{args.socket}.{kind}" if args.socket else os.path.join(state_folder(), kind)

@@ -25,7 +25,7 @@ class Found:
     """The candidates for one word.
 
     :ivar words: the candidates and their descriptions.
-    :ivar also: the kind of words that the shell itself adds: ``nothing``, ``files``, ``directories`` or ``commands``.
+    :ivar also: the kind of words that bash, zsh or fish adds: ``nothing``, ``files``, ``directories`` or ``commands``.
     :ivar prefix: the text at the beginning of the word that is not part of a file name, as in ``--file=``.
     """
 
@@ -174,7 +174,7 @@ def _hosts(query: Query) -> Found:
 
 
 def _lines(query: Query) -> Found:
-    """Complete a host with a line, or a port of the hub. A port is often a file."""
+    """Complete a host with a line, or a port of the hub. A port is often the path of a device."""
     return Found([row for row in _hosts(query).words if row[0] != CONTROLLER], also="files")
 
 

@@ -49,7 +49,7 @@ def in_order(declared: Iterable[Declaration]) -> list[Declaration]:
     and ``before``.
 
     :raises UsageError: two services have the same name or id; some services have an id and others do not; a service names a
-        service that is not declared; the order has a circle; or a service needs a service that comes later. The error names
+        service that is not declared; the order has a cycle; or a service needs a service that comes later. The error names
         both services.
     """
     services: dict[str, Declaration] = {}
@@ -136,19 +136,19 @@ def _by_neighbours(services: Mapping[str, Declaration]) -> list[Declaration]:
     while len(done) < len(services):
         ready = next((name for name in services if name not in done and earlier[name].keys() <= done.keys()), None)
         if ready is None:
-            raise _circle(earlier, done)
+            raise _cycle(earlier, done)
         done[ready] = None
     return [services[name].but(id=SPACING * n, after=(), before=()) for n, name in enumerate(done, 1)]
 
 
-def _circle(earlier: Mapping[str, Mapping[str, None]], done: Mapping[str, None]) -> UsageError:
-    """The error for an order with a circle: each remaining service must come after another remaining service."""
+def _cycle(earlier: Mapping[str, Mapping[str, None]], done: Mapping[str, None]) -> UsageError:
+    """The error for an order with a cycle: each remaining service must come after another remaining service."""
     path = [next(name for name in earlier if name not in done)]
     while (before := next(name for name in earlier[path[-1]] if name not in done)) not in path:
         path.append(before)
-    circle = [*path[path.index(before) :], before]
+    cycle = [*path[path.index(before) :], before]
     return UsageError(
-        f"the order of the services has a circle: {' after '.join(circle)}; remove one of these from after or before"
+        f"the order of the services has a cycle: {' after '.join(cycle)}; remove one of these from after or before"
     )
 
 

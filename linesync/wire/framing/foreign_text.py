@@ -40,7 +40,9 @@ _CHECK_FRONT = re.compile(rb"[A-Za-z0-9_-]{0,%d}" % limits.CHECK_SIZE)
 _FRAGMENT = re.compile(rb"\^[A-Za-z0-9_-]*")
 _LEADING_FRAGMENT = re.compile(rb"\A([A-Za-z0-9_-]*)\^[A-Za-z0-9_-]*")
 _DIGITS = re.compile(rb"\^?[A-Za-z0-9_-]*")
-_EARLY_BLANK = re.compile(rb"[^ \r\n]{0,23} [^\r\n]")  # foreign text has an early blank, the rest of a frame has none
+_EARLY_SPACE = re.compile(
+    rb"[^ \r\n]{0,23} [^\r\n]"
+)  # foreign text has a space in its first 24 bytes, a frame has none
 _ONE_LINE = re.compile(rb"[^\r\n]*(?:\r+\n?|\n|\Z)")
 _IDENTIFIES_FRAME = 24  # the number of bytes that identify a frame
 _TRY = 256  # the fixed cost of a check, as the number of bytes that a check reads in the same time
@@ -195,8 +197,8 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
     """Divide lines into parts of a frame and foreign texts. Return the foreign texts, or None.
 
     :param total: the length of the frame in bytes.
-    :param stops: whether the frame stops at the last foreign text, and each foreign text has an early blank. Otherwise the
-        frame must be complete.
+    :param stops: whether the frame stops at the last foreign text, and each foreign text has a space in its first 24 bytes.
+        Otherwise the frame must be complete.
     """
     tries = 0
     failed: set[tuple[int, int]] = set()
@@ -216,7 +218,7 @@ def _divide(lines: list[bytes], good: bytes, total: int, *, stops: bool) -> list
             tries += 1
             if tries > _DIVISIONS:
                 return None
-            if (number + 1, at + part) in failed or (stops and not _EARLY_BLANK.match(line, part)):
+            if (number + 1, at + part) in failed or (stops and not _EARLY_SPACE.match(line, part)):
                 continue
             rest = divide(number + 1, at + part)
             if rest is not None:

@@ -39,17 +39,17 @@ def test_assigned_ids_leave_room_between_them() -> None:
     assert [one.id for one in in_order([Declaration("a"), Declaration("b")])] == [10, 20]
 
 
-def test_a_circle_is_refused_and_named() -> None:
+def test_a_cycle_is_refused_and_named() -> None:
     message = refused(Declaration("a", after=("c",)), Declaration("b", after=("a",)), Declaration("c", after=("b",)))
-    assert message.startswith("the order of the services has a circle: a after c after b after a; ")
+    assert message.startswith("the order of the services has a cycle: a after c after b after a; ")
 
 
-def test_a_service_that_leads_into_a_circle_is_not_part_of_it() -> None:
+def test_a_service_that_leads_into_a_cycle_is_not_part_of_it() -> None:
     message = refused(Declaration("x", after=("a",)), Declaration("a", before=("b",)), Declaration("b", before=("a",)))
     assert ": a after b after a;" in message
 
 
-def test_a_service_after_itself_is_a_circle() -> None:
+def test_a_service_after_itself_is_a_cycle() -> None:
     assert ": a after a;" in refused(Declaration("a", after=("a",)))
 
 
@@ -144,14 +144,14 @@ def test_wrong_declarations_are_refused(declared: list[Declaration], message: st
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=12))
-def test_every_order_obeys_after_or_there_is_a_circle(edges: list[tuple[int, int]]) -> None:
+def test_every_order_obeys_after_or_there_is_a_cycle(edges: list[tuple[int, int]]) -> None:
     after = {n: tuple(f"s{first}" for first, second in edges if second == n) for n in range(8)}
     declared = [Declaration(f"s{n}", after=after[n]) for n in range(8)]
     reach = {(f"s{first}", f"s{second}") for first, second in edges}
     while more := {(a, d) for a, b in reach for c, d in reach if b == c} - reach:
         reach |= more
     if any(first == second for first, second in reach):
-        assert "circle" in refused(*declared)
+        assert "cycle" in refused(*declared)
     else:
         places = {name: n for n, name in enumerate(order(*declared))}
         assert all(places[first] < places[second] for first, second in reach)

@@ -74,7 +74,7 @@ def answer_pings(end: VirtualEnd) -> None:
 
 
 def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
-    """Return the sorted round-trip times of messages from a to b, in seconds. End b must :func:`answer_pings`."""
+    """Return the sorted round-trip times of messages from a to b, in seconds. End b must answer them (:func:`answer_pings`)."""
     times = []
     for number in range(count):
         came, sent_at = len(line.a.messages(0)), line.now
@@ -86,7 +86,7 @@ def round_trips(line: VirtualLine, count: int, gap: float) -> list[float]:
 
 
 def percentile(times: list[float], share: float) -> float:
-    """Return the value that is greater than this share of the sorted times."""
+    """Return the value that is greater than this share (0 to 1) of the sorted times."""
     return times[min(len(times) - 1, int(len(times) * share))]
 
 
