@@ -34,8 +34,10 @@ LONG = (
     ),
     *("e2e/files/test_copy_killed.py", "e2e/files/test_hanging_paths.py", "e2e/files/test_resume.py"),
     *("e2e/lines/test_autobaud.py", "e2e/lines/test_qemu.py", "e2e/lines/test_thousand.py"),
+    *("system/restarts", "wire/autobaud/test_controller.py", "wire/test_fairness.py", "wire/test_goodput.py"),
+    *("wire/test_latency_under_bulk.py", "wire/test_survives_line.py", "wire/test_survives_peer.py"),
 )
-"""Files and folders whose live tests have the mark ``long``. ``make test`` leaves them out, and ``.ci/run`` runs them."""
+"""Files and folders whose tests have the mark ``long``."""
 
 _HERE = Path(__file__).parent
 _WAIT = 0.5
@@ -111,7 +113,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
         if item.get_closest_marker("real") or folder in LIVE:
             item.add_marker(pytest.mark.live)
-        if item.get_closest_marker("live") and any(item.path.is_relative_to(_HERE / place) for place in LONG):
+        if any(item.path.is_relative_to(_HERE / place) for place in LONG):
             item.add_marker(pytest.mark.long)
         if folder in QUICK and item.get_closest_marker("live"):
             raise pytest.UsageError(f"{item.nodeid} is live, but {folder} is a folder of quick tests; move the test")

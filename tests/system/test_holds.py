@@ -29,6 +29,7 @@ def world_with_two_hosts(lease: float, byte_rate: float, faults: Faults | None =
         yield world
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lease", [4.0, 20.0])
 @pytest.mark.parametrize("faults", [None, Faults(ber=1e-4, drop=1e-4)], ids=["clean", "noisy"])
 def test_a_slow_line_that_is_full_of_data_does_not_end_a_hold(lease: float, faults: Faults | None) -> None:
@@ -104,6 +105,7 @@ def test_the_controllers_own_script_asks_the_hub_itself() -> None:
             world.run(script.check(held))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "faults"), [(0, None), (3000, Faults(ber=1e-4, drop=1e-4))], ids=["idle", "full and noisy"]
 )
