@@ -62,7 +62,7 @@ format: $(STAMP)
 # live tests run.
 # A live test that fails beside three others runs once more alone, because a busy machine can make it too slow. Its first
 # failure stays in the output. A test that fails twice fails.
-EFFORT ?= 0.25
+EFFORT ?= 0.1
 ALONE := tests/bench/test_quick.py tests/testing/test_nullmodem_speed.py tests/e2e/lines/test_qemu.py
 WHOLE := $(filter 1,$(EFFORT))
 LIVE := $(if $(WHOLE),live,live and not long)

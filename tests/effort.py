@@ -1,7 +1,7 @@
 """The effort of the searches. A search is a test with many random lives or many random examples.
 
 ``LINESYNC_EFFORT`` is the effort as a share of a full run. The default is 1, which ``.ci/run`` uses. ``make quick`` uses a
-twentieth and ``make test`` a quarter. With ``LINESYNC_SOAK=1`` (``make soak``) the searches need a night, and with
+twentieth and ``make test`` a tenth. With ``LINESYNC_SOAK=1`` (``make soak``) the searches need a night, and with
 ``LINESYNC_SOAK=n`` each search has n lives.
 """
 
