@@ -113,6 +113,7 @@ MUTANTS = tuple(
         ("channel-zero", "counted(self.consumed)))", 'counted(self.consumed)) + record(b"0", 0, b"x"))'),
         # silence and restarts
         ("keepalive", "KEEPALIVE_CALLER, KEEPALIVE_PIPE = 2.8", "KEEPALIVE_CALLER, KEEPALIVE_PIPE = 4.8"),
+        ("keepalive", "KEEPALIVE_CALLER, KEEPALIVE_PIPE = 2.8", "KEEPALIVE_CALLER, KEEPALIVE_PIPE = 3.0"),
         ("quiet-polls", "waits_since else POLL_IDLE)", "waits_since else 1e9)"),
         ("quiet-calls", "{self.nonce}.{self.peer}.{self.boot}", "{self.nonce}..{self.boot}"),
         ("resumes", "was_quiet, self.next_call_at, self.calls = self.next_call_at is not None, None, 0",
