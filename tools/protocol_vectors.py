@@ -187,6 +187,16 @@ def acks_file() -> dict[str, Any]:
             {"body": ack.body().decode(), "age": ack.age, "poll": ack.poll, "prompt": ack.prompt, "bulk": ack.bulk}
             for ack in valid
         ],
+        "loose": [
+            {
+                "body": "hgAhAAAAAAA",
+                "age": 1024,
+                "poll": 32,
+                "prompt": [0, []],
+                "bulk": [0, []],
+                "why": "numbers too great",
+            }
+        ],
         "bad": [{"body": text, "why": why} for text, why in invalid.items()],
     }
 
