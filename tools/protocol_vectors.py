@@ -135,10 +135,12 @@ def hellos_file() -> dict[str, Any]:
         {"role": "l", "nonce": HUB, "peer": AGENT, "flags": "nq", "frame": 2048, "credit": 65536},
         {"peer": HUB, "flags": "nqp", "frame": 65536, "credit": 1_000_000},
         {"flags": "nqZ", "oldest": 0, "newest": 1023},
+        {"flags": "5-_", "credit": 64},
     )
     valid = [_HELLO | change for change in changes]
     body = Hello(**_HELLO).body().decode()
-    texts, numbers = body[:-8], body[-8:]
+    texts = body[: body.rindex(".") + 1]
+    numbers = body.removeprefix(texts)
     invalid = {
         "": "empty",
         body.replace("c.", "x.", 1): "a role that is neither c nor l",
@@ -147,6 +149,7 @@ def hellos_file() -> dict[str, Any]:
         body.replace("Bt7x", "Bt=x"): "a byte that is not a digit",
         texts + "CB" + numbers[2:]: "oldest above newest",
         texts + "BB" + digits.counted(126).decode() + numbers[4:]: "a frame below 127",
+        texts + "BBjf" + digits.counted(63).decode(): "a credit below 64",
         texts + "BBjf": "no credit",
         texts: "no numbers",
         texts + "BBjf^A": "a malformed number",
@@ -183,6 +186,16 @@ def acks_file() -> dict[str, Any]:
         "good": [
             {"body": ack.body().decode(), "age": ack.age, "poll": ack.poll, "prompt": ack.prompt, "bulk": ack.bulk}
             for ack in valid
+        ],
+        "loose": [
+            {
+                "body": "hgAhAAAAAAA",
+                "age": 1024,
+                "poll": 32,
+                "prompt": [0, []],
+                "bulk": [0, []],
+                "why": "numbers too great",
+            }
         ],
         "bad": [{"body": text, "why": why} for text, why in invalid.items()],
     }

@@ -22,6 +22,8 @@ RULES: tuple[Rule, ...] = tuple(
 )
 """All rules in the order in which they are checked, without those that the tester watches all the time."""
 _SILENT = "the endpoint sent no frame"
+_ENDED = "the endpoint sends nothing any more"
+_MUTE_RULES = 2  # after so many failed rules in a row without a byte of the endpoint, the tester skips the others
 
 
 def run(
@@ -35,7 +37,8 @@ def run(
 ) -> Iterator[Result]:
     """Check an endpoint, and yield the result of each rule as soon as it is known.
 
-    If the endpoint sends no frame, the first rule that needs one fails, and the tester skips the others.
+    If the endpoint sends no frame, the first rule that needs one fails, and the tester skips the others. It also skips the
+    others after two failed rules in a row in which it received no byte.
 
     :param role: the role of the endpoint under test: ``caller`` for an agent, ``listener`` for a hub.
     :param only: the ids of the rules to check; all by default.
@@ -43,13 +46,18 @@ def run(
     :param name: the host name with which the tester registers at a hub.
     :param begins: called before each check.
     """
-    silent = False
+    skipped = ""  # the reason why the tester skips the other rules
+    mute = 0  # the number of the last rules that failed without a byte of the endpoint
     station = Station(wire, role="l" if role == CALLER else "c", name=name, rng=random.Random(seed))
     for rule in RULES:
         if rule.roles in (role, BOTH) and (not only or rule.id in only):
             begins(rule)
-            result = Result(rule, SKIPPED, _SILENT) if silent else _check(rule, station)
-            silent = silent or (result.outcome == FAILED and not station.monitor.seen)
+            result = Result(rule, SKIPPED, skipped) if skipped else _check(rule, station)
+            mute = mute + 1 if result.outcome == FAILED and not result.observed else 0
+            if mute and not station.monitor.seen:
+                skipped = _SILENT
+            elif mute == _MUTE_RULES:
+                skipped = _ENDED
             yield result
     station.begin_rule()
     station.end_session()

@@ -20,7 +20,7 @@ import zlib
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 CALL_FAST, CALL_SLOW, CALL_FAST_COUNT = 0.2, 1.0, 25
-FIRST_RTT, QUIET_AFTER, POLL_IDLE, FRAME, CREDIT, GRANT, PIECE = 0.5, 1.0, 7.5, 127, 256, 128, 48
+SILENCE, FIRST_RTT, QUIET_AFTER, POLL_IDLE, FRAME, CREDIT, GRANT, PIECE = 3.0, 0.5, 1.0, 7.5, 127, 256, 128, 48
 KEEPALIVE_CALLER, KEEPALIVE_PIPE = 2.8, 8.0
 
 
@@ -189,6 +189,8 @@ class Endpoint:
         except (ValueError, IndexError):
             return
         sizes_right = len(nonce) == len(boot) == 8 and longest >= 127 and credit >= 64 and oldest <= newest
+        # A session is alive (4.4) while its line is not quiet and a frame of it arrived a short time ago.
+        alive = bool(self.peer) and self.next_call_at is None and self.clock() - self.received_at < SILENCE
         if role != "l" or peer != self.nonce or nonce == self.nonce or not sizes_right:
             return
         if not oldest <= 1 <= newest or any(flag.isupper() for flag in flags):
@@ -198,7 +200,7 @@ class Endpoint:
         elif nonce == self.peer:
             self.note_received()
             self.ack()
-        elif not self.peer or self.next_call_at is not None:  # in a session, only while the line is quiet
+        elif not alive:
             self.begin_session(nonce, credit)
 
     def receive_frame(self, kind, body):

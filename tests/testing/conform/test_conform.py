@@ -120,6 +120,19 @@ def test_an_endpoint_that_sends_nothing_fails_one_rule_and_the_others_are_skippe
     assert {result.outcome for result in results if result.rule.id not in (failed, "silent-first")} == {SKIPPED}
 
 
+def test_the_other_rules_are_skipped_after_two_rules_in_which_the_endpoint_sends_nothing_any_more() -> None:
+    wire = MinimalWire(load())
+    alive = wire.endpoint.write
+    dies_at = wire.now() + 20.0
+    wire.endpoint.write = lambda data: alive(data) if wire.now() < dies_at else None
+    results = list(run(wire, only={rule.id for rule in RULES}))
+    reasons = [result.reason for result in results if result.outcome == SKIPPED]
+    failed = [at for at, result in enumerate(results) if result.outcome == FAILED]
+    assert results[0].outcome == PASSED and 2 <= len(failed) <= 3
+    assert not any(results[at].observed for at in failed[-2:])
+    assert set(reasons) == {"the endpoint sends nothing any more"} and len(reasons) == len(results) - failed[-1] - 1
+
+
 def test_one_rule_can_be_checked_alone() -> None:
     (result,) = run(MinimalWire(load()), only={"answers-polls"})
     assert (result.rule.id, result.outcome, result.observed) == ("answers-polls", PASSED, "")
