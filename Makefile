@@ -59,22 +59,22 @@ format: $(STAMP)
 # tests/conftest.py says which tests are quick. They compute, so one process for each core runs them. Live tests mostly wait
 # for lines and for each other, so twice as many processes divide their files. Tests that measure time run alone.
 # EFFORT is the share of all lives that the searches run (tests/effort.py). With EFFORT=1, as in CI, all lives and also the long
-# live tests run.
+# tests run.
 # A live test that fails beside three others runs once more alone, because a busy machine can make it too slow. Its first
 # failure stays in the output. A test that fails twice fails.
 EFFORT ?= 0.1
 ALONE := tests/bench/test_quick.py tests/testing/test_nullmodem_speed.py tests/e2e/lines/test_qemu.py
 WHOLE := $(filter 1,$(EFFORT))
-LIVE := $(if $(WHOLE),live,live and not long)
-FAILED_AGAIN = $(PYTEST) -x -m "$(LIVE)" --last-failed --last-failed-no-failures none
+SHORT := $(if $(WHOLE),, and not long)
+FAILED_AGAIN = $(PYTEST) -x -m "live$(SHORT)" --last-failed --last-failed-no-failures none
 PYTEST := LINESYNC_EFFORT=$(EFFORT) $(BIN)/python -m pytest
 quick: $(STAMP)
 	LINESYNC_EFFORT=0.05 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not live and not long" $(ARGS)
 
 pytest: $(STAMP)
 ifeq ($(strip $(ARGS)),)
-	$(PYTEST) -n 2 --dist worksteal -m "not live"
-	$(PYTEST) -n 4 --dist loadfile -m "$(LIVE)" $(addprefix --ignore=,$(ALONE)) || $(FAILED_AGAIN)
+	$(PYTEST) -n 2 --dist worksteal -m "not live$(SHORT)"
+	$(PYTEST) -n 4 --dist loadfile -m "live$(SHORT)" $(addprefix --ignore=,$(ALONE)) || $(FAILED_AGAIN)
 	$(if $(WHOLE),$(PYTEST) $(ALONE))
 else
 	$(BIN)/python -m pytest $(ARGS)

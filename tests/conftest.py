@@ -2,8 +2,8 @@
 
 A test is *live* if it starts processes, opens sockets or waits for real time. A live test is in one of the folders ``LIVE``
 or has the mark ``live``. Every other test is *quick*: it only computes, or it uses virtual time. ``make quick`` runs the
-quick tests. A *long* test takes seconds. ``make quick`` leaves it out, and ``make test`` leaves it out if it is live. The guard
-lets a quick test fail if it does anything that only a live test may do.
+quick tests. A *long* test takes seconds. ``make quick`` and ``make test`` leave it out, and ``.ci/run`` runs it. The guard lets a
+quick test fail if it does anything that only a live test may do.
 """
 
 from __future__ import annotations
