@@ -189,8 +189,7 @@ class Endpoint:
         except (ValueError, IndexError):
             return
         sizes_right = len(nonce) == len(boot) == 8 and longest >= 127 and credit >= 64 and oldest <= newest
-        # A session is alive (4.4) while its line is not quiet and a frame of it arrived a short time ago.
-        alive = bool(self.peer) and self.next_call_at is None and self.clock() - self.received_at < SILENCE
+        alive = self.peer and self.next_call_at is None and self.clock() - self.received_at < SILENCE  # section 4.4
         if role != "l" or peer != self.nonce or nonce == self.nonce or not sizes_right:
             return
         if not oldest <= 1 <= newest or any(flag.isupper() for flag in flags):
