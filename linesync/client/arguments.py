@@ -357,7 +357,7 @@ def optional_bytes(parameter: str, value: Any) -> bytes | None:
 
 
 def _address(parameter: str, value: Any) -> str:
-    from .jobs.sockets import address_of  # imported late, because that module imports this one
+    from .addresses import address_of  # few operations need it
 
     return _apply(address_of, parameter, text(parameter, value))
 

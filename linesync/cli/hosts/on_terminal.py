@@ -10,7 +10,7 @@ from contextlib import suppress
 from ... import protocol
 from ...errors import LinesyncError, UsageError
 from ..own_terminal import Escapes, raw_terminal, reported_resizes, terminal_size
-from .run import Feeder, Job, drive
+from .running import Feeder, Job, drive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run_on_terminal(
 ) -> int:
     """Run a command on a terminal of a host until it ends or the person leaves. Returns the exit code.
 
-    :param args: the arguments of :class:`~linesync.cli.hosts.run.Job`.
+    :param args: the arguments of :class:`~linesync.cli.hosts.running.Job`.
     """
     env = {"TERM": os.environ.get("TERM") or "dumb"} | env
     size = terminal_size()

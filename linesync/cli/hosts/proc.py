@@ -14,7 +14,7 @@ from ...program import read_stdin, write_output
 from ...signals import signal_number
 from ..common import argument_type, bytes_as_json, connection, print_json, print_notice, table, timeout_option
 from .passed_signals import PassedSignals
-from .run import exit_code
+from .running import exit_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

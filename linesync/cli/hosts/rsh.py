@@ -7,7 +7,8 @@ import argparse
 from ...errors import UsageError
 from ..common import connection, print_json
 from .passed_signals import PassedSignals
-from .run import Feeder, Job, drive, inherited
+from .run import inherited
+from .running import Feeder, Job, drive
 
 HELP = "run a command line on a host as ssh does, for rsync -e, GIT_SSH_COMMAND, tar and similar programs"
 EXAMPLES = """\

@@ -28,9 +28,9 @@ from ...protocol.operations import given_up
 from ...runtime.channels.streams import Stream
 from ...transports.sockets import address_text
 from ...wire.framing.frames import Lane
+from ..addresses import address_of
 from ..aio import Client
 from ..deadlines import limit, silence
-from .sockets import address_of
 from .socks import SocksServer
 
 __all__ = ["Forwarding"]

@@ -6,14 +6,24 @@ from ... import limits
 from ...errors import LinesyncError, LinesyncFailed
 from ...wire.events import ChannelClosed, ChannelData, ChannelEnded, ChannelMessage, ChannelOpened, ChannelWritable
 from ...wire.framing.frames import Lane
-from .streams import INTERRUPTED, MESSAGE, Item, Stream
+from .streams import INTERRUPTED, MESSAGE, Item, Owner, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-    from ..conversation import Conversation
+    from ...wire.channels.mux import Mux
     from .resumable import ResumableStream
+
+    class Session(Owner, Protocol):
+        """The part of a conversation that its open streams use."""
+
+        @property
+        def up(self) -> bool: ...
+        def mux(self) -> Mux: ...
+        def current_mux(self) -> Mux | None: ...
+
 
 __all__ = ["OpenStreams"]
 
@@ -21,7 +31,7 @@ __all__ = ["OpenStreams"]
 class OpenStreams:
     """Passes the events of each channel to its stream, and opens suspended streams again when the session continues."""
 
-    def __init__(self, owner: Conversation) -> None:
+    def __init__(self, owner: Session) -> None:
         self._owner = owner
         self._streams: dict[int, Stream] = {}  # bound: limits.CHANNELS
         self._suspended: list[ResumableStream] = []  # bound: limits.CHANNELS
